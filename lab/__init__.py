@@ -1,0 +1,1 @@
+"""The lab: pairs of QEMU machines that say whether a kernel bills every byte of TCP receive zerocopy."""

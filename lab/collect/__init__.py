@@ -1,0 +1,1 @@
+"""EFFECT. Puts a run's captures on disk as a bundle, and reads bundles back."""

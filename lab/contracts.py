@@ -1,0 +1,69 @@
+"""Small values and protocols that let the effect rooms meet without importing each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a guest's SSH server answers, and with which key."""
+
+    host: str
+    port: int
+    key_file: Path
+
+
+@dataclass(frozen=True)
+class BootableKernel:
+    """What `lab.kernels` hands to provisioning.
+
+    name      as the user names it, e.g. `6.12.117+deb12-amd64`
+    boot      uncompressed ELF `vmlinux` with a PVH note, or a bzImage
+    initrd    cpio with our init and the modules the guests need, in load order
+    release   `uname -r` of the kernel
+    design    row of the designs table it is expected to behave like
+    sha256    of `boot`;  config_sha256 of its kernel config ("" when not known)
+    """
+
+    name: str
+    boot: Path
+    initrd: Path
+    release: str
+    design: str
+    sha256: str
+    config_sha256: str
+    modules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class GuestImage:
+    """The read-only userland of the guests: an erofs file and its content key."""
+
+    path: Path
+    sha256: str
+    key: str
+    ssh_key: Path
+
+
+Progress = Callable[[str], None]
+"""Told, in a few words, what long work is doing now."""
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """What a command in a guest left: exit status, standard output and standard error."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+
+
+class Shell(Protocol):
+    """A guest's command line."""
+
+    def run(self, argv: list[str], *, seconds: float) -> CommandResult:
+        """Run to completion. Raises GuestLost, DeadlinePassed."""

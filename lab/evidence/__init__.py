@@ -1,0 +1,1 @@
+"""PURE. Bytes of a bundle in, frozen records out."""

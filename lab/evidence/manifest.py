@@ -1,0 +1,114 @@
+"""manifest.json of a bundle: what ran on what. Refuses what it does not understand."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+FORMAT = 1
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KernelRecord(_Record):
+    """The kernel under test; both guests boot it."""
+
+    name: str
+    release: str
+    design: str
+    sha256: str
+    config_sha256: str
+
+
+class HostRecord(_Record):
+    """What the guests ran on."""
+
+    qemu: str
+    libvirt: str
+    accelerator: Literal["kvm", "tcg"]
+    connection: str
+    machine: str
+    image_sha256: str
+
+
+class ClientRecord(_Record):
+    """A client as it was started. limit in bytes (None: none), argv as typed in the guest.
+
+    status is its exit status; None when nobody saw it end; 128 + N when it was killed by signal N.
+    """
+
+    name: str
+    behaviour: str
+    limit: int | None
+    deliver: int
+    argv: tuple[str, ...]
+    sender_argv: tuple[str, ...]
+    seed: int
+    status: int | None = None
+    sender_status: int | None = None
+
+
+class Incident(_Record):
+    """Trouble of the lab during the run; any makes the run a MISS unless a kernel died.
+
+    kind   boot | lost | deadline | qemu-exit | interrupted | host | hang
+           (`hang`: QEMU was alive, and neither SSH nor telemetry of a guest that had been ready answered)
+    guest  receiver | sender | "" ; t is host time of day, ISO 8601
+    """
+
+    kind: Literal["boot", "lost", "deadline", "qemu-exit", "interrupted", "host", "hang"]
+    guest: str
+    detail: str
+    t: str
+
+
+class FileRecord(_Record):
+    """Size in bytes and sha256 of one file of the bundle."""
+
+    size: int
+    sha256: str
+
+
+class Seconds(_Record):
+    """Wall seconds of the run's stages. `provision` is shared by the runs of a pair and told by the first."""
+
+    provision: float
+    drive: float
+    collect: float
+
+
+class PairRecord(_Record):
+    """The pair the run used: its id and shape, and how many runs it had served before."""
+
+    id: str
+    shape: str
+    receiver_mib: int
+    sender_mib: int
+    runs_before: int
+    cmdline: str
+
+
+class Manifest(_Record):
+    """Everything a reader needs to repeat the run."""
+
+    format: int = FORMAT
+    run: str
+    case: str
+    nic: str
+    repeat: int
+    predicted: str
+    kernel: KernelRecord
+    host: HostRecord
+    pair: PairRecord
+    mtu: int
+    floor: float
+    clients: tuple[ClientRecord, ...]
+    incidents: tuple[Incident, ...]
+    seconds: Seconds
+    started: str
+    lab_version: str
+    reproduce: str
+    files: dict[str, FileRecord]

@@ -1,0 +1,179 @@
+"""What a parsed bundle is: frozen records, no behaviour beyond look-ups. Sizes in bytes, times in guest seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from lab.evidence.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class CgroupSample:
+    """Counters of one memcg at one moment. `max` and `peak` are None where there is none."""
+
+    ino: int
+    current: int
+    peak: int | None
+    max: int | None
+    procs: int
+    events: Mapping[str, int]
+    stat: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class PageCounts:
+    """/proc/kpage* summed up, in pages; see docs/formats.md."""
+
+    plain: int
+    free: int
+    mapped_uncharged: int
+    charged: Mapping[int, int]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One line of telemetry. `name` and `pages` are set on checkpoints only."""
+
+    t: float
+    seq: int
+    meminfo: Mapping[str, int]
+    vmstat: Mapping[str, int]
+    net: Mapping[str, int]
+    pcp_pages: int
+    dying: int
+    cgroups: Mapping[str, CgroupSample]
+    name: str = ""
+    pages: PageCounts | None = None
+    line: int = 0
+
+
+@dataclass(frozen=True)
+class ClientEvent:
+    """One line of zc-client or zc-sender. `fields` holds everything but `t` and `event`."""
+
+    t: float
+    event: str
+    fields: Mapping[str, int | str | float]
+    line: int
+
+    def count(self, key: str) -> int:
+        """A counter; 0 where the line does not carry it."""
+        value = self.fields.get(key, 0)
+        return int(value) if isinstance(value, int | float) else 0
+
+
+@dataclass(frozen=True)
+class ProgramLog:
+    """The output of one traffic program. `truncated` when a line could not be parsed; `path` inside the bundle."""
+
+    name: str
+    path: str
+    events: tuple[ClientEvent, ...]
+    truncated: bool
+
+    def last(self, *events: str) -> ClientEvent | None:
+        """The last line of one of these events (of any, when none is named)."""
+        return next((e for e in reversed(self.events) if not events or e.event in events), None)
+
+
+class Constraint(StrEnum):
+    """Why the OOM killer was called."""
+
+    MEMCG = "memcg"
+    GLOBAL = "global"
+
+
+@dataclass(frozen=True)
+class OomKill:
+    """One OOM kill as the console tells it. cgroups are paths such as `/lab/abuser`."""
+
+    constraint: Constraint
+    oom_memcg: str
+    task_memcg: str
+    task: str
+    pid: int
+    line: int
+
+
+@dataclass(frozen=True)
+class Splat:
+    """Something on the console that a healthy kernel does not print. `fatal` when the kernel died of it."""
+
+    kind: str
+    title: str
+    fatal: bool
+    line: int
+
+
+@dataclass(frozen=True)
+class Console:
+    """A parsed serial console."""
+
+    path: str
+    kills: tuple[OomKill, ...]
+    splats: tuple[Splat, ...]
+    lines: int
+
+
+@dataclass(frozen=True)
+class GuestEvidence:
+    """What one guest left behind. `gap` is the longest silence of its telemetry in seconds, `missing` lost sequence numbers."""
+
+    role: str
+    console: Console
+    samples: tuple[Sample, ...]
+    checkpoints: tuple[Sample, ...]
+    gap: float
+    missing: int
+    truncated: bool
+
+    def checkpoint(self, name: str) -> Sample | None:
+        return next((c for c in self.checkpoints if c.name == name), None)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A bundle, parsed. `problems` lists files that are absent, altered or unreadable, as sentences."""
+
+    manifest: Manifest
+    receiver: GuestEvidence
+    sender: GuestEvidence | None
+    clients: Mapping[str, ProgramLog]
+    senders: Mapping[str, ProgramLog]
+    preflight: ProgramLog | None
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LedgerPoint:
+    """One moment of one client's ledger, bytes, cumulative where the word says so (delivered, mapped).
+
+    held      what the client keeps from everybody else, by its own count
+    charged   growth of its memcg's memory.current since its cgroup was made
+    gone      fall of the guest's free memory that no counter of /proc/meminfo explains
+    """
+
+    t: float
+    delivered: int
+    mapped: int
+    pinned: int
+    held: int
+    charged: int
+    gone: int
+
+    @property
+    def escape(self) -> int:
+        return self.held - self.charged
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The time series of a run for its subject client. `last` is the line a verdict is given on: the moment it held most."""
+
+    client: str
+    limit: int | None
+    points: tuple[LedgerPoint, ...]
+    last: LedgerPoint | None
+    marks: tuple[tuple[float, str], ...]

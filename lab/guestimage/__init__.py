@@ -1,0 +1,1 @@
+"""EFFECT. Builds the guests' read-only userland from the recipe in images/."""

@@ -1,0 +1,1 @@
+"""EFFECT. The catalogue of kernels, fetched, unpacked and made bootable."""

@@ -1,0 +1,148 @@
+"""The cases: what is run, with which clients, and which rules judge it. Kernel knowledge lives in this table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from lab.units import MIB
+
+Behaviour = Literal["map", "copy", "slow", "hold", "pin-vmsplice"]
+
+
+@dataclass(frozen=True)
+class ClientSpec:
+    """One traffic client in its own memcg, and the stream that feeds it.
+
+    limit      memory.max of its cgroup in bytes, None for no limit
+    deliver    bytes its sender offers; 0 means until the stream breaks
+    rate       bytes/s the sender is held to; 0 means as fast as the link goes
+    ring       `copy` only: bytes of anonymous memory it reuses; 0 keeps everything
+    """
+
+    name: str
+    behaviour: Behaviour
+    limit: int | None
+    deliver: int
+    sockets: int = 1
+    rate: int = 0
+    ring: int = 0
+    rcvbuf: int = 0
+    verify: bool = False
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Memory of the two guests, in MiB. One vCPU each."""
+
+    name: str
+    receiver_mib: int
+    sender_mib: int
+
+
+STANDARD = Shape("standard", 768, 256)
+SMALL = Shape("small", 448, 256)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One experiment.
+
+    claim      the sentence of the thread it tests
+    subject    the client whose ledger is judged
+    needs_map  it says nothing unless pages were really mapped
+    rules      names of the rules in lab.verdict.rules that must each speak for a PASS
+    seconds    expected guest time; only orders the work (longest first)
+    """
+
+    name: str
+    claim: str
+    how: str
+    clients: tuple[ClientSpec, ...]
+    rules: tuple[str, ...]
+    subject: str = "abuser"
+    needs_map: bool = True
+    shape: Shape = STANDARD
+    seconds: int = 5
+
+
+LIMIT = 64 * MIB
+ALWAYS = ("kernel-alive", "lab-alive", "complete", "preflight", "exercised", "witnesses")
+
+CASES: dict[str, Case] = {
+    c.name: c
+    for c in (
+        Case(
+            "hold",
+            'mapped network memory "becomes unaccounted after getting mapped into the application address space"',
+            "map 4 x limit, never unmap",
+            (ClientSpec("abuser", "hold", LIMIT, 4 * LIMIT),),
+            (*ALWAYS, "billed"),
+        ),
+        Case(
+            "pin-vmsplice",
+            '"The user may have vmspliced those pages into a pipe and be pinning them long after the unmap"',
+            "map, vmsplice into pipes, unmap, repeat to 4 x limit",
+            (ClientSpec("abuser", "pin-vmsplice", LIMIT, 4 * LIMIT),),
+            (*ALWAYS, "billed"),
+        ),
+        Case(
+            "release",
+            'the charge lifetime "ends when the object is fed back to whatever pool it came out of ... '
+            'and its memory is available to new allocs"',
+            "map 1 x limit without a limit set, drop every reference, look where charge and free memory settle",
+            (ClientSpec("abuser", "pin-vmsplice", None, LIMIT),),
+            (*ALWAYS, "returned"),
+        ),
+        Case(
+            "dead-memcg",
+            '"The page in the pool may keep a memcg pinned for arbitrary long time"',
+            "remove the cgroup while its pages are out, then drop them; compare with an empty cgroup removed likewise",
+            (ClientSpec("abuser", "hold", None, LIMIT),),
+            (*ALWAYS, "buried"),
+        ),
+        Case(
+            "bystander",
+            '"This can cause a memory isolation issue"',
+            "an innocent cgroup takes a steady stream while the abuser pins until something gives",
+            (
+                ClientSpec("innocent", "copy", 96 * MIB, 0, rate=2 * MIB, ring=24 * MIB),
+                ClientSpec("abuser", "pin-vmsplice", LIMIT, 1024 * MIB),
+            ),
+            (*ALWAYS, "billed", "isolated"),
+            shape=SMALL,
+            seconds=12,
+        ),
+        Case(
+            "copy-control",
+            "(control) ordinary recv into anonymous memory is charged and contained",
+            "recv 4 x limit into fresh anonymous memory",
+            (ClientSpec("abuser", "copy", LIMIT, 4 * LIMIT),),
+            (*ALWAYS, "contained"),
+            needs_map=False,
+            seconds=3,
+        ),
+        Case(
+            "sock-control",
+            "(control) data queued in the socket is charged as sock",
+            "a reader that never reads",
+            (ClientSpec("abuser", "slow", LIMIT, 4 * LIMIT, sockets=4),),
+            (*ALWAYS, "queue-billed"),
+            needs_map=False,
+            seconds=3,
+        ),
+        Case(
+            "bytes-equal",
+            "(control) zerocopy delivers what was sent",
+            "a seeded stream under every client, checked byte by byte, mapped and copied parts",
+            (
+                ClientSpec("map", "map", None, 16 * MIB, verify=True),
+                ClientSpec("copy", "copy", None, 16 * MIB, ring=1 * MIB, verify=True),
+                ClientSpec("hold", "hold", None, 16 * MIB, verify=True),
+                ClientSpec("pin", "pin-vmsplice", None, 16 * MIB, verify=True),
+            ),
+            (*ALWAYS, "bytes-equal"),
+            subject="hold",
+        ),
+    )
+}

@@ -1,0 +1,149 @@
+"""NIC profiles: one row each, with the reason beside the row.
+
+`can_map_frag()` in net/ipv4/tcp.c maps a frag only when it is exactly one page at offset 0 of an order-0 page, so what a
+driver puts into its frags decides everything. Offloads, MTU and sysctls are part of a run's identity.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Link = Literal["unix", "tap", "none"]
+
+
+@dataclass(frozen=True)
+class NicProfile:
+    """A NIC model and how both ends of the link are set up.
+
+    model          QEMU device; "" when no link device is needed
+    options        QEMU device properties beyond netdev, mac, romfile
+    module         kernel module of its driver, None for the loopback
+    min_qemu       lowest QEMU major version that has it and runs it right
+    mtu            bytes, both ends
+    sender_off     ethtool -K features switched off on the sender; receiver_off likewise
+    sysctls        set on the receiver (and on the sender where both are one guest)
+    measured       mapped share of bytes seen when the row was written, live traffic, (low, high)
+    floor          lowest mapped share at which a verdict may be given; below it the verdict is ERROR
+    mappable       False: a negative control of the lab itself; every verdict on it is predicted ERROR
+    """
+
+    name: str
+    model: str
+    module: str | None
+    link: Link
+    mtu: int
+    reason: str
+    measured: tuple[float, float]
+    floor: float
+    options: str = ""
+    min_qemu: int = 7
+    sender_off: tuple[str, ...] = ()
+    receiver_off: tuple[str, ...] = ()
+    sysctls: tuple[tuple[str, str], ...] = ()
+    mappable: bool = True
+
+
+ORDER0 = (("net.core.high_order_alloc_disable", "1"),)
+
+NICS: dict[str, NicProfile] = {
+    n.name: n
+    for n in (
+        NicProfile(
+            "e1000e-split",
+            "e1000e",
+            "e1000e",
+            "unix",
+            4148,
+            "packet split: the header goes to a buffer of its own, the payload of MSS 4096 to a fresh order-0 page. "
+            "Sender TSO off: QEMU before 8 turns TSO without a vnet-header peer into IP fragments",
+            (0.98, 0.996),
+            0.80,
+            sender_off=("tso", "gso"),
+        ),
+        NicProfile(
+            "virtio",
+            "virtio-net-pci",
+            "virtio_net",
+            "unix",
+            65535,
+            "big packets: a chain of order-0 pages per packet; without host_mtu the device cannot take jumbo frames",
+            (0.50, 0.60),
+            0.25,
+            options="mrg_rxbuf=off,host_mtu=65535",
+        ),
+        NicProfile(
+            "virtio-mrg",
+            "virtio-net-pci",
+            "virtio_net",
+            "unix",
+            65535,
+            "mergeable buffers: order-3 page frags are compound and refused, so the sysctl makes them order 0; "
+            "full pages after the first of each packet",
+            (0.47, 0.60),
+            0.25,
+            options="mrg_rxbuf=on,host_mtu=65535",
+            sysctls=ORDER0,
+        ),
+        NicProfile(
+            "virtio-tap",
+            "virtio-net-pci",
+            "virtio_net",
+            "tap",
+            1500,
+            "GSO packets of 64 KiB with a vnet header through taps in a network namespace of our own: nearest to production",
+            (0.77, 0.80),
+            0.40,
+            options="mrg_rxbuf=off",
+        ),
+        NicProfile(
+            "e1000",
+            "e1000",
+            "e1000",
+            "unix",
+            9000,
+            "jumbo frames in two whole pages, the first of which holds the headers; GRO would chain them in a frag_list",
+            (0.30, 0.36),
+            0.15,
+            sender_off=("tso", "gso"),
+            receiver_off=("gro",),
+        ),
+        NicProfile(
+            "vmxnet3",
+            "vmxnet3",
+            "vmxnet3",
+            "unix",
+            9000,
+            "the lab's own negative control: nothing it delivers is mappable, so no verdict may come of it",
+            (0.0, 0.0),
+            0.15,
+            sender_off=("tso", "gso"),
+            mappable=False,
+        ),
+        NicProfile(
+            "igb",
+            "igb",
+            "igb",
+            "unix",
+            1500,
+            "half pages or order-1 compound pages: never mappable; recycles by reference count like fm10k. QEMU >= 8",
+            (0.0, 0.0),
+            0.15,
+            min_qemu=8,
+            sender_off=("tso", "gso"),
+            mappable=False,
+        ),
+        NicProfile(
+            "loopback",
+            "",
+            None,
+            "none",
+            65536,
+            "both ends in one guest: the receiver gets the sender's own page frags. A fast first answer; "
+            "one memcg tree is shared by both ends, so it is not evidence about two machines",
+            (0.90, 0.95),
+            0.50,
+            sysctls=ORDER0,
+        ),
+    )
+}

@@ -1,0 +1,1 @@
+"""EFFECT. The only room that talks to libvirt: guests, links, pairs."""

@@ -1,0 +1,1 @@
+"""PURE. Verdicts in, text, HTML, JUnit XML, KTAP and pictures out; the caller writes."""

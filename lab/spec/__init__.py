@@ -1,0 +1,1 @@
+"""PURE. What the user wrote, checked; every problem of an input is listed at once."""

@@ -1,0 +1,1 @@
+"""PURE. Rules turn evidence into findings; one function turns findings into a verdict."""
