@@ -1,0 +1,411 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * lab-init: pid 1 of a guest, from the first instruction of user space to power-off.
+ *
+ * Started as /init of the initramfs it loads the modules listed in /modules/load, mounts the read-only
+ * userland from the first virtio disk, moves into it, brings up the control NIC, the cgroup tree, telemetry and
+ * the SSH server, and says so on the virtio-serial port "lab.ready". From then on it reaps orphans and reports
+ * carrier changes of the link NIC on the same port, so that the host waits for signals and never for seconds.
+ *
+ * Kernel command line: lab.nic=MODULE (driver of the link NIC), lab.ctl=MAC, lab.link=MAC, lab.host=NAME.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef IFF_LOWER_UP
+#define IFF_LOWER_UP 0x10000 /* include/uapi/linux/if.h, which cannot be had together with net/if.h */
+#endif
+#define LINK_DEV "lab0"
+#define CTL_DEV "ctl0"
+
+static int ready_fd = -1;
+static int link_index;
+static pid_t ssh_pid, telemetry_pid;
+
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static void say(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	fputs("lab-init: ", stderr);
+	vfprintf(stderr, fmt, ap);
+	fputc('\n', stderr);
+	va_end(ap);
+}
+
+/* A guest that cannot start is told on the console, and powers off so that nobody waits for it. */
+static void die(const char *what)
+{
+	say("cannot %s: %s", what, strerror(errno));
+	sync();
+	reboot(RB_POWER_OFF);
+	_exit(1);
+}
+
+static void tell(const char *fmt, ...)
+{
+	char line[1024];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	if (ready_fd >= 0 && n > 0 && write(ready_fd, line, (size_t)n) != n)
+		say("the ready port took only part of: %s", line);
+}
+
+static void mount_or_die(const char *src, const char *dst, const char *type, unsigned long flags)
+{
+	if (mount(src, dst, type, flags, NULL) && errno != EBUSY)
+		die(dst);
+}
+
+static int put(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : write(fd, text, strlen(text));
+
+	if (fd >= 0)
+		close(fd);
+	if (n < 0)
+		say("cannot write %s to %s: %s", text, path, strerror(errno));
+	return n < 0 ? -1 : 0;
+}
+
+static size_t slurp(const char *path, char *buf, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, buf, size - 1);
+
+	if (fd >= 0)
+		close(fd);
+	buf[n > 0 ? n : 0] = 0;
+	return n > 0 ? (size_t)n : 0;
+}
+
+/* Value of a lab.* word of the command line; "" when it is not there. */
+static const char *option(const char *key)
+{
+	static char cmdline[4096];
+	static char value[256];
+	char *at;
+
+	if (!cmdline[0])
+		slurp("/proc/cmdline", cmdline, sizeof(cmdline));
+	at = strstr(cmdline, key);
+	if (!at || at[strlen(key)] != '=')
+		return "";
+	snprintf(value, sizeof(value), "%s", at + strlen(key) + 1);
+	value[strcspn(value, " \n")] = 0;
+	return value;
+}
+
+static void load_module(const char *name)
+{
+	char path[256];
+	int fd;
+
+	snprintf(path, sizeof(path), "/modules/%s", name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) && errno != EEXIST))
+		say("cannot load %s: %s", name, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	unlink(path); /* an initramfs file is RAM that the experiment should have */
+}
+
+/* /modules/load has lines "core FILE" and "nic:MODEL FILE"; only the NIC this guest has is loaded. */
+static void load_modules(void)
+{
+	char nic[64], want[64], name[128];
+	FILE *list = fopen("/modules/load", "re");
+
+	if (!list)
+		return; /* a kernel with everything built in */
+	snprintf(nic, sizeof(nic), "nic:%s", option("lab.nic"));
+	while (fscanf(list, "%63s %127s", want, name) == 2)
+		if (!strcmp(want, "core") || !strcmp(want, nic))
+			load_module(name);
+		else
+			unlink(strcat(strcpy((char[256]){ 0 }, "/modules/"), name));
+	fclose(list);
+}
+
+static void enter_userland(void)
+{
+	static const char *const moved[] = { "/dev", "/proc", "/sys" };
+	struct timespec ms = { .tv_nsec = 1000000 };
+	char target[64];
+	int i;
+
+	/* Probing of a PCI device may outlive finit_module(): no event reaches a process without udev. */
+	for (i = 0; i < 10000 && access("/dev/vda", F_OK); i++)
+		nanosleep(&ms, NULL);
+	if (mount("/dev/vda", "/root", "erofs", MS_RDONLY, NULL))
+		die("mount the userland (erofs on /dev/vda)");
+	for (i = 0; i < 3; i++) {
+		snprintf(target, sizeof(target), "/root%s", moved[i]);
+		if (mount(moved[i], target, NULL, MS_MOVE, NULL))
+			die(target);
+	}
+	if (chdir("/root") || mount(".", "/", NULL, MS_MOVE, NULL) || chroot(".") || chdir("/"))
+		die("enter the userland");
+}
+
+static void mount_rest(void)
+{
+	mount_or_die("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV);
+	mount_or_die("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV);
+	mkdir("/dev/pts", 0755);
+	mkdir("/dev/shm", 01777);
+	mount_or_die("devpts", "/dev/pts", "devpts", 0);
+	mount_or_die("tmpfs", "/dev/shm", "tmpfs", 0);
+	mount_or_die("cgroup2", "/sys/fs/cgroup", "cgroup2", 0);
+	put("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
+	if (mkdir("/sys/fs/cgroup/lab", 0755))
+		die("make /sys/fs/cgroup/lab");
+	put("/sys/fs/cgroup/lab/cgroup.subtree_control", "+memory");
+	sethostname(option("lab.host"), strlen(option("lab.host")));
+}
+
+/* Renames the interface with this MAC and gives its index, or 0. */
+static int adopt(int s, const char *mac, const char *dev)
+{
+	char path[300], have[32];
+	struct ifreq r = { 0 };
+	struct dirent *e;
+	DIR *d = opendir("/sys/class/net");
+
+	while (d && (e = readdir(d))) {
+		snprintf(path, sizeof(path), "/sys/class/net/%s/address", e->d_name);
+		slurp(path, have, sizeof(have));
+		if (e->d_name[0] == '.' || !mac[0] || strncasecmp(have, mac, 17))
+			continue;
+		snprintf(r.ifr_name, IFNAMSIZ, "%.15s", e->d_name);
+		snprintf(r.ifr_newname, IFNAMSIZ, "%s", dev);
+		if (ioctl(s, SIOCSIFNAME, &r))
+			say("cannot rename %s to %s: %s", e->d_name, dev, strerror(errno));
+		closedir(d);
+		return (int)if_nametoindex(dev);
+	}
+	if (d)
+		closedir(d);
+	return 0;
+}
+
+static void set_address(int s, const char *dev, const char *ip, const char *mask)
+{
+	struct ifreq r = { 0 };
+	struct sockaddr_in *a = (struct sockaddr_in *)&r.ifr_addr;
+
+	snprintf(r.ifr_name, IFNAMSIZ, "%s", dev);
+	a->sin_family = AF_INET;
+	inet_pton(AF_INET, ip, &a->sin_addr);
+	if (ioctl(s, SIOCSIFADDR, &r))
+		say("cannot set address %s on %s: %s", ip, dev, strerror(errno));
+	inet_pton(AF_INET, mask, &a->sin_addr);
+	ioctl(s, SIOCSIFNETMASK, &r);
+}
+
+static void up(int s, const char *dev)
+{
+	struct ifreq r = { 0 };
+
+	snprintf(r.ifr_name, IFNAMSIZ, "%s", dev);
+	r.ifr_flags = IFF_UP;
+	if (ioctl(s, SIOCSIFFLAGS, &r))
+		say("cannot bring %s up: %s", dev, strerror(errno));
+}
+
+/* The link NIC is left down: its role sets MTU and offloads first, and a second reset costs seconds of carrier. */
+static void start_network(void)
+{
+	int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	up(s, "lo");
+	if (adopt(s, option("lab.ctl"), CTL_DEV)) {
+		set_address(s, CTL_DEV, "10.0.2.15", "255.255.255.0");
+		up(s, CTL_DEV);
+	} else {
+		say("there is no control NIC with MAC %s", option("lab.ctl"));
+	}
+	link_index = adopt(s, option("lab.link"), LINK_DEV);
+	close(s);
+}
+
+/* Device node of a virtio-serial port by its name; there is no udev to make a link of that name. */
+static int find_port(const char *want, char *dev, size_t size)
+{
+	char path[300], name[64];
+	struct dirent *e;
+	DIR *d = opendir("/sys/class/virtio-ports");
+	int found = 0;
+
+	while (d && !found && (e = readdir(d))) {
+		snprintf(path, sizeof(path), "/sys/class/virtio-ports/%s/name", e->d_name);
+		if (e->d_name[0] == '.' || !slurp(path, name, sizeof(name)))
+			continue;
+		name[strcspn(name, "\n")] = 0;
+		found = !strcmp(name, want);
+		if (found)
+			snprintf(dev, size, "/dev/%.100s", e->d_name);
+	}
+	if (d)
+		closedir(d);
+	return found;
+}
+
+static pid_t spawn(char *const argv[], const char *out)
+{
+	static char *const env[] = { "PATH=/usr/lib/lab:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", NULL };
+	sigset_t none;
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	setsid();
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (out)
+		dup2(open(out, O_WRONLY | O_CREAT | O_TRUNC, 0600), 1);
+	execve(argv[0], argv, env);
+	say("cannot start %s: %s", argv[0], strerror(errno));
+	_exit(127);
+}
+
+static void start_telemetry(void)
+{
+	char port[128];
+
+	if (!find_port("lab.telemetry", port, sizeof(port))) {
+		say("there is no virtio-serial port lab.telemetry");
+		return;
+	}
+	telemetry_pid = spawn((char *[]){ "/usr/lib/lab/lab-telemetry", "--out", port, "--interval", "100", NULL }, NULL);
+}
+
+/* A host key of this boot alone; its public half goes to the host on the ready port, which then knows whom it talks to. */
+static void start_ssh(char *hostkey, size_t size)
+{
+	char text[2048], *at;
+	pid_t pid = spawn((char *[]){ "/usr/bin/dropbearkey", "-t", "ed25519", "-f", "/run/hostkey", NULL }, "/run/hostkey.pub");
+
+	waitpid(pid, NULL, 0);
+	slurp("/run/hostkey.pub", text, sizeof(text));
+	at = strstr(text, "ssh-ed25519 ");
+	snprintf(hostkey, size, "%s", at ? at : "");
+	hostkey[strcspn(hostkey, "\n")] = 0;
+	ssh_pid = spawn((char *[]){ "/usr/sbin/dropbear", "-F", "-s", "-j", "-k", "-r", "/run/hostkey", "-p", "22", NULL }, NULL);
+	put("/proc/self/oom_score_adj", "0");
+}
+
+static void report_link(const struct nlmsghdr *h)
+{
+	const struct ifinfomsg *i = NLMSG_DATA(h);
+
+	if (h->nlmsg_type == RTM_NEWLINK && i->ifi_index == link_index)
+		tell("{\"t\":%.6f,\"event\":\"link\",\"up\":%s,\"carrier\":%s}\n", now(),
+		     i->ifi_flags & IFF_UP ? "true" : "false", i->ifi_flags & IFF_LOWER_UP ? "true" : "false");
+}
+
+static void read_links(int nl)
+{
+	char buf[16384];
+	ssize_t n = recv(nl, buf, sizeof(buf), MSG_DONTWAIT);
+	size_t left = n > 0 ? (size_t)n : 0;
+
+	for (struct nlmsghdr *h = (struct nlmsghdr *)buf; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left))
+		report_link(h);
+}
+
+static void reap(void)
+{
+	pid_t pid;
+	int status;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		if (pid == ssh_pid || pid == telemetry_pid)
+			tell("{\"t\":%.6f,\"event\":\"died\",\"program\":\"%s\",\"status\":%d}\n", now(),
+			     pid == ssh_pid ? "dropbear" : "lab-telemetry", status);
+}
+
+static void serve(int sfd, int nl)
+{
+	struct pollfd p[] = { { .fd = sfd, .events = POLLIN }, { .fd = nl, .events = POLLIN } };
+	struct signalfd_siginfo si;
+
+	for (;;) {
+		if (poll(p, 2, -1) < 0 && errno != EINTR)
+			die("poll");
+		if (p[1].revents)
+			read_links(nl);
+		if (!(p[0].revents & POLLIN) || read(sfd, &si, sizeof(si)) != sizeof(si))
+			continue;
+		if (si.ssi_signo == SIGTERM) {
+			sync();
+			reboot(RB_POWER_OFF);
+		}
+		reap();
+	}
+}
+
+int main(void)
+{
+	struct sockaddr_nl group = { .nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK };
+	char port[128], hostkey[1024];
+	sigset_t set;
+	int nl;
+
+	mount_or_die("devtmpfs", "/dev", "devtmpfs", 0);
+	dup2(dup2(open("/dev/console", O_RDWR), 1), 2);
+	mount_or_die("proc", "/proc", "proc", 0);
+	mount_or_die("sysfs", "/sys", "sysfs", 0);
+	load_modules();
+	enter_userland();
+	mount_rest();
+	start_network();
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGTERM);
+	nl = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	bind(nl, (struct sockaddr *)&group, sizeof(group));
+	put("/proc/self/oom_score_adj", "-1000"); /* inherited by the SSH server, so that the abuser can be watched to its end */
+	start_telemetry();
+	start_ssh(hostkey, sizeof(hostkey));
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	put("/proc/sys/kernel/printk", "7"); /* boot is quiet for speed; what comes now is evidence */
+	if (find_port("lab.ready", port, sizeof(port)))
+		ready_fd = open(port, O_WRONLY | O_CLOEXEC);
+	tell("{\"t\":%.6f,\"event\":\"ready\",\"link\":%s,\"hostkey\":\"%s\"}\n", now(), link_index ? "true" : "false", hostkey);
+	serve(signalfd(-1, &set, SFD_CLOEXEC), nl);
+}
