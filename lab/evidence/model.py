@@ -119,7 +119,7 @@ class Console:
 
 @dataclass(frozen=True)
 class GuestEvidence:
-    """What one guest left behind. `gap` is the longest silence of its telemetry in seconds, `missing` lost sequence numbers."""
+    """What one guest left behind. `gap` is the longest silence of its telemetry (s), `missing` the samples lost."""
 
     role: str
     console: Console
@@ -170,7 +170,7 @@ class LedgerPoint:
 
 @dataclass(frozen=True)
 class Ledger:
-    """The time series of a run for its subject client. `last` is the line a verdict is given on: the moment it held most."""
+    """The time series of a run for its subject client. `last` is the line judged: the moment the client held most."""
 
     client: str
     limit: int | None

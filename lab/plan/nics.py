@@ -1,7 +1,7 @@
 """NIC profiles: one row each, with the reason beside the row.
 
-`can_map_frag()` in net/ipv4/tcp.c maps a frag only when it is exactly one page at offset 0 of an order-0 page, so what a
-driver puts into its frags decides everything. Offloads, MTU and sysctls are part of a run's identity.
+`can_map_frag()` in net/ipv4/tcp.c maps a frag only when it is exactly one page at offset 0 of an order-0 page, so what
+a driver puts into its frags decides everything. Offloads, MTU and sysctls are part of a run's identity.
 """
 
 from __future__ import annotations
@@ -91,7 +91,8 @@ NICS: dict[str, NicProfile] = {
             "virtio_net",
             "tap",
             1500,
-            "GSO packets of 64 KiB with a vnet header through taps in a network namespace of our own: nearest to production",
+            "GSO packets of 64 KiB with a vnet header through taps in a network namespace of our own: nearest to "
+            "production",
             (0.77, 0.80),
             0.40,
             options="mrg_rxbuf=off",
@@ -102,7 +103,8 @@ NICS: dict[str, NicProfile] = {
             "e1000",
             "unix",
             9000,
-            "jumbo frames in two whole pages, the first of which holds the headers; GRO would chain them in a frag_list",
+            "jumbo frames in two whole pages, the first of which holds the headers; GRO would chain them in a "
+            "frag_list",
             (0.30, 0.36),
             0.15,
             sender_off=("tso", "gso"),

@@ -1,0 +1,57 @@
+"""How many pairs fit on a host, as arithmetic that can be shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lab.errors import BadInput
+from lab.plan.cases import Shape
+
+QEMU_OVERHEAD_MIB = 100  # measured: RSS of a guest is below its memory plus this
+HOST_RESERVE_MIB = 1024  # for the workers, Ansible and the page cache of kernels and image
+
+
+@dataclass(frozen=True)
+class HostSize:
+    """What a host has to give: memory that is available now, in MiB, and CPUs."""
+
+    available_mib: int
+    cpus: int
+
+
+def pair_mib(shape: Shape) -> int:
+    """Upper bound of the host memory of one pair, in MiB."""
+    return shape.receiver_mib + shape.sender_mib + 2 * QEMU_OVERHEAD_MIB
+
+
+def arithmetic(host: HostSize, shape: Shape) -> str:
+    """The sum behind an admission, in words."""
+    return (
+        f"a {shape.name} pair takes {shape.receiver_mib} + {shape.sender_mib} + 2 x {QEMU_OVERHEAD_MIB} = "
+        f"{pair_mib(shape)} MiB; this host has {host.available_mib} MiB available, of which {HOST_RESERVE_MIB} MiB "
+        "stay reserved"
+    )
+
+
+def pairs_that_fit(host: HostSize, shapes: Iterable[Shape]) -> int:
+    """Pairs that may run at once: bounded by memory (the largest shape) and by one pair a CPU.
+
+    A pair is two busy vCPUs, but it waits for carrier and SSH about half of its life, so one pair a CPU keeps the
+    CPUs full without starving a guest. Raises BadInput, with the arithmetic, when not even one fits.
+    """
+    largest = max(shapes, key=pair_mib)
+    by_memory = (host.available_mib - HOST_RESERVE_MIB) // pair_mib(largest)
+    if by_memory < 1:
+        raise BadInput([f"no pair fits: {arithmetic(host, largest)}"], hint="free memory, or use a smaller host load")
+    return max(1, min(by_memory, host.cpus))
+
+
+def admit(host: HostSize, shapes: Iterable[Shape], wanted: int) -> int:
+    """`wanted` pairs, refused with the arithmetic when they do not fit in memory."""
+    shapes = tuple(shapes)
+    largest = max(shapes, key=pair_mib)
+    pairs_that_fit(host, shapes)
+    if wanted * pair_mib(largest) + HOST_RESERVE_MIB > host.available_mib:
+        raise BadInput([f"{wanted} pairs do not fit: {arithmetic(host, largest)}"], hint="-n auto")
+    return wanted

@@ -1,0 +1,39 @@
+"""Command lines of the guest programs."""
+
+from __future__ import annotations
+
+from lab.plan.cases import ClientSpec
+
+BIN = "/usr/lib/lab"
+CGROUPS = "/sys/fs/cgroup/lab"
+FIRST_PORT = 5001
+
+
+def cgroup_of(client: str) -> str:
+    return f"{CGROUPS}/{client}"
+
+
+def client_argv(client: ClientSpec, port: int, seed: int) -> tuple[str, ...]:
+    """argv of zc-client; it is a server on `port`."""
+    argv = [f"{BIN}/zc-client", "--behaviour", client.behaviour, "--name", client.name, "--port", str(port)]
+    argv += ["--sockets", str(client.sockets), "--bytes", str(client.deliver), "--cgroup", cgroup_of(client.name)]
+    if client.ring:
+        argv += ["--ring", str(client.ring)]
+    if client.rcvbuf:
+        argv += ["--rcvbuf", str(client.rcvbuf)]
+    if client.verify:
+        argv += ["--seed", str(seed), "--verify"]
+    return tuple(argv)
+
+
+def sender_argv(client: ClientSpec, address: str, port: int, seed: int) -> tuple[str, ...]:
+    """argv of the zc-sender that feeds this client."""
+    argv = [f"{BIN}/zc-sender", "--to", address, "--port", str(port), "--sockets", str(client.sockets)]
+    argv += ["--bytes", str(client.deliver), "--seed", str(seed)]
+    if client.rate:
+        argv += ["--rate", str(client.rate)]
+    return tuple(argv)
+
+
+def checkpoint_argv(name: str, *, pages: bool = True) -> tuple[str, ...]:
+    return (f"{BIN}/lab-telemetry", "--once", name, *(("--pages",) if pages else ()))

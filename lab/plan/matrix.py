@@ -1,0 +1,75 @@
+"""Expands what the user wrote into runs, and runs into groups that may share a pair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from lab.plan.cases import CASES, Case
+from lab.plan.names import digest
+from lab.plan.nics import NICS, NicProfile
+
+
+@dataclass(frozen=True)
+class Run:
+    """One cell of kernel x NIC profile x case, and its number when the cell is repeated.
+
+    kernel is the resolved name of a kernel, design the row of the designs table it is expected to behave like.
+    """
+
+    session: str
+    kernel: str
+    design: str
+    nic: str
+    case: str
+    repeat: int
+
+    @property
+    def id(self) -> str:
+        return f"{self.case}.{self.nic}.{digest(self.session, self.kernel, self.nic, self.case, self.repeat)}"
+
+    @property
+    def seed(self) -> int:
+        """Seed of the byte streams; the same cell sends the same bytes in every session."""
+        return int(digest("seed", self.kernel, self.nic, self.case, self.repeat), 16)
+
+    @property
+    def profile(self) -> NicProfile:
+        return NICS[self.nic]
+
+    @property
+    def spec(self) -> Case:
+        return CASES[self.case]
+
+    @property
+    def pair_key(self) -> str:
+        """Runs with the same key can use the same pair, one after the other."""
+        return f"{self.kernel}/{self.nic}/{self.spec.shape.name}"
+
+    @property
+    def label(self) -> str:
+        """What pytest shows between the brackets."""
+        tail = f"-{self.repeat}" if self.repeat else ""
+        return f"{self.kernel}-{self.nic}{tail}"
+
+
+def expand(
+    session: str, kernels: Sequence[tuple[str, str]], nics: Sequence[str], cases: Sequence[str], repeat: int
+) -> tuple[Run, ...]:
+    """All runs of kernels (name, design) x nics x cases x repeats, in that order."""
+    return tuple(
+        Run(session, kernel, design, nic, case, n)
+        for kernel, design in kernels
+        for nic in nics
+        for case in cases
+        for n in range(repeat)
+    )
+
+
+def longest_first(runs: Iterable[Run]) -> tuple[Run, ...]:
+    """The same runs, those of one pair together, and the pair with the most work first."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(run.pair_key, []).append(run)
+    ordered = sorted(groups.values(), key=lambda g: -sum(r.spec.seconds for r in g))
+    return tuple(run for group in ordered for run in group)

@@ -1,0 +1,40 @@
+"""Names, MAC and IP addresses as pure functions of an id, so that two runs never meet and a bundle explains itself."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["receiver", "sender"]
+ROLES: tuple[Role, ...] = ("receiver", "sender")
+
+
+def digest(*parts: object, length: int = 8) -> str:
+    """Hex digits that depend on every part and on their order."""
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:length]
+
+
+def mac(pair: str, role: Role, nic: str) -> str:
+    """A locally administered address in QEMU's own block."""
+    d = digest(pair, role, nic, length=6)
+    return f"52:54:00:{d[0:2]}:{d[2:4]}:{d[4:6]}"
+
+
+@dataclass(frozen=True)
+class LinkAddress:
+    """Addresses of one end of the link; the two ends of a pair share /24 and /64."""
+
+    v4: str
+    v6: str
+
+
+def link_address(pair: str, role: Role) -> LinkAddress:
+    """From the benchmarking block of RFC 2544 and a unique local prefix; neither leaves the two guests."""
+    net = int(digest(pair, "link", length=2), 16)
+    host = 1 + ROLES.index(role)
+    return LinkAddress(f"198.18.{net}.{host}", f"fd6c:6162:{net:x}::{host}")
+
+
+def domain_name(pair: str, role: Role) -> str:
+    return f"lab-{pair}-{role}"
