@@ -81,7 +81,10 @@ class Seconds(_Record):
 
 
 class PairRecord(_Record):
-    """The pair the run used: its id and shape, and how many runs it had served before."""
+    """The pair the run used: its id and shape, and how many runs it had served before.
+
+    vcpus is that of the receiver: memcg counters are batched per CPU, so tolerances scale with it.
+    """
 
     id: str
     shape: str
@@ -89,6 +92,7 @@ class PairRecord(_Record):
     sender_mib: int
     runs_before: int
     cmdline: str
+    vcpus: int = 1
 
 
 class Manifest(_Record):

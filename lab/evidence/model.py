@@ -87,7 +87,10 @@ class Constraint(StrEnum):
 
 @dataclass(frozen=True)
 class OomKill:
-    """One OOM kill as the console tells it. cgroups are paths such as `/lab/abuser`."""
+    """One OOM kill as the console tells it. cgroups are paths such as `/lab/abuser`, "" where the report was lost.
+
+    t is the time stamp of the line in seconds since boot, None where it had none.
+    """
 
     constraint: Constraint
     oom_memcg: str
@@ -95,6 +98,7 @@ class OomKill:
     task: str
     pid: int
     line: int
+    t: float | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,7 @@ class Splat:
     title: str
     fatal: bool
     line: int
+    t: float | None = None
 
 
 @dataclass(frozen=True)
@@ -135,7 +140,10 @@ class GuestEvidence:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A bundle, parsed. `problems` lists files that are absent, altered or unreadable, as sentences."""
+    """A bundle, parsed. `problems` lists files that are absent, altered or unreadable, as sentences.
+
+    altered   paths of files whose bytes are not those the manifest vouches for
+    """
 
     manifest: Manifest
     receiver: GuestEvidence
@@ -144,6 +152,7 @@ class Evidence:
     senders: Mapping[str, ProgramLog]
     preflight: ProgramLog | None
     problems: tuple[str, ...]
+    altered: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -153,6 +162,8 @@ class LedgerPoint:
     held      what the client keeps from everybody else, by its own count
     charged   growth of its memcg's memory.current since its cgroup was made
     gone      fall of the guest's free memory that no counter of /proc/meminfo explains
+    moving    how much `held` changed between the client's neighbouring lines; 0 once it has settled. The two sides
+              are not read in the same instant, so what moves is not known more closely than this
     """
 
     t: float
@@ -162,6 +173,7 @@ class LedgerPoint:
     held: int
     charged: int
     gone: int
+    moving: int = 0
 
     @property
     def escape(self) -> int:

@@ -1,0 +1,153 @@
+"""The ledger: the client's own count and the kernel's, set side by side on the guest's clock."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from itertools import pairwise
+
+from lab.evidence.manifest import ClientRecord
+from lab.evidence.memory import baseline, gone
+from lab.evidence.model import CgroupSample, ClientEvent, Evidence, Ledger, LedgerPoint, ProgramLog, Sample
+from lab.evidence.programs import COUNTED
+from lab.plan.cases import Case
+
+NEAR = 0.3
+"""Seconds: a sample farther from a client's line says nothing about it. Three telemetry intervals."""
+
+PHASES = frozenset({"ready", "accepted", "holding", "released", "left", "done", "error"})
+
+
+def build_ledger(evidence: Evidence, case: Case) -> Ledger:
+    """The ledger of the case's subject.
+
+    A point stands at a line of the client that has a sample on either side within NEAR, none of them after its death;
+    `charged` and `gone` are interpolated between the two, for at 100 MB/s half an interval is 5 MB.
+    `last` is taken at the checkpoint `held` when there is one and the client lived, else it is the first point of most.
+    """
+    record = client_record(evidence, case.subject)
+    limit = record.limit if record else None
+    log = evidence.clients.get(case.subject)
+    start = baseline(evidence)
+    if log is None or start is None:
+        return Ledger(case.subject, limit, (), None, tuple(_marks(evidence, log)))
+    meter = _Meter(evidence, log, start)
+    points = tuple(meter.points())
+    last = meter.settled() or max(points, key=lambda p: p.held, default=None)
+    return Ledger(case.subject, limit, points, last, tuple(_marks(evidence, log)))
+
+
+def client_record(evidence: Evidence, name: str) -> ClientRecord | None:
+    """The manifest's row of a client."""
+    return next((c for c in evidence.manifest.clients if c.name == name), None)
+
+
+def counted(log: ProgramLog) -> tuple[ClientEvent, ...]:
+    """The lines of a client that carry its counters."""
+    return tuple(e for e in log.events if e.event in COUNTED)
+
+
+def state_at(log: ProgramLog, t: float) -> ClientEvent | None:
+    """The last line with counters at or before t; what the client was keeping then, by its own count."""
+    return next((e for e in reversed(log.events) if e.t <= t and e.event in COUNTED), None)
+
+
+def keeps(event: ClientEvent) -> int:
+    """Bytes kept from everybody else: pages, anonymous memory, and what a reader that never reads leaves queued."""
+    return event.count("held") + event.count("queued")
+
+
+def bracket(samples: tuple[Sample, ...], t: float) -> tuple[Sample, Sample] | None:
+    """The samples just before and just after t (one and the same when it fell on t), None when either is not NEAR."""
+    times = [s.t for s in samples]
+    before, after = bisect_right(times, t) - 1, bisect_left(times, t)
+    if before < 0 or after >= len(samples):
+        return None
+    low, high = samples[before], samples[after]
+    return (low, high) if t - low.t <= NEAR and high.t - t <= NEAR else None
+
+
+def kills_seen(sample: Sample, name: str) -> int:
+    """`oom_kill` of a cgroup's memory.events; 0 while it does not exist."""
+    group = sample.cgroups.get(name)
+    return group.events.get("oom_kill", 0) if group else 0
+
+
+def living(evidence: Evidence, name: str) -> tuple[Sample, ...]:
+    """The receiver's samples up to the first that shows an OOM kill in the cgroup of that name."""
+    samples = evidence.receiver.samples
+    dead = next((i for i, s in enumerate(samples) if kills_seen(s, name)), len(samples))
+    return samples[:dead]
+
+
+class _Meter:
+    """What one client's cgroup and the guest's free memory say at a moment."""
+
+    def __init__(self, evidence: Evidence, log: ProgramLog, start: Sample) -> None:
+        self._evidence, self._log, self._start = evidence, log, start
+        self._samples = living(evidence, log.name)
+        self._base = self._charge_before()
+
+    def _charge_before(self) -> CgroupSample | None:
+        """The cgroup before the client spoke; None when it was first seen later, with the client's memory in it."""
+        first = self._log.events[0].t if self._log.events else 0.0
+        groups = (s.cgroups.get(self._log.name) for s in (self._start, *self._samples) if s.t <= first)
+        return next((g for g in groups if g), None)
+
+    def points(self) -> Iterator[LedgerPoint]:
+        events = counted(self._log)
+        for i, event in enumerate(events):
+            if around := bracket(self._samples, event.t):
+                yield self._point(event, event.t, around, _moving(events, i))
+
+    def settled(self) -> LedgerPoint | None:
+        """The point at the checkpoint `held`, None when there is none or the client was dead by then."""
+        held = self._evidence.receiver.checkpoint("held")
+        event = state_at(self._log, held.t) if held else None
+        if held is None or event is None or self._log.name not in held.cgroups or kills_seen(held, self._log.name):
+            return None
+        events = counted(self._log)
+        moving = _moving(events, events.index(event)) if event.event in ("accepted", "progress") else 0
+        return self._point(event, held.t, (held, held), moving)
+
+    def _point(self, event: ClientEvent, t: float, around: tuple[Sample, Sample], moving: int) -> LedgerPoint:
+        low, high = around
+        share = 0.0 if high.t == low.t else (t - low.t) / (high.t - low.t)
+        return LedgerPoint(
+            t,
+            delivered=event.count("delivered"),
+            mapped=event.count("mapped"),
+            pinned=event.count("pinned"),
+            held=keeps(event),
+            charged=_between(self._charged(low), self._charged(high), share),
+            gone=_between(gone(low, self._start), gone(high, self._start), share),
+            moving=moving,
+        )
+
+    def _charged(self, sample: Sample) -> int:
+        group = sample.cgroups.get(self._log.name)
+        if group is None:
+            return 0
+        same = self._base and self._base.ino == group.ino
+        return group.current - (self._base.current if self._base and same else 0)
+
+
+def _between(low: int, high: int, share: float) -> int:
+    return round(low + (high - low) * share)
+
+
+def _moving(events: tuple[ClientEvent, ...], i: int) -> int:
+    """How far `held` moved to the line before and to the line after, whichever is more."""
+    neighbours = [*events[max(0, i - 1) : i], *events[i + 1 : i + 2]]
+    return max((abs(keeps(n) - keeps(events[i])) for n in neighbours), default=0)
+
+
+def _marks(evidence: Evidence, log: ProgramLog | None) -> list[tuple[float, str]]:
+    """What happened when, for the reader of the curve; in order of time."""
+    marks = [(e.t, e.event) for e in log.events if e.event in PHASES] if log else []
+    marks += [(c.t, f"checkpoint {c.name}") for c in evidence.receiver.checkpoints]
+    for before, after in pairwise(evidence.receiver.samples):
+        marks += [(after.t, f"oom kill in {n}") for n in after.cgroups if kills_seen(after, n) > kills_seen(before, n)]
+        if after.vmstat.get("oom_kill", 0) > before.vmstat.get("oom_kill", 0):
+            marks.append((after.t, "oom kill"))
+    return sorted(marks)

@@ -1,0 +1,47 @@
+"""Output of zc-client and zc-sender: bytes in, events out."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, StrictFloat, StrictInt, StrictStr, TypeAdapter
+
+from lab.evidence.lines import cut
+from lab.evidence.model import ClientEvent, ProgramLog
+
+_Finite = Annotated[StrictFloat, Field(allow_inf_nan=False)]
+_LINE = TypeAdapter(dict[str, StrictInt | _Finite | StrictStr], config=ConfigDict(strict=True))
+
+COUNTERS = frozenset({"delivered", "mapped", "copied", "mapped_now", "pinned", "anon", "queued", "distinct", "held"})
+"""Bytes, never below zero. A line that carries one wrongly is refused whole: half a line is no evidence."""
+
+COUNTED = frozenset({"accepted", "progress", "holding", "released", "left", "done"})
+"""Events of zc-client that carry the counters."""
+
+
+def parse_program(name: str, path: str, data: bytes) -> ProgramLog:
+    """One program's JSON Lines. `truncated` when a line was refused, was cut, or time ran backwards."""
+    lines = cut(data)
+    events: list[ClientEvent] = []
+    truncated = bool(lines.rest.strip())
+    for number, line in lines:
+        try:
+            events.append(_event(line, number))
+        except ValueError:  # pydantic's ValidationError is one
+            truncated = True
+    backwards = any(b.t < a.t for a, b in pairwise(events))
+    return ProgramLog(name, path, tuple(events), truncated or backwards)
+
+
+def _event(line: bytes, number: int) -> ClientEvent:
+    """Raises ValueError for anything but an object with a time, an event and plain values."""
+    fields = _LINE.validate_json(line)
+    t, event = fields.pop("t", None), fields.pop("event", None)
+    if not isinstance(t, int | float) or t < 0 or not isinstance(event, str):
+        raise ValueError("a line needs `t` and `event`")
+    for key in COUNTERS & fields.keys():
+        value = fields[key]
+        if not isinstance(value, int) or value < 0:
+            raise ValueError(f"`{key}` is a count of bytes")
+    return ClientEvent(float(t), event, fields, number)
