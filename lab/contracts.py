@@ -27,6 +27,7 @@ class BootableKernel:
     release   `uname -r` of the kernel
     design    row of the designs table it is expected to behave like
     sha256    of `boot`;  config_sha256 of its kernel config ("" when not known)
+    modules   drivers the guests can count on, loaded or built in; empty when not known (own kernel without modules)
     """
 
     name: str

@@ -1,0 +1,110 @@
+"""Directories that are made once, appear whole or not at all, and may be asked for by many processes at a time."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from lab.contracts import Progress
+from lab.errors import FetchFailed, HostTrouble
+from lab.paths import cache_root
+from lab.units import MIB, mib
+
+OWN_CACHE = "set LAB_CACHE to a directory of yours"
+MOVE_CACHE = "free some space, run `make clean-cache`, or set LAB_CACHE to a directory on another disk"
+
+
+def ensure_dir(target: Path, make: Callable[[Path], None], *, progress: Progress) -> Path:
+    """`target`, made by `make(empty directory)` when it is not there yet.
+
+    Work happens in `target.partial` under a lock and is renamed into place, so an interrupted or failed `make` leaves
+    nothing behind that could be taken for the result.
+    """
+    if target.is_dir():
+        return target
+    with _clear_errors(target), locked(target, progress=progress):
+        if target.is_dir():
+            return target
+        partial = target.with_name(target.name + ".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        try:
+            make(partial)
+            partial.rename(target)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return target
+
+
+@contextmanager
+def locked(target: Path, *, progress: Progress) -> Iterator[None]:
+    """Only one process at a time is inside for one target."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(target.with_name(target.name + ".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        progress(f"waiting for another process that makes {target.name}")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def require_space(where: Path, needed: int) -> None:
+    """Raise FetchFailed before work that cannot end well."""
+    where.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(where).free
+    if free < needed:
+        raise FetchFailed(f"{where} has {mib(free)} free, {mib(needed)} are needed", hint=MOVE_CACHE)
+
+
+def sha256_of(path: Path) -> str:
+    """Content hash of a file, remembered by its identity, size and time of change."""
+    seen = path.stat()
+    identity = f"{path.resolve()} {seen.st_dev} {seen.st_ino} {seen.st_size} {seen.st_mtime_ns}"
+    memo = cache_root() / "hashes" / hashlib.sha256(identity.encode()).hexdigest()
+    if seen.st_size > MIB and memo.is_file() and (known := memo.read_text()):
+        return known
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if seen.st_size > MIB:
+        write_whole(memo, digest.encode())
+    return digest
+
+
+def key_of(*parts: str | bytes) -> str:
+    """A short name for a combination of contents; parts cannot run into each other."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()[:20]
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a small file so that readers see all of it or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial.write_bytes(data)
+    partial.replace(path)
+
+
+@contextmanager
+def _clear_errors(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise FetchFailed(f"no space left while making {target}", hint=MOVE_CACHE) from exc
+        if exc.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise HostTrouble(f"cannot write {target}: {exc.strerror}", hint=OWN_CACHE) from exc
+        raise

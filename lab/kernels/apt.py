@@ -1,0 +1,88 @@
+"""What the package manager says about kernel packages. Works for ordinary users; installs nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lab.commands import run
+from lab.errors import CommandFailed
+
+# Not: meta packages (no third number), -rt, -dbg, -unsigned, other architectures.
+_PACKAGE = re.compile(r"linux-image-(?P<release>\d+\.\d+\.\d+\S*?-(?P<cloud>cloud-)?amd64)")
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One kernel package that can be fetched. size of the .deb and installed, in bytes."""
+
+    package: str
+    release: str
+    version: str
+    flavour: str
+    size: int
+    installed_size: int
+    sha256: str
+
+
+def offers() -> tuple[Offer, ...]:
+    """Every kernel package on offer, the newest version of each."""
+    try:
+        return parse_offers(run(["apt-cache", "show", "linux-image-*-amd64"]).decode())
+    except CommandFailed as exc:
+        if "No packages found" in exc.output:
+            return ()
+        raise
+
+
+def parse_offers(text: str) -> tuple[Offer, ...]:
+    """Output of `apt-cache show`; stanzas without a checksum are installed packages that nobody offers any more."""
+    newest: dict[str, Offer] = {}
+    for fields in _stanzas(text):
+        match = _release(fields.get("Package", ""))
+        if not match or "SHA256" not in fields:
+            continue
+        offer = Offer(
+            package=fields["Package"],
+            release=match["release"],
+            version=fields["Version"],
+            flavour="cloud" if match["cloud"] else "generic",
+            size=int(fields["Size"]),
+            installed_size=int(fields["Installed-Size"]) * 1024,
+            sha256=fields["SHA256"],
+        )
+        known = newest.get(offer.release)
+        if known is None or version_key(known.version) < version_key(offer.version):
+            newest[offer.release] = offer
+    return tuple(sorted(newest.values(), key=lambda o: (version_key(o.version), o.flavour)))
+
+
+def version_key(version: str) -> tuple[tuple[tuple[int, ...], int], ...]:
+    """Orders versions as dpkg does (deb-version(7)): numbers by value, `~` before the end, letters before the rest.
+
+    An epoch is not treated: kernel packages have none.
+    """
+    parts = re.findall(r"(\D*)(\d*)", version)
+    return tuple(((*map(_weight, word), 0), int(number or 0)) for word, number in parts if word or number)
+
+
+def line_of(version: str) -> str:
+    """`6.12.117-1~deb12u1` belongs to the line `6.12`."""
+    return ".".join(version.split(".")[:2])
+
+
+def _weight(char: str) -> int:
+    if char == "~":
+        return -1
+    return ord(char) if char.isalpha() else ord(char) + 256
+
+
+def _release(package: str) -> re.Match[str] | None:
+    match = _PACKAGE.fullmatch(package)
+    return None if match is None or "-rt-" in package else match
+
+
+def _stanzas(text: str) -> Iterator[dict[str, str]]:
+    for block in text.split("\n\n"):
+        yield dict(line.split(": ", 1) for line in block.splitlines() if ": " in line and not line.startswith(" "))

@@ -1,0 +1,101 @@
+"""A kernel and an initrd that QEMU can boot directly."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.contracts import BootableKernel, Progress
+from lab.filecache import ensure_dir, key_of, sha256_of
+from lab.kernels import cpio, modules
+from lab.kernels.catalogue import CatalogueKernel, Kernel, LocalKernel
+from lab.kernels.fetch import ensure_fetched
+from lab.kernels.vmlinux import extract_vmlinux
+from lab.paths import cache_root
+
+_RECIPE = "2"  # raise it whenever the content of the initrd changes for the same input
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What a kernel consists of on disk."""
+
+    boot: Path
+    sha256: str
+    config_sha256: str
+    modules: Path | None
+    modules_key: str
+
+
+def make_bootable(kernel: Kernel, *, init: Path, progress: Progress) -> BootableKernel:
+    """Fetch, unpack and pack as needed; what was made before is only looked up. Raises FetchFailed, HostTrouble."""
+    parts = _stock(kernel, progress) if isinstance(kernel, CatalogueKernel) else _own(kernel, progress)
+    key = key_of(_RECIPE, parts.sha256, parts.modules_key, sha256_of(init))
+    target = cache_root() / "initrds" / key
+
+    def make(partial: Path) -> None:
+        progress(f"packing the initrd of {kernel.name}")
+        steps = modules.plan_loading(modules.finder(parts.modules)) if parts.modules else ()
+        (partial / "initrd").write_bytes(cpio.newc(initrd_entries(init.read_bytes(), steps)))
+        names = modules.present(parts.modules, steps) if parts.modules else ()
+        (partial / "modules.json").write_text(json.dumps(names))
+
+    ensure_dir(target, make, progress=progress)
+    return BootableKernel(
+        name=kernel.name,
+        boot=parts.boot,
+        initrd=target / "initrd",
+        release=kernel.release,
+        design=kernel.design,
+        sha256=parts.sha256,
+        config_sha256=parts.config_sha256,
+        modules=tuple(json.loads((target / "modules.json").read_text())),
+    )
+
+
+def initrd_entries(init: bytes, steps: tuple[modules.LoadStep, ...]) -> list[cpio.Entry]:
+    """Content of the initrd. /modules/load lists `GROUP FILE` in load order; see images/guest/lab-init.c."""
+    files = {s.module.name: f"{i:02}-{s.module.name}.ko" for i, s in enumerate(steps)}
+    load = "".join(f"{s.group} {files[s.module.name]}\n" for s in steps)
+    return [
+        *(cpio.directory(d) for d in ("dev", "proc", "sys", "root", "modules")),
+        cpio.char_device("dev/console", 5, 1),
+        cpio.regular("init", init, mode=0o755),
+        cpio.regular("modules/load", load.encode()),
+        *(cpio.regular(f"modules/{files[s.module.name]}", s.module.data) for s in steps),
+    ]
+
+
+def _stock(kernel: CatalogueKernel, progress: Progress) -> _Parts:
+    where = ensure_fetched(kernel, progress)
+    facts = json.loads((where / "kernel.json").read_text())
+    return _Parts(where / "boot", facts["sha256"], facts["config_sha256"], where / "modules", kernel.deb_sha256)
+
+
+def _own(kernel: LocalKernel, progress: Progress) -> _Parts:
+    """A kernel of the user's: copied, so that a rebuild under a running lab does not change what is booted."""
+    target = cache_root() / "kernels" / f"own-{sha256_of(kernel.image)[:20]}"
+
+    def make(partial: Path) -> None:
+        progress(f"unpacking {kernel.image.name}")
+        image = kernel.image.read_bytes()
+        (partial / "boot").write_bytes(extract_vmlinux(image) or image)
+
+    boot = ensure_dir(target, make, progress=progress) / "boot"
+    return _Parts(boot, sha256_of(boot), _config_sha256(kernel.image), kernel.modules, _modules_key(kernel.modules))
+
+
+def _config_sha256(image: Path) -> str:
+    """Of the .config of the build tree the image lies in, "" when there is none."""
+    tree = (image.parent, *image.parents[1:4])
+    config = next((d / ".config" for d in tree if (d / ".config").is_file()), None)
+    return sha256_of(config) if config else ""
+
+
+def _modules_key(modules_dir: Path | None) -> str:
+    """Changes when a module of the directory was replaced; reading them all would take longer than packing."""
+    if modules_dir is None:
+        return ""
+    files = sorted(modules_dir.rglob("*.ko*"))
+    return key_of(str(modules_dir), *(f"{p} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in files))
