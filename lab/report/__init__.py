@@ -1,1 +1,5 @@
-"""PURE. Verdicts in, text, HTML, JUnit XML, KTAP and pictures out; the caller writes."""
+"""Reports: a Session in, text or bytes out. Nothing here reads a bundle, asks for the time or writes a file."""
+
+from lab.report.model import RunResult, Session
+
+__all__ = ["RunResult", "Session"]

@@ -1,0 +1,104 @@
+"""The session as one HTML file: no script, no request, readable from a mail attachment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from lab.evidence.manifest import HostRecord, KernelRecord
+from lab.plan.cases import CASES
+from lab.plan.designs import DESIGNS
+from lab.report import plot, wording
+from lab.report.matrix import arrange, in_order
+from lab.report.model import RunResult, Session
+from lab.verdict.model import Finding, Word
+
+
+@dataclass(frozen=True)
+class RunView:
+    """One run as the page shows it. `anchor` is its unique id; `svg` is empty when the ledger has no points."""
+
+    anchor: str
+    result: RunResult
+    findings: tuple[FindingView, ...]
+    svg: Markup
+    open: bool
+
+
+@dataclass(frozen=True)
+class FindingView:
+    """A finding with the relative link to the file that it points at; `href` is empty when it points at none."""
+
+    finding: Finding
+    href: str
+
+
+def render(session: Session) -> str:
+    """The page as text, to be stored as UTF-8 beside the bundles that it links to."""
+    matrix = arrange(session.results)
+    runs = _views(in_order(matrix))
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            session=session,
+            matrix=matrix,
+            runs=runs,
+            anchors={id(run.result): run.anchor for run in runs},
+            wrong=[run for run in runs if run.result.disagrees],
+            kernels=_kernels(session.results),
+            hosts=_hosts(session.results),
+            series=plot.SERIES,
+        )
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("lab.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # Every value that reaches the page goes through here.
+        finalize=lambda value: wording.printable(value) if type(value) is str else value,
+    )
+    environment.globals.update(w=wording, marks_of=plot.marks_of, id=id, href=href)
+    environment.globals.update(cases=CASES, designs=DESIGNS)
+    return environment
+
+
+def _views(results: Sequence[RunResult]) -> list[RunView]:
+    first_fail = next((r for r in results if r.verdict.word is Word.FAIL), None)
+    return [_view(n, r, r.disagrees or r is first_fail) for n, r in enumerate(results, 1)]
+
+
+def _view(number: int, result: RunResult, is_open: bool) -> RunView:
+    # The number makes it unique, the name lets a reader guess it.
+    anchor = f"run{number}-{re.sub('[^A-Za-z0-9]+', '-', result.manifest.run)}"
+    findings = tuple(
+        FindingView(f, href(result.bundle, f.pointer)) for f in wording.worst_first(result.verdict.findings)
+    )
+    ledger = result.verdict.ledger
+    title = f"Ledger of {ledger.client}, {result.manifest.case} on {result.manifest.kernel.name}, {result.manifest.nic}"
+    svg = plot.curve(ledger, f"{anchor}-", title) if ledger.points else ""
+    return RunView(anchor, result, findings, Markup(svg), is_open)  # noqa: S704 - ElementTree has escaped it
+
+
+def href(bundle: str, pointer: str) -> str:
+    """Relative link to the file of a pointer (`file` or `file:line`) in a bundle."""
+    path = re.sub(r":\d+$", "", pointer)
+    return quote(f"{bundle}/{path}", safe="/") if path else ""
+
+
+def _kernels(results: Sequence[RunResult]) -> list[KernelRecord]:
+    return list(dict.fromkeys(r.manifest.kernel for r in results))
+
+
+def _hosts(results: Sequence[RunResult]) -> list[HostRecord]:
+    return list(dict.fromkeys(r.manifest.host for r in results))

@@ -1,0 +1,44 @@
+"""One JSON object a line and run, for other programs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import PurePosixPath
+from typing import Any
+
+from lab.report.model import RunResult, Session
+
+
+def render(session: Session, root: PurePosixPath) -> str:
+    """All runs as JSON Lines. `root` is the absolute directory that the bundles' paths are relative to."""
+    return "".join(json.dumps(as_record(result, root)) + "\n" for result in session.results)
+
+
+def as_record(result: RunResult, root: PurePosixPath) -> dict[str, Any]:
+    """One run as plain values: sizes in bytes, times in seconds, null where there is nothing."""
+    manifest, verdict = result.manifest, result.verdict
+    return {
+        "run": manifest.run,
+        "kernel": manifest.kernel.name,
+        "nic": manifest.nic,
+        "case": manifest.case,
+        "repeat": manifest.repeat,
+        "verdict": verdict.word.value,
+        "predicted": result.predicted,
+        "as_predicted": result.as_predicted,
+        "findings": [
+            {"rule": f.rule, "word": f.word.value, "message": f.message, "pointer": f.pointer} for f in verdict.findings
+        ],
+        "ledger": _ledger(result),
+        "oom": {"outcome": verdict.oom.outcome.value, "victims": list(verdict.oom.victims)},
+        "accelerator": manifest.host.accelerator,
+        "seconds": manifest.seconds.model_dump(),
+        "bundle": str(root / result.bundle),
+    }
+
+
+def _ledger(result: RunResult) -> dict[str, int | None]:
+    ledger = result.verdict.ledger
+    line = ledger.last
+    names = ("held", "charged", "escape", "gone")
+    return {**{name: getattr(line, name) if line else None for name in names}, "limit": ledger.limit}

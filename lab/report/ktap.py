@@ -1,0 +1,51 @@
+"""KTAP version 1, as the kernel's own tests print it (Documentation/dev-tools/ktap.rst).
+
+`ok` means that the verdict is PASS: the kernel keeps its promise. It does not mean "as predicted": a FAIL that was
+predicted stays `not ok`, with the line `# predicted FAIL` before it. SKIP, and DONE, which promises nothing, are
+`ok ... # SKIP`, because KTAP knows no third word. ERROR and MISS are `not ok`: nothing has shown that the kernel is
+right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lab.report.model import RunResult, Session
+from lab.report.wording import one_line, reason, worst_first
+from lab.verdict.model import Word
+
+
+def render(session: Session) -> str:
+    """The whole session, one test a run, in the order of the session."""
+    lines = ["KTAP version 1", f"1..{len(session.results)}"]
+    for number, result in enumerate(session.results, 1):
+        lines += _diagnostics(result)
+        lines.append(_result(number, result))
+    return "\n".join(lines) + "\n"
+
+
+def _result(number: int, result: RunResult) -> str:
+    # A `#` in the name would begin a directive.
+    name = one_line(result.manifest.run).replace("#", "_")
+    match result.verdict.word:
+        case Word.PASS:
+            return f"ok {number} {name}"
+        case Word.SKIP:
+            return f"ok {number} {name} # SKIP {one_line(reason(result))}"
+        case Word.DONE:
+            return f"ok {number} {name} # SKIP measured, nothing promised"
+        case _:
+            return f"not ok {number} {name}"
+
+
+def _diagnostics(result: RunResult) -> Iterator[str]:
+    word = result.verdict.word
+    if word is Word.PASS and result.as_predicted:
+        return
+    yield f"# {word.value}"
+    yield f"# predicted {one_line(result.predicted)}"
+    for finding in worst_first(result.verdict.findings):
+        if finding.word is not Word.PASS:
+            told = f"{finding.word.value} {finding.rule}: {finding.message} [{finding.pointer}]"
+            yield f"# {one_line(told)}"
+    yield f"# bundle {one_line(result.bundle)}"

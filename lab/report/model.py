@@ -1,0 +1,43 @@
+"""What a report is made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lab.evidence.manifest import Manifest
+from lab.verdict.model import Verdict, Word
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """One judged run. `bundle` is the path of its bundle relative to the place of the report, with `/`."""
+
+    manifest: Manifest
+    verdict: Verdict
+    bundle: str
+
+    @property
+    def predicted(self) -> str:
+        """The word that was predicted for this run."""
+        return self.manifest.predicted
+
+    @property
+    def as_predicted(self) -> bool:
+        """The measured word is the predicted one."""
+        return self.verdict.word.value == self.predicted
+
+    @property
+    def disagrees(self) -> bool:
+        """The run says something else than was predicted. A SKIP says nothing, so it never disagrees."""
+        return self.verdict.word is not Word.SKIP and not self.as_predicted
+
+
+@dataclass(frozen=True)
+class Session:
+    """All runs of one command. `started` ISO 8601; `seconds` wall time of the whole; `command` as it was typed."""
+
+    name: str
+    started: str
+    results: tuple[RunResult, ...]
+    seconds: float
+    command: str

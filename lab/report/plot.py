@@ -1,0 +1,283 @@
+"""The curve of a ledger over time, as SVG text.
+
+Every part is a group with a class (`held`, `charged`, ...), and templates/curve.css gives the classes their colours,
+for light and dark. No id survives but those of clip paths, which get a prefix, so many curves can stand in one page.
+matplotlib is imported when the first curve is drawn: most commands draw none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from io import StringIO
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+from lab.evidence.model import Ledger, LedgerPoint
+from lab.report.wording import one_line, size
+from lab.units import MIB
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MAX_POINTS = 400
+MAX_MARKS = 12
+WIDTH, HEIGHT = 600, 300  # user units of the SVG, which matplotlib calls points
+LEFT, RIGHT, TOP, BOTTOM = 50, 14, 42, 36
+ROW = 16  # height of a row of mark numbers, and of a line of the standalone key
+
+INK = "#20262c"
+
+SVG = "http://www.w3.org/2000/svg"
+XLINK = "http://www.w3.org/1999/xlink"
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line of the picture. `meaning` goes into the key; `dashes` in points, None for a solid line."""
+
+    name: str
+    meaning: str
+    width: float
+    dashes: tuple[float, ...] | None
+    colour: str
+
+
+# Drawn in this order: the two that a verdict compares come last, on top. Dashes tell the lines apart without colour.
+SERIES = (
+    Series("delivered", "received from the link", 1.4, (1.0, 2.0), "#6b7480"),
+    Series("mapped", "of it by TCP_ZEROCOPY_RECEIVE", 1.4, (6.0, 2.0, 1.0, 2.0), "#0b7285"),
+    Series("gone", "free memory lost", 1.6, (5.0, 2.5), "#7048a8"),
+    Series("held", "kept by the client", 2.4, None, "#b3400f"),
+    Series("charged", "growth of memory.current", 2.4, None, "#1b5fb4"),
+)
+
+
+CLASSES = frozenset({*(s.name for s in SERIES), "escape", "limit", "grid", "axis", "mark", "oom"})
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A moment on the time axis, in seconds from the first point; `number` as drawn, from 1."""
+
+    number: int
+    t: float
+    text: str
+    oom: bool
+
+
+def marks_of(ledger: Ledger) -> tuple[Mark, ...]:
+    """The marks that are drawn, numbered by time."""
+    start = _start(ledger)
+    kept = sorted(ledger.marks)[:MAX_MARKS]
+    return tuple(Mark(i, t - start, one_line(text), "oom" in text.lower()) for i, (t, text) in enumerate(kept, 1))
+
+
+def curve(ledger: Ledger, prefix: str, title: str) -> str:
+    """An SVG element to stand in an HTML page, which brings the colours and the key. `prefix` starts all its ids."""
+    root = _tidy(_draw(ledger, key=False), prefix)
+    _describe(root, ledger, prefix, title)
+    for size_attribute in ("width", "height"):
+        root.attrib.pop(size_attribute, None)
+    return ET.tostring(root, encoding="unicode")
+
+
+def standalone(ledger: Ledger, title: str) -> str:
+    """An SVG document with its own colours and key, for the bundle's curve.svg."""
+    root = _tidy(_draw(ledger, key=True), "curve-")
+    _describe(root, ledger, "curve-", title)
+    style = ET.Element(f"{{{SVG}}}style")
+    style.text = files("lab.report").joinpath("templates/curve.css").read_text("utf-8")
+    root.insert(0, style)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def thin(points: Sequence[LedgerPoint], peak: LedgerPoint | None = None) -> list[LedgerPoint]:
+    """At most MAX_POINTS of the points, in order, with the first, the last and the peak among them."""
+    if len(points) <= MAX_POINTS:
+        return list(points)
+    room = MAX_POINTS - 1
+    chosen = {round(i * (len(points) - 1) / (room - 1)) for i in range(room)}
+    if peak in points:
+        chosen.add(points.index(peak))
+    return [points[i] for i in sorted(chosen)]
+
+
+def _start(ledger: Ledger) -> float:
+    return ledger.points[0].t if ledger.points else min((t for t, _ in ledger.marks), default=0.0)
+
+
+def _draw(ledger: Ledger, *, key: bool) -> str:
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    marks = marks_of(ledger)
+    below = ROW * (2 + len(marks)) if key else 0
+    height = HEIGHT + below
+    with matplotlib.rc_context(
+        {"svg.fonttype": "none", "svg.hashsalt": "lab", "font.size": 11.0, "font.sans-serif": ["DejaVu Sans"]}
+    ):
+        figure = Figure(figsize=(WIDTH / 72, height / 72), facecolor="none")
+        box = (LEFT / WIDTH, (BOTTOM + below) / height, 1 - (LEFT + RIGHT) / WIDTH, (HEIGHT - TOP - BOTTOM) / height)
+        axes = figure.add_axes(box, facecolor="none")
+        _lines(axes, ledger)
+        _frame(axes, ledger)
+        _marks(axes, marks)
+        if key:
+            _key(figure, marks, height)
+        out = StringIO()
+        FigureCanvasSVG(figure).print_svg(  # type: ignore[no-untyped-call]
+            out, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        )
+    return out.getvalue()
+
+
+def _lines(axes: Axes, ledger: Ledger) -> None:
+    points = thin(ledger.points, ledger.last)
+    if not points:
+        axes.text(0.5, 0.5, "no ledger points", transform=axes.transAxes, ha="center")
+        return
+    start = points[0].t
+    times = [p.t - start for p in points]
+    held = [p.held / MIB for p in points]
+    charged = [p.charged / MIB for p in points]
+    under = [min(pair) for pair in zip(held, charged, strict=True)]
+    axes.fill(times + times[::-1], held + under[::-1], gid="escape", facecolor="#b3400f", alpha=0.12, linewidth=0)
+    for series in SERIES:
+        style: str | tuple[float, tuple[float, ...]] = (0, series.dashes) if series.dashes else "-"
+        axes.plot(
+            times,
+            [getattr(p, series.name) / MIB for p in points],
+            gid=series.name,
+            label=series.name,
+            color=series.colour,
+            linewidth=series.width,
+            linestyle=style,
+            marker="o" if len(points) < 3 else "",  # a line through one point cannot be seen
+        )
+    if ledger.limit is not None:
+        axes.axhline(ledger.limit / MIB, gid="limit", color=INK, linewidth=1.2, linestyle=(0, (8, 3)))
+        # At the left, because charge comes close to the limit at the right when a kernel keeps its promise.
+        axes.text(0.008, ledger.limit / MIB, "limit", transform=axes.get_yaxis_transform(), verticalalignment="bottom")
+
+
+def _frame(axes: Axes, ledger: Ledger) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    highest = max((max(p.delivered, p.held, p.charged, p.gone) for p in ledger.points), default=0)
+    lowest = min((min(p.charged, p.gone) for p in ledger.points), default=0)
+    top = max(highest, ledger.limit or 0, MIB) / MIB
+    axes.set_ylim(min(0.0, lowest / MIB) * 1.05, top * 1.08)
+    step = 1
+    while top / step > 5:
+        step *= 2
+    axes.set_yticks(range(0, int(top * 1.08) + 1, step))
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    moments = [p.t - _start(ledger) for p in ledger.points] + [m.t for m in marks_of(ledger)] + [0.0]
+    axes.set_xlim(min(moments), max(max(moments) * 1.01, 0.1))
+    axes.tick_params(length=0, pad=5)
+    axes.grid(axis="y", color="#c9cfd6", linewidth=0.8)
+    axes.set_axisbelow(True)
+    for line in axes.yaxis.get_gridlines():
+        line.set_gid("grid")
+    for side, spine in axes.spines.items():
+        spine.set_visible(side == "bottom")
+        spine.set_gid("axis")
+    axes.set_xlabel("seconds", loc="right", labelpad=3)
+    _label(axes, "MiB", (axes.get_xlim()[0], 1.0), (6 - LEFT, 5), "left")
+
+
+def _marks(axes: Axes, marks: Sequence[Mark]) -> None:
+    """Vertical lines with numbers above; a number too near its neighbour moves to the upper row."""
+    low, high = axes.get_xlim()
+    scale = (WIDTH - LEFT - RIGHT) / (high - low)
+    taken = -float(ROW)
+    for mark in marks:
+        kind = "oom" if mark.oom else "mark"
+        axes.axvline(mark.t, gid=kind, color=INK, linewidth=1.4, linestyle="-" if mark.oom else (0, (2, 2)))
+        place = (mark.t - low) * scale
+        upper = place - taken < ROW
+        taken = taken if upper else place
+        _label(axes, str(mark.number), (mark.t, 1.0), (0, 5 + ROW * upper), "center")
+
+
+def _label(axes: Axes, text: str, at: tuple[float, float], offset: tuple[float, float], align: str) -> None:
+    """Text beside the axes: `at` is (seconds, share of the height), `offset` in SVG units from there."""
+    axes.annotate(
+        text,
+        at,
+        xycoords=axes.get_xaxis_transform(),
+        xytext=offset,
+        textcoords="offset points",
+        annotation_clip=False,
+        horizontalalignment=align,
+        parse_math=False,
+    )
+
+
+def _key(figure: Figure, marks: Sequence[Mark], height: float) -> None:
+    """The meaning of the lines and the numbers, below the axes."""
+    figure.legend(
+        loc="lower left",
+        bbox_to_anchor=(0.0, (len(marks) * ROW) / height),
+        ncols=len(SERIES),
+        frameon=False,
+        fontsize=10,
+    )
+    for mark in marks:
+        y = (len(marks) - mark.number) * ROW + 5
+        figure.text(LEFT / WIDTH, y / height, f"{mark.number}   {mark.t:.2f} s   {mark.text}", parse_math=False)
+
+
+def _tidy(text: str, prefix: str) -> ET.Element:
+    """matplotlib's SVG with classes instead of ids, prefixed ids where something refers to them, and short numbers."""
+    ET.register_namespace("", SVG)
+    ET.register_namespace("xlink", XLINK)
+    root = ET.fromstring(text)  # noqa: S314 - our own text of a moment ago
+    referred = set(re.findall(r"(?:url\(|href=\")#([^)\"]+)", text))
+    for element in root.iter():
+        for child in list(element):
+            # matplotlib's own <style> would reach all of the page that the curve stands in.
+            if child.tag == f"{{{SVG}}}style":
+                element.remove(child)
+        _rename(element, referred, prefix)
+        for name in ("d", "x", "y"):
+            if name in element.attrib:
+                element.set(name, re.sub(r"-?\d+\.\d+", lambda m: f"{float(m[0]):.1f}", element.attrib[name]))
+    root.set("class", "curve")
+    return root
+
+
+def _rename(element: ET.Element, referred: set[str], prefix: str) -> None:
+    own = element.attrib.pop("id", None)
+    if own in referred:
+        element.set("id", prefix + own)
+    elif own in CLASSES:
+        element.set("class", own)
+    for name, value in element.attrib.items():
+        if value.startswith("#") and name.endswith("href"):
+            element.set(name, f"#{prefix}{value[1:]}")
+        elif "url(#" in value:
+            element.set(name, value.replace("url(#", f"url(#{prefix}"))
+
+
+def _describe(root: ET.Element, ledger: Ledger, prefix: str, title: str) -> None:
+    """Say in words what the picture shows, for those who cannot see it."""
+    last = ledger.last
+    told = "The ledger has no points."
+    if last is not None:
+        told = (
+            f"When it held most, the client {ledger.client} held {size(last.held)} and was charged "
+            f"{size(last.charged)}; the limit was {size(ledger.limit, 'none')}, and {size(last.gone)} of free memory "
+            "were gone."
+        )
+    root.set("role", "img")
+    root.set("aria-labelledby", f"{prefix}title {prefix}desc")
+    for place, (name, text) in enumerate((("title", title), ("desc", told))):
+        element = ET.Element(f"{{{SVG}}}{name}", {"id": prefix + name})
+        element.text = one_line(text)
+        root.insert(place, element)

@@ -1,0 +1,169 @@
+"""What a terminal shows: rich renderables. Colour only repeats what the words say; 80 columns are enough."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from lab.report.matrix import Matrix, arrange
+from lab.report.model import RunResult, Session
+from lab.report.wording import escape_of, ledger_rows, one_line, prediction, printable, size, summary, worst_first
+from lab.verdict.model import Finding, Word
+
+STYLES = {
+    Word.FAIL: "bold red",
+    Word.ERROR: "bold yellow",
+    Word.MISS: "bold magenta",
+    Word.PASS: "green",
+    Word.DONE: "cyan",
+    Word.SKIP: "dim",
+}
+
+
+def overview(session: Session) -> RenderableType:
+    """The verdict table, what is not as predicted, and the summary."""
+    parts: list[RenderableType] = [VerdictTable(arrange(session.results))] if session.results else []
+    wrong = [result for result in session.results if result.disagrees]
+    if wrong:
+        parts.append(Text("Not as predicted:", style="bold"))
+        parts += [Padding(_disagreement(result), (0, 0, 0, 2)) for result in wrong]
+    return Group(*parts, Text(summary(session)))
+
+
+def show(result: RunResult) -> RenderableType:
+    """One run: verdict, ledger, findings, versions, and how to repeat it."""
+    return Group(
+        _headline(result),
+        _heading("Ledger, when the client held most"),
+        _ledger(result),
+        _heading("Findings"),
+        *(_finding(f) for f in worst_first(result.verdict.findings)),
+        _heading("Versions"),
+        _versions(result),
+        _heading("Files"),
+        _verbatim(result.bundle),
+        _heading("Reproduce"),
+        _verbatim(result.manifest.reproduce),
+    )
+
+
+class VerdictTable:
+    """Cases down, kernel and NIC across; split into several tables where the terminal is narrow."""
+
+    def __init__(self, matrix: Matrix) -> None:
+        self._matrix = matrix
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for columns in self._groups(options.max_width):
+            yield self._table(columns)
+
+    def _groups(self, width: int) -> Iterator[list[int]]:
+        """Numbers of the columns that fit beside each other."""
+        # Every column costs its text, a blank on each side and a line.
+        first = max(len(one_line(row.case)) for row in self._matrix.rows) + 4
+        group: list[int] = []
+        used = first
+        for index in range(len(self._matrix.columns)):
+            need = self._width(index) + 3
+            if group and used + need > width:
+                yield group
+                group, used = [], first
+            group.append(index)
+            used += need
+        yield group
+
+    def _width(self, index: int) -> int:
+        column = self._matrix.columns[index]
+        texts = [one_line(column.kernel), one_line(column.nic)]
+        texts += [line for row in self._matrix.rows for line in _cell(row.cells[index]).plain.splitlines()]
+        return max(len(text) for text in texts)
+
+    def _table(self, indices: Sequence[int]) -> Table:
+        table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+        table.add_column("case", overflow="fold")
+        for index in indices:
+            column = self._matrix.columns[index]
+            table.add_column(Text(f"{one_line(column.kernel)}\n{one_line(column.nic)}"), overflow="fold")
+        for row in self._matrix.rows:
+            table.add_row(Text(one_line(row.case)), *(_cell(row.cells[index]) for index in indices))
+        return table
+
+
+def _cell(results: Sequence[RunResult]) -> Text:
+    """Word and escape of each run, and the predicted word where it is another one."""
+    if not results:
+        return Text("not run", style="dim")
+    lines = []
+    for result in results:
+        lines.append(Text.assemble(_word(result.verdict.word), " ", size(escape_of(result.verdict.ledger), "")))
+        if result.disagrees:
+            lines.append(Text(f"! not {one_line(result.predicted)}", style="bold"))
+    return Text("\n").join(lines)
+
+
+def _word(word: Word) -> Text:
+    return Text(word.value, style=STYLES[word])
+
+
+def _heading(text: str) -> Text:
+    return Text(f"\n{text}", style="bold")
+
+
+def _disagreement(result: RunResult) -> Text:
+    told = f" {one_line(result.manifest.run)}, predicted {one_line(result.predicted)}"
+    return _word(result.verdict.word) + Text(told)
+
+
+def _headline(result: RunResult) -> Text:
+    manifest, oom = result.manifest, result.verdict.oom
+    victims = f" ({', '.join(map(one_line, oom.victims))})" if oom.victims else ""
+    return Text.assemble(
+        _word(result.verdict.word),
+        f" {one_line(manifest.run)}: {prediction(result)}\n",
+        f"case {one_line(manifest.case)}, kernel {one_line(manifest.kernel.name)}, NIC {one_line(manifest.nic)}\n",
+        f"how memory ended: {oom.outcome.value}{victims}",
+    )
+
+
+def _ledger(result: RunResult) -> RenderableType:
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold", style="dim")
+    for name, value, meaning in ledger_rows(result.verdict.ledger):
+        table.add_row(name, value, meaning)
+    if result.verdict.ledger.last is None:
+        return Group(Padding("The ledger has no line: nothing was measured.", (0, 2)), table)
+    return table
+
+
+def _finding(finding: Finding) -> RenderableType:
+    head = Text.assemble(_word(finding.word), f" {one_line(finding.rule)}: {printable(finding.message)}")
+    return Padding(Group(head, _verbatim(finding.pointer)), (0, 0, 0, 2))
+
+
+def _versions(result: RunResult) -> RenderableType:
+    manifest = result.manifest
+    kernel, host = manifest.kernel, manifest.host
+    rows = (
+        ("kernel", f"{kernel.release} ({kernel.design}), sha256 {kernel.sha256}"),
+        ("image", f"sha256 {host.image_sha256}"),
+        ("QEMU", f"{host.qemu} ({host.accelerator}) on {host.machine}, libvirt {host.libvirt}"),
+        ("lab", f"{manifest.lab_version}, started {manifest.started}"),
+    )
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, Text(one_line(value)))
+    return table
+
+
+def _verbatim(text: str) -> RenderableType:
+    """Text to be copied."""
+    return Padding(Text(one_line(text), overflow="fold", style="cyan"), (0, 0, 0, 2))

@@ -1,0 +1,116 @@
+"""The words all reports share: sentences, sizes, the order of findings, text that any format can carry."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from lab.evidence.model import Ledger
+from lab.report.model import RunResult, Session
+from lab.units import mib
+from lab.verdict.model import Finding, Word
+
+WORST_FIRST = tuple(Word)
+
+# Control characters (terminals obey them) and lone surrogates (UTF-8 cannot carry them); XML 1.0 forbids both.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+def printable(text: str) -> str:
+    """Text that XML, UTF-8 and a terminal can carry; what they cannot becomes U+FFFD."""
+    return _UNPRINTABLE.sub("\ufffd", text)
+
+
+def one_line(text: str) -> str:
+    """Printable text on one line."""
+    return " ".join(printable(text).split())
+
+
+def size(value: int | None, none: str = "not measured") -> str:
+    """Bytes as MiB, without the minus of a rounded zero."""
+    if value is None:
+        return none
+    text = mib(value)
+    return text.removeprefix("-") if text == "-0.0 MiB" else text
+
+
+def escape_of(ledger: Ledger) -> int | None:
+    """Bytes that escaped the charge on the ledger's last line; None when there is no line."""
+    return ledger.last.escape if ledger.last else None
+
+
+def ledger_rows(ledger: Ledger) -> tuple[tuple[str, str, str], ...]:
+    """The ledger's last line as (name, MiB, what it means)."""
+    limit = ("limit", size(ledger.limit, "none"), "memory.max of the client's cgroup")
+    line = ledger.last
+    if line is None:
+        return (limit,)
+    return (
+        ("delivered", size(line.delivered), "received from the link"),
+        ("mapped", size(line.mapped), "of it by TCP_ZEROCOPY_RECEIVE"),
+        ("pinned", size(line.pinned), "in pipes at that moment"),
+        ("held", size(line.held), "kept from everybody else, by the client's count"),
+        ("charged", size(line.charged), "growth of its memory.current"),
+        ("escape", size(line.escape), "held - charged"),
+        ("gone", size(line.gone), "free memory lost that nothing else explains"),
+        limit,
+    )
+
+
+def worst_first(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """Findings by word, worst first; within a word as the rules spoke."""
+    return tuple(sorted(findings, key=lambda f: WORST_FIRST.index(f.word)))
+
+
+def reason(result: RunResult) -> str:
+    """Why the run got its word: the messages of the findings of that word, one line each."""
+    word = result.verdict.word
+    messages = [one_line(f.message) for f in result.verdict.findings if f.word is word]
+    return "\n".join(messages) or "no finding gives a reason"
+
+
+def prediction(result: RunResult) -> str:
+    """How the run compares with what was predicted, in words."""
+    if result.as_predicted:
+        return "as predicted"
+    if result.disagrees:
+        return f"not as predicted: {printable(result.predicted)}"
+    return f"{printable(result.predicted)} was predicted"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def summary(session: Session) -> str:
+    """The session in two sentences."""
+    results = session.results
+    if not results:
+        return "No runs."
+    words = Counter(r.verdict.word for r in results)
+    told = ", ".join(f"{words[word]} {word.value}" for word in WORST_FIRST if words[word])
+    cases = count(len({r.manifest.case for r in results}), "case")
+    kernels = count(len({r.manifest.kernel.name for r in results}), "kernel")
+    nics = count(len({r.manifest.nic for r in results}), "NIC profile")
+    return f"{count(len(results), 'run')} of {cases} on {kernels} and {nics}: {told}. {_agreement(results)}"
+
+
+def _agreement(results: tuple[RunResult, ...]) -> str:
+    told = [r for r in results if r.verdict.word is not Word.SKIP]
+    wrong = sum(r.disagrees for r in told)
+    if not told:
+        return "Nothing was measured."
+    if wrong:
+        return f"{wrong} {'is' if wrong == 1 else 'are'} not as predicted."
+    return "All that were measured are as predicted." if len(told) < len(results) else "All are as predicted."
+
+
+def duration(seconds: float) -> str:
+    """`8.4 s`, `3 min 05 s`, `2 h 10 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
