@@ -68,9 +68,13 @@ def link_netdev(role: Role, nic: NicProfile, link_socket: str, tap: str) -> str:
     return f"stream,id=link,server={server},addr.type=unix,addr.path={link_socket}"
 
 
+# Slots of the root bus that the domain template leaves free; igb works only at 0x8 or below.
+SLOTS = {"control": 4, "link": 5}
+
+
 def _device(model: str, options: str, netdev: str, address: str) -> list[str]:
     tail = f",{options}" if options else ""
-    return ["-device", f"{model},netdev={netdev},mac={address},romfile={tail}"]
+    return ["-device", f"{model},netdev={netdev},mac={address},bus=pcie.0,addr={SLOTS[netdev]},romfile={tail}"]
 
 
 def qemu_args(pair: str, role: Role, nic: NicProfile, link_socket: str, tap: str) -> tuple[str, ...]:

@@ -1,0 +1,133 @@
+"""One guest: started, watched and ended. What it says on its ready port and what libvirt says of it meet here."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from lab.errors import GuestLost, HostTrouble
+from lab.plan.domain import GuestPlan, render
+from lab.provision.hypervisor import Death, Hypervisor
+from lab.units import Deadline
+
+BOOT_LIMIT = timedelta(seconds=120)
+CARRIER_LIMIT = timedelta(seconds=60)
+_HOSTFWD = re.compile(r"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s+\S+\s+22\b")
+
+
+@dataclass
+class Signals:
+    """What a guest and libvirt have announced of it so far; written by their threads, waited for by ours."""
+
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    hostkey: str = ""
+    carrier: bool = False
+    ready: bool = False
+    death: Death | None = None
+    said: list[str] = field(default_factory=list)
+
+    def died(self, death: Death) -> None:
+        """Told by libvirt."""
+        with self.changed:
+            self.death = death
+            self.changed.notify_all()
+
+    def heard(self, line: str) -> None:
+        """One line of the ready port; see images/guest/lab-init.c."""
+        with contextlib.suppress(json.JSONDecodeError), self.changed:
+            message = json.loads(line)
+            self.said.append(line.strip())
+            if message.get("event") == "ready":
+                self.ready, self.hostkey = True, str(message["hostkey"])
+            elif message.get("event") == "link":
+                self.carrier = bool(message["carrier"])
+            self.changed.notify_all()
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A running guest."""
+
+    plan: GuestPlan
+    xml: str
+    hypervisor: Hypervisor
+    domain: Any
+    ssh_port: int
+    signals: Signals
+
+    @property
+    def running(self) -> bool:
+        return self.signals.death is None and self.hypervisor.is_running(self.domain)
+
+    def console_tail(self, lines: int = 8) -> str:
+        """Last lines of the serial console."""
+        with contextlib.suppress(FileNotFoundError):
+            text = Path(self.plan.console).read_bytes().decode(errors="replace")
+            return "\n".join(text.splitlines()[-lines:])
+        return ""
+
+    def wait(self, what: str, is_true: Callable[[Signals], bool], limit: timedelta) -> None:
+        """Wait for a signal of this guest. Raises GuestLost when it dies first, DeadlinePassed."""
+        deadline = Deadline.after(f"{what} of {self.plan.name}", limit)
+        signals = self.signals
+        with signals.changed:
+            while not is_true(signals):
+                if signals.death is not None:
+                    raise GuestLost(f"{self.plan.name} is gone: {signals.death}\n{self.console_tail()}")
+                if not signals.changed.wait(timeout=deadline.remaining) and deadline.expired:
+                    raise deadline.passed(f"ready port {signals.said[-2:]}, console: {self.console_tail(2)!r}")
+
+    def wait_ready(self, limit: timedelta = BOOT_LIMIT) -> None:
+        self.wait("the ready line", lambda s: s.ready, limit)
+
+    def wait_carrier(self, limit: timedelta = CARRIER_LIMIT) -> None:
+        self.wait("carrier", lambda s: s.carrier, limit)
+
+
+def _listen(signals: Signals, port: socket.socket) -> None:
+    with port, port.makefile("r", errors="replace") as lines, contextlib.suppress(OSError):
+        for line in lines:
+            signals.heard(line)
+
+
+def _open_ready_port(path: str) -> socket.socket:
+    """libvirt returns from createXML when QEMU listens on it."""
+    port = socket.socket(socket.AF_UNIX)
+    try:
+        port.connect(path)
+    except OSError as exc:
+        port.close()
+        raise HostTrouble(f"cannot open the ready port {path}: {exc}") from exc
+    return port
+
+
+def _ssh_port(hypervisor: Hypervisor, domain: Any) -> int:  # noqa: ANN401
+    """QEMU was asked for any free port of loopback: read which one it took."""
+    usernet = hypervisor.monitor(domain, "info usernet")
+    match = _HOSTFWD.search(usernet)
+    if match is None:
+        raise HostTrouble(f"QEMU forwards no port to SSH; it says: {usernet}")
+    return int(match.group(1))
+
+
+@contextlib.contextmanager
+def started(hypervisor: Hypervisor, plan: GuestPlan) -> Iterator[Guest]:
+    """Start a guest; it is gone, whatever happens, when the block ends. Raises HostTrouble."""
+    signals = Signals()
+    xml = render(plan)
+    domain = hypervisor.create(plan.name, xml, signals.died)
+    try:
+        port = _open_ready_port(plan.ready_socket)
+        threading.Thread(target=_listen, args=(signals, port), name=f"ready-{plan.name}", daemon=True).start()
+        yield Guest(plan, xml, hypervisor, domain, _ssh_port(hypervisor, domain), signals)
+    finally:
+        hypervisor.destroy(plan.name, domain)
+        Path(plan.ready_socket).unlink(missing_ok=True)

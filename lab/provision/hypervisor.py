@@ -1,0 +1,174 @@
+"""A libvirt connection with its event loop; by default the QEMU driver inside our own process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+# libvirt reads this when it is imported. Its errors reach us as exceptions; on the terminal they would only repeat.
+os.environ.setdefault("LIBVIRT_LOG_OUTPUTS", "4:file:/dev/null")
+
+import libvirt
+import libvirt_qemu
+
+from lab.errors import HostTrouble
+
+EMBEDDED = "embed"
+"""The `--connect` word for the default connection: no daemon, nothing to configure on the host."""
+
+# A root-run embedded driver would otherwise look for virtlogd and chown, label and confine what it starts.
+EMBEDDED_ROOT_CONF = """\
+user = "root"
+group = "root"
+stdio_handler = "file"
+security_driver = "none"
+dynamic_ownership = 0
+remember_owner = 0
+cgroup_controllers = []
+namespaces = []
+"""
+
+GUEST_OOM_SCORE = 500
+"""oom_score_adj of what this process starts: when the host runs out of memory, a guest goes before the lab."""
+
+
+@dataclass(frozen=True)
+class Death:
+    """How a domain ended, in libvirt's words."""
+
+    cause: str
+    by_itself: bool
+
+    def __str__(self) -> str:
+        return self.cause
+
+
+_STOPPED = {
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN: Death("powered off, or rebooted after a panic", by_itself=True),
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED: Death("destroyed through libvirt", by_itself=False),
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_CRASHED: Death("crashed", by_itself=True),
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_FAILED: Death("its QEMU process ended from outside", by_itself=False),
+}
+
+
+@dataclass
+class Hypervisor:
+    """An open connection. `on_death` listeners are called from libvirt's event thread."""
+
+    connection: Any
+    uri: str
+    _listeners: dict[str, Callable[[Death], None]] = field(default_factory=dict)
+
+    @property
+    def qemu_version(self) -> str:
+        n = int(self.connection.getVersion())
+        return f"{n // 1_000_000}.{n // 1000 % 1000}.{n % 1000}"
+
+    @property
+    def libvirt_version(self) -> str:
+        n = int(self.connection.getLibVersion())
+        return f"{n // 1_000_000}.{n // 1000 % 1000}.{n % 1000}"
+
+    def create(self, name: str, xml: str, on_death: Callable[[Death], None]) -> Any:  # noqa: ANN401 - libvirt has no types
+        """Start a transient domain. Raises HostTrouble with libvirt's words."""
+        self._listeners[name] = on_death
+        try:
+            return self.connection.createXML(xml, 0)
+        except libvirt.libvirtError as exc:
+            del self._listeners[name]
+            raise HostTrouble(f"libvirt cannot start {name}: {exc}", hint="lab doctor") from exc
+
+    def destroy(self, name: str, domain: Any) -> None:  # noqa: ANN401
+        """End a domain that may have ended already."""
+        self._listeners.pop(name, None)
+        try:
+            domain.destroy()
+        except libvirt.libvirtError as exc:
+            gone = (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID)
+            if exc.get_error_code() not in gone:
+                raise HostTrouble(f"libvirt cannot destroy {name}: {exc}") from exc
+
+    def is_running(self, domain: Any) -> bool:  # noqa: ANN401
+        """Whether its QEMU is there at this moment."""
+        try:
+            return bool(domain.isActive())
+        except libvirt.libvirtError:
+            return False
+
+    def monitor(self, domain: Any, command: str) -> str:  # noqa: ANN401
+        """Answer of QEMU's human monitor."""
+        flag = libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP
+        return str(libvirt_qemu.qemuMonitorCommand(domain, command, flag))
+
+    def dispatch(self, _conn: object, domain: Any, event: int, detail: int, _opaque: object) -> None:  # noqa: ANN401
+        """libvirt's lifecycle callback."""
+        if event == libvirt.VIR_DOMAIN_EVENT_CRASHED:
+            death = Death("crashed: the guest's panic device spoke", by_itself=True)
+        elif event == libvirt.VIR_DOMAIN_EVENT_STOPPED:
+            death = _STOPPED.get(detail, Death(f"stopped, detail {detail}", by_itself=False))
+        else:
+            return
+        listener = self._listeners.get(domain.name())
+        if listener is not None:
+            listener(death)
+
+
+_loop_lock = threading.Lock()
+_loop: list[threading.Thread] = []
+
+
+def _run_loop() -> None:
+    while True:
+        libvirt.virEventRunDefaultImpl()
+
+
+def _ensure_event_loop() -> None:
+    """libvirt wants its loop registered before the first connection, once a process, and run for ever."""
+    with _loop_lock:
+        if _loop:
+            return
+        libvirt.registerErrorHandler(lambda _ctx, _err: None, None)  # errors are raised; libvirt prints them as well
+        libvirt.virEventRegisterDefaultImpl()
+        thread = threading.Thread(target=_run_loop, name="libvirt-events", daemon=True)
+        thread.start()
+        _loop.append(thread)
+
+
+def _embedded_uri(root: Path) -> str:
+    root.mkdir(parents=True, exist_ok=True)
+    if os.geteuid() == 0:
+        (root / "etc").mkdir(exist_ok=True)
+        (root / "etc" / "qemu.conf").write_text(EMBEDDED_ROOT_CONF)
+    return f"qemu:///embed?root={root}"
+
+
+def _raise_oom_score() -> None:
+    with contextlib.suppress(OSError):  # a container may forbid even raising it; then guests compete as equals
+        Path("/proc/self/oom_score_adj").write_text(str(GUEST_OOM_SCORE))
+
+
+@contextlib.contextmanager
+def connect(uri: str, root: Path) -> Iterator[Hypervisor]:
+    """Open `uri` (or EMBEDDED, with its state under `root`: a short path, AF_UNIX sockets end at 108 bytes).
+
+    Raises HostTrouble when the connection cannot be opened.
+    """
+    _ensure_event_loop()
+    _raise_oom_score()
+    full = _embedded_uri(root) if uri == EMBEDDED else uri
+    try:
+        connection = libvirt.open(full)
+    except libvirt.libvirtError as exc:
+        raise HostTrouble(f"libvirt cannot open {full}: {exc}", hint="lab doctor, or another --connect URI") from exc
+    hypervisor = Hypervisor(connection, full)
+    try:
+        key = connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, hypervisor.dispatch, None)
+        yield hypervisor
+        connection.domainEventDeregisterAny(key)
+    finally:
+        connection.close()
