@@ -1,0 +1,81 @@
+"""The distribution's part of the image, as a tar file. Made by mmdebstrap, as root or as an ordinary user."""
+
+from __future__ import annotations
+
+import os
+import re
+import tarfile
+from pathlib import Path
+
+from lab.commands import follow
+from lab.contracts import Progress
+from lab.errors import CommandFailed, FetchFailed, HostTrouble
+from lab.filecache import MOVE_CACHE, ensure_dir, key_of, require_space
+from lab.guestimage.recipe import Recipe
+from lab.paths import cache_root
+from lab.units import MIB
+
+_NEEDED = 1500 * MIB
+
+
+def ensure_base(recipe: Recipe, progress: Progress) -> Path:
+    """Directory with `root.tar` and `packages.txt`, the versions that went into it. Raises FetchFailed, HostTrouble."""
+    key = key_of(recipe.suite, *recipe.packages, "--exclude", *recipe.exclude)
+
+    def make(partial: Path) -> None:
+        require_space(partial, _NEEDED)
+        progress("guest image: fetching packages")
+        try:
+            follow(mmdebstrap_argv(recipe, partial / "root.tar"), on_line=lambda line: _tell(line, progress))
+        except CommandFailed as exc:
+            raise _explained(exc) from exc
+        (partial / "packages.txt").write_text("\n".join(_packages(partial / "root.tar")) + "\n")
+
+    return ensure_dir(cache_root() / "images" / f"base-{key}", make, progress=progress)
+
+
+def mmdebstrap_argv(recipe: Recipe, target: Path) -> list[str]:
+    """LAB_MIRROR replaces the distribution's own servers."""
+    mirror = os.environ.get("LAB_MIRROR")
+    return [
+        "mmdebstrap",
+        "--mode=auto",
+        "--variant=essential",
+        "--format=tar",
+        '--aptopt=Acquire::Retries "3"',
+        *(f"--dpkgopt=path-exclude={pattern}" for pattern in recipe.exclude),
+        f"--include={','.join(recipe.packages)}",
+        recipe.suite,
+        str(target),
+        *([mirror] if mirror else []),
+    ]
+
+
+def parse_status(text: str) -> list[str]:
+    """`name version` of each package in a dpkg status file."""
+    names = re.findall(r"^Package: (.+)$", text, re.MULTILINE)
+    versions = re.findall(r"^Version: (.+)$", text, re.MULTILINE)
+    return sorted(f"{name} {version}" for name, version in zip(names, versions, strict=True))
+
+
+def _packages(tar: Path) -> list[str]:
+    with tarfile.open(tar) as archive:
+        status = archive.extractfile("./var/lib/dpkg/status")
+        return parse_status(status.read().decode()) if status else []
+
+
+def _tell(line: str, progress: Progress) -> None:
+    if line.startswith("I: "):
+        progress(f"guest image: {line.removeprefix('I: ').rstrip('.')}")
+
+
+def _explained(error: CommandFailed) -> FetchFailed | HostTrouble:
+    text = error.output
+    if "No space left" in text:
+        return FetchFailed(f"cannot make the guest image: {error.message}", hint=MOVE_CACHE)
+    if "unable to pick chroot mode" in text or "cannot unshare" in text or "fakechroot" in text:
+        return HostTrouble(
+            f"this user can make no root file system: {error.message}",
+            hint="install fakechroot and fakeroot, or uidmap with a range in /etc/subuid, or run as root",
+        )
+    return FetchFailed(f"cannot make the guest image: {error.message}", hint="check the network; LAB_MIRROR=URL")

@@ -1,0 +1,94 @@
+"""Packages, static files, guest programs and a key become one erofs file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import uuid
+from pathlib import Path
+
+from lab.commands import run
+from lab.contracts import GuestImage, Progress
+from lab.filecache import ensure_dir, key_of, sha256_of
+from lab.guestimage.base import ensure_base
+from lab.guestimage.programs import ensure_programs
+from lab.guestimage.recipe import Recipe, load_recipe
+from lab.guestimage.sshkey import ensure_ssh_key
+from lab.paths import cache_root, project_root
+
+_RECIPE = "1"  # raise it whenever the code below makes something else of the same input
+_MOUNT_POINTS = ("dev", "proc", "sys", "run", "tmp", "root/.ssh", "usr/lib/lab", "var/log", "var/tmp")
+PROGRAMS_AT = "usr/lib/lab"
+
+
+def ensure_init(progress: Progress) -> Path:
+    """The static `lab-init` that starts a guest; see images/guest/lab-init.c."""
+    return ensure_programs(progress) / "lab-init"
+
+
+def ensure_image(progress: Progress) -> GuestImage:
+    """The guests' userland; made when a package list, a file, a program or the key has changed.
+
+    Raises BadInput (a recipe nobody understands), FetchFailed, HostTrouble.
+    """
+    images = project_root() / "images"
+    recipe = load_recipe(images / "recipe.toml")
+    base, programs, ssh_key = ensure_base(recipe, progress), ensure_programs(progress), ensure_ssh_key(progress)
+    public_key = ssh_key.with_suffix(".pub").read_bytes()
+    key = key_of(_RECIPE, base.name, programs.name, public_key, *recipe.remove, "--files", *_files(images / "rootfs"))
+
+    def make(partial: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=partial) as work:
+            tree = Path(work) / "root"
+            _assemble(tree, recipe, base, programs, images / "rootfs", public_key, progress)
+            _pack(tree, partial / "userland.erofs", key, progress)
+        shutil.copy(base / "packages.txt", partial)
+        facts = {"key": key, "sha256": sha256_of(partial / "userland.erofs")}
+        (partial / "image.json").write_text(json.dumps(facts))
+
+    target = ensure_dir(cache_root() / "images" / key, make, progress=progress)
+    facts = json.loads((target / "image.json").read_text())
+    return GuestImage(path=target / "userland.erofs", sha256=facts["sha256"], key=key, ssh_key=ssh_key)
+
+
+def _assemble(
+    tree: Path, recipe: Recipe, base: Path, programs: Path, overlay: Path, public_key: bytes, progress: Progress
+) -> None:
+    """Lay everything into `tree`. Owners and device nodes are left out: both need root, and no guest needs them."""
+    progress("guest image: assembling")
+    tree.mkdir()
+    run(["tar", "-x", "-p", "--no-same-owner", "--exclude=./dev/*", "-f", str(base / "root.tar"), "-C", str(tree)])
+    for unwanted in recipe.remove:
+        _remove(tree / unwanted)
+    for place in _MOUNT_POINTS:
+        (tree / place).mkdir(parents=True, exist_ok=True)
+    shutil.copytree(overlay, tree, symlinks=True, dirs_exist_ok=True)
+    for program in programs.iterdir():
+        shutil.copy(program, tree / PROGRAMS_AT)
+    keys = tree / "root/.ssh/authorized_keys"
+    keys.write_bytes(public_key)
+    keys.chmod(0o600)
+    for private in (tree / "root", tree / "root/.ssh"):
+        private.chmod(0o700)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _pack(tree: Path, target: Path, key: str, progress: Progress) -> None:
+    """Uncompressed, because under emulation unpacking costs more than reading. Same tree, same bytes."""
+    progress("guest image: packing")
+    label = str(uuid.uuid5(uuid.NAMESPACE_OID, key))
+    run(["mkfs.erofs", "--quiet", "--all-root", "-x-1", "-T0", "-U", label, str(target), str(tree)])
+
+
+def _files(overlay: Path) -> list[str | bytes]:
+    found = sorted(p for p in overlay.rglob("*") if p.is_file())
+    return [
+        part for p in found for part in (str(p.relative_to(overlay)), oct(p.stat().st_mode & 0o111), p.read_bytes())
+    ]

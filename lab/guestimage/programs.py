@@ -1,0 +1,36 @@
+"""The lab's own guest programs, built from images/guest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lab.commands import run
+from lab.contracts import Progress
+from lab.errors import CommandFailed, HostTrouble
+from lab.filecache import ensure_dir, key_of
+from lab.paths import cache_root, project_root
+
+
+def sources() -> Path:
+    return project_root() / "images" / "guest"
+
+
+def ensure_programs(progress: Progress) -> Path:
+    """Directory with the static programs; made anew when a source has changed. Raises HostTrouble."""
+    here = sources()
+    key = programs_key(here)
+
+    def make(partial: Path) -> None:
+        progress("building the guest programs")
+        try:
+            run(["make", "-s", "-C", str(here), f"OUT={partial}"])
+        except CommandFailed as exc:
+            raise HostTrouble(f"the guest programs do not build: {exc.message}", hint="make setup") from exc
+
+    return ensure_dir(cache_root() / "programs" / key, make, progress=progress)
+
+
+def programs_key(here: Path) -> str:
+    """Of every source, header and Makefile."""
+    files = sorted(p for p in here.iterdir() if p.suffix in (".c", ".h") or p.name == "Makefile")
+    return key_of(*(part for p in files for part in (p.name, p.read_bytes())))
