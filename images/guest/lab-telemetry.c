@@ -1,0 +1,166 @@
+/* lab-telemetry: what the machine and its cgroups look like, many times a second, come what may. */
+#define _GNU_SOURCE
+#include "lab-telemetry.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "guestproc.h"
+#include "options.h"
+
+static const char about[] =
+	"lab-telemetry: samples memory, network and cgroups, one JSON object a line.\n"
+	"\n"
+	"  lab-telemetry --out PORT --interval MS [--root DIR]   for ever\n"
+	"  lab-telemetry --once NAME [--pages] [--root DIR]      one checkpoint on standard output\n"
+	"\n"
+	"For ever: locked in memory, never chosen by the OOM killer, no allocation after the\n"
+	"start. A line that the reader does not take is dropped; seq counts it all the same.\n"
+	"A checkpoint has event checkpoint and its name; with --pages also the number of\n"
+	"plain, free, mapped_uncharged and charged pages of the whole machine (needs root).\n"
+	"Fields: t, seq, meminfo, vmstat, pcp_pages, net, dying, cg. See docs/formats.md.\n";
+
+static const char *out, *once, *root = "/sys/fs/cgroup/lab";
+static uint64_t interval_ms, samples;
+static bool pages;
+
+static char line[128 << 10];
+static size_t unsent_at, unsent_end; /* the rest of a line that was taken in part only */
+
+static void compose(struct json *j, const char *event, int64_t seq)
+{
+	static struct children children;
+
+	json_start(j, line, sizeof(line), event);
+	if (once)
+		json_str(j, "name", once);
+	json_num(j, "seq", seq);
+	sample_system(j);
+	sample_cgroups(j, root, &children);
+	if (pages)
+		sample_pages(j, &children);
+	json_finish(j);
+	if (j->overflow)
+		die(1, "a sample does not fit into %zu bytes", sizeof(line));
+}
+
+/* Writes what the reader takes now. A reader that is gone for good ends us; one that is slow does not. */
+static void push(int fd)
+{
+	ssize_t n;
+
+	while (unsent_at < unsent_end) {
+		n = write(fd, line + unsent_at, unsent_end - unsent_at);
+		if (n < 0 && errno == EPIPE)
+			exit(1);
+		if (n <= 0)
+			return;
+		unsent_at += (size_t)n;
+	}
+}
+
+static void sample_into(int fd, int64_t seq)
+{
+	struct json j;
+
+	push(fd);
+	if (unsent_at < unsent_end && unsent_at > 0)
+		return; /* the line before is half out: this one is lost, or both would be */
+	compose(&j, NULL, seq);
+	unsent_at = 0;
+	unsent_end = j.len;
+	push(fd);
+}
+
+static int open_out(void)
+{
+	int fd = strcmp(out, "-") ? open(out, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : dup(STDOUT_FILENO);
+
+	if (fd < 0)
+		die(1, "%s: %s", out, strerror(errno));
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	return fd;
+}
+
+/* A cadence by absolute time: being late once does not shift what follows. */
+static int open_timer(void)
+{
+	struct timespec now;
+	struct itimerspec every;
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	every.it_value = now; /* the first one at once */
+	every.it_interval.tv_sec = (time_t)(interval_ms / 1000);
+	every.it_interval.tv_nsec = (long)(interval_ms % 1000 * 1000000);
+	if (fd < 0 || timerfd_settime(fd, TFD_TIMER_ABSTIME, &every, NULL) < 0)
+		die(1, "timerfd: %s", strerror(errno));
+	return fd;
+}
+
+/* Not fatal: an ordinary user on a workstation may do neither. */
+static void protect(void)
+{
+	if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
+		fprintf(stderr, "lab-telemetry: mlockall: %s\n", strerror(errno));
+	if (oom_score_set(-1000) < 0)
+		fprintf(stderr, "lab-telemetry: oom_score_adj: %s\n", strerror(errno));
+}
+
+static void run(void)
+{
+	int fd = open_out(), timer = open_timer();
+	uint64_t ticks, seq;
+
+	signal(SIGPIPE, SIG_IGN);
+	protect();
+	for (seq = 0; !samples || seq < samples; seq++) {
+		if (read(timer, &ticks, sizeof(ticks)) < 0 && errno != EINTR)
+			die(1, "timerfd: %s", strerror(errno));
+		sample_into(fd, (int64_t)seq);
+	}
+}
+
+static void parse_options(int argc, char **argv)
+{
+	struct option_row rows[] = {
+		{"out", OPT_TEXT, &out, "PORT", "file or virtio-serial port; - for standard output", 0, 0, false},
+		{"interval", OPT_NUMBER, &interval_ms, "MS", "milliseconds between samples", 1, 3600000, false},
+		{"samples", OPT_NUMBER, &samples, "N", "stop after N samples, default 0: never", 0, INT64_MAX, false},
+		{"once", OPT_TEXT, &once, "NAME", "print one checkpoint of this name", 0, 0, false},
+		{"pages", OPT_FLAG, &pages, NULL, "with --once: count pages too", 0, 0, false},
+		{"root", OPT_TEXT, &root, "DIR", "its child cgroups are sampled, default /sys/fs/cgroup/lab", 0, 0,
+		 false},
+	};
+
+	options_parse(argc, argv, rows, sizeof(rows) / sizeof(rows[0]), about);
+	if (once && (out || interval_ms || samples))
+		options_problem("--once goes without --out, --interval and --samples");
+	if (!once && (!out || !interval_ms))
+		options_problem("--out and --interval, or --once, are needed");
+	if (!once && pages)
+		options_problem("--pages goes with --once");
+	options_done();
+}
+
+int main(int argc, char **argv)
+{
+	struct json j;
+
+	parse_options(argc, argv);
+	sample_prepare();
+	if (!once) {
+		run();
+		return 0;
+	}
+	compose(&j, "checkpoint", 0);
+	return json_emit(&j) ? 0 : 1;
+}

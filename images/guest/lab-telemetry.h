@@ -1,0 +1,44 @@
+/* What the parts of lab-telemetry share. Nothing here allocates memory after the start. */
+#ifndef LAB_TELEMETRY_H
+#define LAB_TELEMETRY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "labjson.h"
+
+#define MAX_CGROUPS 32
+
+/* One "key value" or "key: value [kB]" line of a kernel text file. */
+struct pair {
+	const char *key;
+	size_t len;
+	uint64_t value;
+	bool kib;
+};
+
+struct children {
+	unsigned count;
+	struct {
+		char name[64];
+		uint64_t ino;
+	} at[MAX_CGROUPS];
+};
+
+/* lab-sample.c */
+bool next_pair(const char **at, struct pair *p);
+bool key_is(const struct pair *p, const char *key);
+void json_pair(struct json *j, const struct pair *p);
+/* Writes the pairs of a text whose key is listed (all, when keys is NULL). */
+void json_pairs(struct json *j, const char *text, const char *const *keys);
+void sample_prepare(void);
+void sample_system(struct json *j);
+
+/* lab-cgroups.c */
+void sample_cgroups(struct json *j, const char *root, struct children *found);
+
+/* lab-pages.c */
+void sample_pages(struct json *j, const struct children *children);
+
+#endif

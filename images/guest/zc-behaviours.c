@@ -1,0 +1,257 @@
+/* The behaviours: how bytes come off a socket and what becomes of them. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include "zc-client.h"
+
+/* Address space is taken in areas of this size, so that few mappings are needed. An area belongs to one socket. */
+#define HOLD_AREA (64ul << 20)
+#define ANON_AREA (64ul << 20)
+/* Below one page, so that a call copies only what it could not have mapped. */
+#define STRAGGLERS (PAGE - 1)
+
+static char bounce[BOUNCE_SIZE]; /* the small reused buffer for what cannot be mapped */
+
+uint64_t delivered(const struct client *c)
+{
+	return c->mapped + c->copied;
+}
+
+uint64_t remaining(const struct client *c)
+{
+	return c->bytes ? c->bytes - delivered(c) : UINT64_MAX;
+}
+
+void fail(struct client *c, const char *call, int err)
+{
+	if (!c->failure.call)
+		c->failure = (struct failure){call, err};
+}
+
+static size_t least(size_t a, uint64_t b)
+{
+	return a < b ? a : (size_t)b;
+}
+
+/* Every byte that leaves a socket passes here once, in order. */
+static void took(struct client *c, struct lane *l, const char *data, size_t len)
+{
+	if (c->verify && len) {
+		pattern_check(l->pattern, l->offset, data, len, &c->mismatch);
+		stream_hash_add(&l->hash, data, len);
+	}
+	l->offset += len;
+}
+
+static size_t take_into(struct client *c, struct lane *l, char *to, size_t len)
+{
+	ssize_t n = recv(l->fd, to, len, MSG_DONTWAIT);
+
+	if (n < 0) {
+		if (errno != EAGAIN && errno != EINTR)
+			fail(c, "recv", errno);
+		return 0;
+	}
+	l->ended |= n == 0;
+	took(c, l, to, (size_t)n);
+	c->copied += (size_t)n;
+	return (size_t)n;
+}
+
+/* Up to len bytes by way of the reused buffer. */
+static size_t take_bounced(struct client *c, struct lane *l, uint64_t len)
+{
+	size_t done = 0, n;
+
+	len = least(len, remaining(c));
+	do {
+		n = len > done ? take_into(c, l, bounce, least(sizeof(bounce), len - done)) : 0;
+		done += n;
+	} while (n);
+	return done;
+}
+
+/* Makes room for at least one page; the bytes of room, 0 after a failure. */
+static size_t window_room(struct client *c, struct lane *l)
+{
+	bool keeps = c->behaviour->keeps_windows;
+
+	if (l->window && l->used == l->window_size) {
+		c->behaviour->settle(c, l);
+		if (keeps)
+			l->window = NULL; /* stays mapped: the area is remembered by zc-keep.c */
+	}
+	if (!l->window) {
+		l->window_size = keeps && c->chunk < HOLD_AREA ? HOLD_AREA : c->chunk;
+		l->used = l->settled = 0;
+		l->window = keep_area(l->fd, l->window_size);
+		if (!l->window)
+			fail(c, "mmap", errno);
+	}
+	return c->failure.call ? 0 : least(l->window_size - l->used, c->chunk);
+}
+
+/*
+ * One TCP_ZEROCOPY_RECEIVE: maps what it can and copies the straggling bytes
+ * after it into the bounce buffer. The range is known to be unmapped, which
+ * the hint tells the kernel: no TLB flush for nothing.
+ */
+static int map_once(const struct client *c, struct lane *l, size_t room, struct tcp_zerocopy_receive *zc)
+{
+	uint64_t left = remaining(c);
+	socklen_t len = sizeof(*zc);
+
+	memset(zc, 0, sizeof(*zc));
+	zc->address = (uintptr_t)(l->window + l->used);
+	zc->length = (uint32_t)least(room, left & ~(PAGE - 1));
+	zc->flags = TCP_RECEIVE_ZEROCOPY_FLAG_TLB_CLEAN_HINT;
+	if (left - zc->length > STRAGGLERS) { /* never past --bytes */
+		zc->copybuf_address = (uintptr_t)bounce;
+		zc->copybuf_len = STRAGGLERS;
+	}
+	return getsockopt(l->fd, IPPROTO_TCP, TCP_ZEROCOPY_RECEIVE, zc, &len);
+}
+
+static void took_mapped(struct client *c, struct lane *l, size_t len)
+{
+	took(c, l, l->window + l->used, len);
+	l->used += len;
+	c->mapped += len;
+	c->mapped_now += len;
+}
+
+static size_t take_mapped(struct client *c, struct lane *l)
+{
+	struct tcp_zerocopy_receive zc;
+	size_t room, done;
+
+	if (remaining(c) < PAGE)
+		return take_bounced(c, l, remaining(c));
+	room = window_room(c, l);
+	if (!room)
+		return 0;
+	if (map_once(c, l, room, &zc) < 0) {
+		/* EIO is the end of the stream or a reset; recv() says which. */
+		if (errno == EIO)
+			return take_bounced(c, l, sizeof(bounce));
+		fail(c, "TCP_ZEROCOPY_RECEIVE", errno);
+		return 0;
+	}
+	took_mapped(c, l, zc.length);
+	done = zc.length;
+	if (zc.copybuf_len > 0) {
+		took(c, l, bounce, (size_t)zc.copybuf_len);
+		c->copied += (size_t)zc.copybuf_len;
+		done += (size_t)zc.copybuf_len;
+	}
+	if (zc.err)
+		fail(c, "TCP_ZEROCOPY_RECEIVE", zc.err < 0 ? -zc.err : zc.err);
+	else if (zc.recv_skip_hint)
+		done += take_bounced(c, l, zc.recv_skip_hint);
+	return done;
+}
+
+/* Unmaps the window's pages and starts it anew. One call, one TLB flush, for all of a round. */
+static void clear_window(struct client *c, struct lane *l)
+{
+	if (!l->used)
+		return;
+	if (madvise(l->window, l->used, MADV_DONTNEED) < 0)
+		fail(c, "madvise", errno);
+	c->mapped_now -= l->used;
+	l->used = l->settled = 0;
+}
+
+static void settle_map(struct client *c, struct lane *l)
+{
+	volatile char sink;
+	size_t at;
+
+	/* An application reads what it mapped; --verify has done so already. */
+	for (at = 0; !c->verify && at < l->used; at += PAGE)
+		sink = l->window[at];
+	(void)sink;
+	clear_window(c, l);
+}
+
+static void settle_hold(struct client *c, struct lane *l)
+{
+	(void)c;
+	if (l->used > l->settled)
+		keep_frames(l->window + l->settled, l->used - l->settled);
+	l->settled = l->used;
+}
+
+static void settle_pin(struct client *c, struct lane *l)
+{
+	size_t len = l->used - l->settled;
+
+	if (!len)
+		return;
+	keep_frames(l->window + l->settled, len); /* before the pages leave the page table */
+	l->settled += len;
+	if (keep_in_pipes(c, l->window + l->settled - len, len) == len)
+		clear_window(c, l);
+}
+
+/* Where the next copied bytes go; the room there, 0 after a failure. */
+static size_t anon_room(struct client *c, char **at)
+{
+	static char *area;
+	static size_t size, used;
+
+	if (area && used == size) {
+		used = 0;
+		if (!c->ring)
+			area = NULL; /* kept, full */
+	}
+	if (!area) {
+		size = c->ring ? c->ring : ANON_AREA;
+		used = 0;
+		area = keep_area(-1, size);
+		if (!area) {
+			fail(c, "mmap", errno);
+			return 0;
+		}
+	}
+	*at = area + used;
+	used += least(size - used, c->chunk);
+	return (size_t)(area + used - *at);
+}
+
+static size_t take_copied(struct client *c, struct lane *l)
+{
+	static char *at;
+	static size_t room;
+	size_t n;
+
+	if (!room)
+		room = anon_room(c, &at);
+	n = room ? take_into(c, l, at, least(room, remaining(c))) : 0;
+	at += n;
+	room -= n;
+	c->anon = c->ring && c->copied > c->ring ? c->ring : c->copied;
+	return n;
+}
+
+const struct behaviour *behaviour_find(const char *name)
+{
+	static const struct behaviour all[] = {
+		{"map", false, take_mapped, settle_map},
+		{"copy", false, take_copied, NULL},
+		{"slow", false, NULL, NULL},
+		{"hold", true, take_mapped, settle_hold},
+		{"pin-vmsplice", false, take_mapped, settle_pin},
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (!strcmp(all[i].name, name))
+			return &all[i];
+	return NULL;
+}

@@ -1,0 +1,448 @@
+/* zc-client: the receiving half of a run; a server that accepts, receives and behaves as it is told. */
+#define _GNU_SOURCE
+#include "zc-client.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "guestproc.h"
+#include "labjson.h"
+#include "options.h"
+
+#define PROGRESS_US 100000
+#define STILL_US 500000 /* `slow`: queues that have not grown for so long are full */
+#define TICK_MS 50
+#define LOWAT (64 << 10)
+#define MAX_SOCKETS 4096
+
+static const char about[] =
+	"zc-client: receives with TCP_ZEROCOPY_RECEIVE (or recv) and keeps, pins or returns the pages.\n"
+	"It is a server: zc-sender connects to it.\n"
+	"\n"
+	"  zc-client --behaviour B --name NAME --port P [options]\n"
+	"\n"
+	"Behaviours:\n"
+	"  map           map a chunk, read it, unmap it\n"
+	"  copy          recv() into fresh anonymous memory, kept (or a ring of it, with --ring)\n"
+	"  slow          accept and never read\n"
+	"  hold          map and never unmap\n"
+	"  pin-vmsplice  map, vmsplice the pages into 1 MiB pipes, unmap\n"
+	"What cannot be mapped is received into a small reused buffer.\n"
+	"\n"
+	"Commands on standard input, one a line: release (drop everything), leave DIR (move to\n"
+	"another cgroup), quit. End of file means quit.\n"
+	"\n"
+	"Events, one JSON object a line on standard output:\n"
+	"  ready     it listens: name, behaviour, port, pid, cgroup, pfn (1: sees page frames)\n"
+	"  accepted  all connections are there: sockets\n"
+	"  progress  at most every 100 ms while bytes arrive\n"
+	"  holding   delivery ended: reason complete, eof, full (slow) or error; errno, call\n"
+	"  released  after release\n"
+	"  left      after leave: cgroup\n"
+	"  done      after quit; with --verify hash, mismatches, first_mismatch\n"
+	"  error     message; exit status 1, or 2 for bad options\n"
+	"Counters, bytes: delivered, mapped, copied, mapped_now, pinned, anon, distinct, held,\n"
+	"queued (slow only).\n";
+
+enum phase { ACCEPTING, RECEIVING, HOLDING, RELEASED };
+
+static struct client self;
+static enum phase phase = ACCEPTING;
+static const char *name, *behaviour_name, *cgroup;
+static uint64_t port, sockets = 1, seed, rcvbuf;
+static int listener = -1;
+static uint64_t last_progress, reported, still_since;
+static struct pollfd *fds; /* standard input, then the listener or the lanes */
+static char line[2048];
+
+static bool is_slow(void)
+{
+	return !self.behaviour->take;
+}
+
+static void counters(struct json *j)
+{
+	json_num(j, "delivered", (int64_t)delivered(&self));
+	json_num(j, "mapped", (int64_t)self.mapped);
+	json_num(j, "copied", (int64_t)self.copied);
+	json_num(j, "mapped_now", (int64_t)self.mapped_now);
+	json_num(j, "pinned", (int64_t)self.pinned);
+	json_num(j, "anon", (int64_t)self.anon);
+	if (is_slow())
+		json_num(j, "queued", (int64_t)self.queued);
+	json_num(j, "distinct", (int64_t)keep_distinct());
+	json_num(j, "held", (int64_t)(keep_distinct() + self.anon));
+}
+
+static void start(struct json *j, const char *event)
+{
+	json_start(j, line, sizeof(line), event);
+}
+
+static void finish(struct json *j)
+{
+	counters(j);
+	json_finish(j);
+	if (!json_emit(j))
+		exit(1); /* nobody listens any more */
+}
+
+static void say(const char *event)
+{
+	struct json j;
+
+	start(&j, event);
+	finish(&j);
+}
+
+static void say_ready(void)
+{
+	struct json j;
+
+	start(&j, "ready");
+	json_str(&j, "name", name);
+	json_str(&j, "behaviour", behaviour_name);
+	json_num(&j, "port", (int64_t)port);
+	json_num(&j, "pid", getpid());
+	json_str(&j, "cgroup", cgroup);
+	json_num(&j, "oom_score_adj", oom_score_get());
+	json_num(&j, "pfn", keep_sees_frames());
+	json_finish(&j);
+	json_emit(&j);
+}
+
+static void hold_now(const char *reason)
+{
+	struct json j;
+
+	phase = HOLDING;
+	start(&j, "holding");
+	json_str(&j, "reason", reason);
+	if (self.failure.call) {
+		json_num(&j, "errno", self.failure.err);
+		json_str(&j, "call", self.failure.call);
+	}
+	finish(&j);
+}
+
+static void progress(void)
+{
+	uint64_t now = now_us(), seen = delivered(&self) + self.queued;
+
+	if (seen == reported || now - last_progress < PROGRESS_US)
+		return;
+	reported = seen;
+	last_progress = now;
+	say("progress");
+}
+
+/* --- commands --- */
+
+static void release_all(void)
+{
+	unsigned k;
+
+	keep_nothing();
+	for (k = 0; k < self.lane_count; k++) {
+		close(self.lanes[k].fd);
+		self.lanes[k].fd = -1;
+	}
+	if (listener >= 0)
+		close(listener);
+	listener = -1;
+	self.mapped_now = self.pinned = self.anon = self.queued = 0;
+	phase = RELEASED;
+	say("released");
+}
+
+static void leave(const char *dir)
+{
+	struct json j;
+
+	if (cgroup_join(dir) < 0)
+		die(1, "cannot join cgroup %s: %s", dir, strerror(errno));
+	start(&j, "left");
+	json_str(&j, "cgroup", dir);
+	finish(&j);
+}
+
+__attribute__((noreturn)) static void quit(void)
+{
+	struct json j;
+	uint64_t hash = 0;
+	unsigned k;
+
+	start(&j, "done");
+	if (self.verify) {
+		for (k = 0; k < sockets; k++)
+			hash ^= stream_hash_value(&self.lanes[k].hash);
+		json_hex(&j, "hash", hash);
+		json_num(&j, "mismatches", (int64_t)self.mismatch.count);
+		json_num(&j, "first_mismatch", self.mismatch.first);
+	}
+	finish(&j);
+	exit(0);
+}
+
+static void obey(const char *command)
+{
+	if (!strcmp(command, "release"))
+		release_all();
+	else if (!strncmp(command, "leave ", 6) && command[6])
+		leave(command + 6);
+	else if (!strcmp(command, "quit"))
+		quit();
+	else if (*command)
+		die(1, "unknown command \"%s\"", command);
+}
+
+static void read_commands(void)
+{
+	static char text[4096];
+	static size_t len;
+	char *end;
+	ssize_t n = read(STDIN_FILENO, text + len, sizeof(text) - len);
+
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return;
+	if (n <= 0)
+		quit();
+	len += (size_t)n;
+	while ((end = memchr(text, '\n', len))) {
+		*end = 0;
+		obey(text);
+		len -= (size_t)(end + 1 - text);
+		memmove(text, end + 1, len);
+	}
+	if (len == sizeof(text))
+		die(1, "a command is longer than %zu bytes", sizeof(text));
+}
+
+/* --- connections --- */
+
+static int bind_any(int family)
+{
+	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1, off = 0, size = (int)rcvbuf;
+
+	if (fd < 0)
+		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+	/* Before listen(), so that accepted sockets inherit it and their window scale fits. */
+	if (rcvbuf && setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	if (bind(fd, family == AF_INET6 ? (void *)&v6 : (void *)&v4, family == AF_INET6 ? sizeof(v6) : sizeof(v4)) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static void open_listener(void)
+{
+	struct sockaddr_in6 bound; /* the port is at the same place in both families */
+	socklen_t len = sizeof(bound);
+
+	listener = bind_any(AF_INET6);
+	if (listener < 0)
+		listener = bind_any(AF_INET);
+	if (listener < 0 || listen(listener, (int)sockets) < 0)
+		die(1, "cannot listen on port %d: %s", (int)port, strerror(errno));
+	if (getsockname(listener, (struct sockaddr *)&bound, &len) == 0)
+		port = ntohs(bound.sin6_port);
+}
+
+static void say_accepted(void)
+{
+	struct json j;
+
+	close(listener);
+	listener = -1;
+	phase = RECEIVING;
+	still_since = now_us();
+	start(&j, "accepted");
+	json_num(&j, "sockets", (int64_t)sockets);
+	finish(&j);
+}
+
+/* Waking once per LOWAT bytes lets one call map many pages. A tick serves what stays below it. */
+static void accept_lanes(void)
+{
+	int fd, lowat = LOWAT;
+
+	while (self.lane_count < sockets) {
+		fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED))
+			return;
+		if (fd < 0)
+			die(1, "accept: %s", strerror(errno));
+		if (!is_slow())
+			setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &lowat, sizeof(lowat));
+		self.lanes[self.lane_count++].fd = fd;
+	}
+	say_accepted();
+}
+
+/* --- receiving --- */
+
+static void serve(struct lane *l)
+{
+	size_t got = 0, n = 0;
+
+	do { /* a chunk at most, then the next lane has its turn */
+		n = remaining(&self) ? self.behaviour->take(&self, l) : 0;
+		got += n;
+	} while (n && got < self.chunk && !l->ended && !self.failure.call);
+	if (self.behaviour->settle)
+		self.behaviour->settle(&self, l);
+}
+
+static void serve_all(bool tick)
+{
+	bool alive = false;
+	unsigned k;
+
+	for (k = 0; k < self.lane_count && !self.failure.call; k++) {
+		struct lane *l = &self.lanes[k];
+
+		if (!l->ended && (tick || fds[k + 1].revents))
+			serve(l);
+		alive |= !l->ended;
+	}
+	progress();
+	if (self.failure.call)
+		hold_now("error");
+	else if (!remaining(&self))
+		hold_now("complete");
+	else if (!alive)
+		hold_now("eof");
+}
+
+static bool all_hung_up(void)
+{
+	unsigned k;
+
+	for (k = 0; k < self.lane_count; k++) {
+		struct pollfd p = {.fd = self.lanes[k].fd, .events = POLLRDHUP};
+
+		if (poll(&p, 1, 0) != 1)
+			return false;
+	}
+	return true;
+}
+
+static void watch_queues(void)
+{
+	uint64_t sum = 0, now = now_us();
+	unsigned k;
+	int n;
+
+	for (k = 0; k < self.lane_count; k++)
+		sum += ioctl(self.lanes[k].fd, FIONREAD, &n) == 0 && n > 0 ? (uint64_t)n : 0;
+	if (sum > self.queued)
+		still_since = now;
+	self.queued = sum;
+	progress();
+	if (self.bytes && sum >= self.bytes)
+		hold_now("complete");
+	else if (now - still_since >= STILL_US && all_hung_up())
+		hold_now("eof");
+	else if (now - still_since >= STILL_US && sum)
+		hold_now("full");
+}
+
+static unsigned fill_poll(void)
+{
+	unsigned k;
+
+	fds[0] = (struct pollfd){.fd = STDIN_FILENO, .events = POLLIN};
+	fds[1] = (struct pollfd){.fd = listener, .events = POLLIN};
+	if (phase == ACCEPTING)
+		return 2;
+	if (phase != RECEIVING || is_slow())
+		return 1;
+	for (k = 0; k < self.lane_count; k++)
+		fds[k + 1] = (struct pollfd){.fd = self.lanes[k].ended ? -1 : self.lanes[k].fd, .events = POLLIN};
+	return self.lane_count + 1;
+}
+
+__attribute__((noreturn)) static void run(void)
+{
+	for (;;) {
+		int n = poll(fds, fill_poll(), phase == RECEIVING ? TICK_MS : -1);
+
+		if (n < 0 && errno != EINTR)
+			die(1, "poll: %s", strerror(errno));
+		if (n > 0 && fds[0].revents)
+			read_commands();
+		if (phase == ACCEPTING)
+			accept_lanes();
+		else if (phase == RECEIVING && is_slow())
+			watch_queues();
+		else if (phase == RECEIVING)
+			serve_all(n == 0);
+	}
+}
+
+/* --- start --- */
+
+static void parse_options(int argc, char **argv)
+{
+	struct option_row rows[] = {
+		{"behaviour", OPT_TEXT, &behaviour_name, "B", "map, copy, slow, hold or pin-vmsplice", 0, 0, true},
+		{"name", OPT_TEXT, &name, "NAME", "said in the ready event", 0, 0, true},
+		{"port", OPT_NUMBER, &port, "P", "listen here; 0: any, see ready", 0, 65535, true},
+		{"sockets", OPT_NUMBER, &sockets, "S", "connections to accept, default 1", 1, MAX_SOCKETS, false},
+		{"bytes", OPT_NUMBER, &self.bytes, "N", "bytes in all, default 0: until eof", 0, INT64_MAX, false},
+		{"cgroup", OPT_TEXT, &cgroup, "DIR", "move there before anything else", 0, 0, false},
+		{"verify", OPT_FLAG, &self.verify, NULL, "check and hash every byte", 0, 0, false},
+		{"seed", OPT_NUMBER, &seed, "X", "seed of the content, default 0", 0, UINT64_MAX, false},
+		{"rcvbuf", OPT_NUMBER, &rcvbuf, "N", "SO_RCVBUF of the connections", 1, INT32_MAX, false},
+		{"chunk", OPT_NUMBER, &self.chunk, "N", "bytes a call takes at most, default 1M", PAGE, 64 << 20,
+		 false},
+		{"ring", OPT_NUMBER, &self.ring, "N", "copy: reuse N bytes, default 0: keep all", 0, INT64_MAX, false},
+	};
+
+	self.chunk = 1 << 20;
+	self.mismatch.first = -1;
+	options_parse(argc, argv, rows, sizeof(rows) / sizeof(rows[0]), about);
+	self.behaviour = behaviour_name ? behaviour_find(behaviour_name) : NULL;
+	if (behaviour_name && !self.behaviour)
+		options_problem("there is no behaviour \"%s\"", behaviour_name);
+	if (self.ring && (!self.behaviour || strcmp(behaviour_name, "copy")))
+		options_problem("--ring goes with --behaviour copy");
+	if (self.chunk % PAGE)
+		options_problem("--chunk must be a multiple of %lu", PAGE);
+	options_done();
+}
+
+int main(int argc, char **argv)
+{
+	unsigned k;
+
+	parse_options(argc, argv);
+	if (cgroup && cgroup_join(cgroup) < 0)
+		die(1, "cannot join cgroup %s: %s", cgroup, strerror(errno));
+	oom_score_set(0); /* an ordinary user may not lower it; `ready` says what it is */
+	signal(SIGPIPE, SIG_IGN);
+	self.lanes = calloc(sockets, sizeof(*self.lanes));
+	fds = calloc(sockets + 2, sizeof(*fds));
+	if (!self.lanes || !fds)
+		die(1, "no memory for %d sockets", (int)sockets);
+	for (k = 0; k < sockets; k++)
+		self.lanes[k].pattern = pattern_of(seed, k);
+	keep_prepare();
+	open_listener();
+	say_ready();
+	run();
+}

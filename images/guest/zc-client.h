@@ -1,0 +1,80 @@
+/* What the parts of zc-client share: the connections, what is kept, and the behaviours. */
+#ifndef ZC_CLIENT_H
+#define ZC_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "pattern.h"
+
+#define PAGE 4096ul
+#define BOUNCE_SIZE (64u << 10)
+
+/* One connection. Its window is address space mapped from its socket, filled from the front. */
+struct lane {
+	int fd;
+	bool ended;	     /* end of stream seen */
+	uint64_t offset;     /* bytes taken off so far */
+	char *window;	     /* NULL: none yet */
+	size_t window_size;  /* a multiple of the page size */
+	size_t used;	     /* bytes of the window that pages were mapped into */
+	size_t settled;	     /* of these, what the behaviour has dealt with */
+	struct pattern pattern;
+	struct stream_hash hash;
+};
+
+/* The first call that failed for a reason that is not the peer's orderly end. */
+struct failure {
+	const char *call; /* NULL: none */
+	int err;
+};
+
+struct client;
+
+struct behaviour {
+	const char *name;
+	bool keeps_windows; /* a full window stays mapped and a new one is begun */
+	/* Takes some bytes off a socket: how many, 0 for none there (or an end, or a failure). */
+	size_t (*take)(struct client *c, struct lane *l);
+	/* Ends a round of takes on one lane; NULL when there is nothing to do. */
+	void (*settle)(struct client *c, struct lane *l);
+};
+
+struct client {
+	const struct behaviour *behaviour;
+	uint64_t bytes; /* 0: until the end of the streams */
+	uint64_t chunk;
+	uint64_t ring;
+	bool verify;
+
+	struct lane *lanes;
+	unsigned lane_count;
+
+	uint64_t mapped, copied;  /* cumulative */
+	uint64_t mapped_now, pinned, anon, queued;
+	struct mismatch mismatch;
+	struct failure failure;
+};
+
+/* zc-behaviours.c */
+const struct behaviour *behaviour_find(const char *name);
+uint64_t delivered(const struct client *c);
+uint64_t remaining(const struct client *c); /* UINT64_MAX without --bytes */
+void fail(struct client *c, const char *call, int err);
+
+/* zc-keep.c: everything that is kept until `release` */
+
+/* Address space of a socket (fd >= 0, read only) or fresh anonymous memory (fd -1); NULL with errno. */
+char *keep_area(int fd, size_t size);
+/* Puts the pages of a mapped range into pipes; the bytes that went in, fewer than len after a failure. */
+size_t keep_in_pipes(struct client *c, char *from, size_t len);
+/* Notes the page frames behind a mapped range. */
+void keep_frames(const char *from, size_t len);
+bool keep_sees_frames(void); /* false: no privilege to see frame numbers, pages are counted instead */
+uint64_t keep_distinct(void); /* bytes */
+void keep_prepare(void);
+/* Unmaps, closes and forgets all of it. */
+void keep_nothing(void);
+
+#endif

@@ -1,0 +1,192 @@
+/* What a client keeps until it is told to let go: areas of address space, pipes full of pages, page frames. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "zc-client.h"
+
+#define MAX_AREAS 8192u
+#define MAX_PIPES 32768u
+#define PIPE_BYTES (1 << 20)
+#define PAGEMAP_PFN ((1ull << 55) - 1) /* Documentation/admin-guide/mm/pagemap.rst */
+#define PAGEMAP_PRESENT (1ull << 63)
+#define MAX_PFN (1ull << 28) /* 1 TiB; the bitmap costs memory only where frames are noted */
+#define PAGEMAP_BATCH 512u
+
+static struct area {
+	char *at;
+	size_t size;
+} areas[MAX_AREAS];
+static unsigned area_count;
+
+static int pipes[MAX_PIPES]; /* read ends; they alone keep a full pipe alive */
+static unsigned pipe_count;
+static int pipe_in = -1; /* write end of the pipe being filled */
+static bool pipe_fresh;	 /* nothing went into it yet */
+
+static int pagemap_fd = -1;
+static uint64_t *seen; /* one bit a page frame; NULL: frames cannot be told apart */
+static uint64_t frames;
+
+char *keep_area(int fd, size_t size)
+{
+	int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE : MAP_SHARED;
+	char *at;
+
+	if (area_count == MAX_AREAS) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	at = mmap(NULL, size, fd < 0 ? PROT_READ | PROT_WRITE : PROT_READ, flags, fd, 0);
+	if (at == MAP_FAILED)
+		return NULL;
+	if (fd < 0) /* a huge page would be charged before its bytes have arrived */
+		madvise(at, size, MADV_NOHUGEPAGE);
+	areas[area_count++] = (struct area){at, size};
+	return at;
+}
+
+static bool open_pipe(struct client *c)
+{
+	int ends[2];
+
+	if (pipe_count == MAX_PIPES) {
+		fail(c, "pipe2", EMFILE);
+		return false;
+	}
+	if (pipe2(ends, O_NONBLOCK | O_CLOEXEC) < 0) {
+		fail(c, "pipe2", errno);
+		return false;
+	}
+	/* Refused to an ordinary user past pipe-user-pages-soft: a smaller pipe will do. */
+	fcntl(ends[1], F_SETPIPE_SZ, PIPE_BYTES);
+	pipes[pipe_count++] = ends[0];
+	pipe_in = ends[1];
+	pipe_fresh = true;
+	return true;
+}
+
+static void close_pipe_in(void)
+{
+	if (pipe_in >= 0)
+		close(pipe_in);
+	pipe_in = -1;
+}
+
+size_t keep_in_pipes(struct client *c, char *from, size_t len)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		struct iovec iov = {from + done, len - done};
+		ssize_t n;
+
+		if (pipe_in < 0 && !open_pipe(c))
+			break;
+		n = vmsplice(pipe_in, &iov, 1, SPLICE_F_NONBLOCK);
+		if (n > 0) {
+			done += (size_t)n;
+			pipe_fresh = false;
+		} else if (n < 0 && errno == EAGAIN && !pipe_fresh) {
+			close_pipe_in(); /* full */
+		} else if (n == 0 || errno != EINTR) {
+			fail(c, "vmsplice", n ? errno : EIO);
+			break;
+		}
+	}
+	c->pinned += done;
+	return done;
+}
+
+static void note_frame(uint64_t entry)
+{
+	uint64_t pfn = entry & PAGEMAP_PFN, bit;
+
+	if (!(entry & PAGEMAP_PRESENT))
+		return;
+	if (seen && pfn && pfn < MAX_PFN) {
+		bit = 1ull << pfn % 64;
+		if (seen[pfn / 64] & bit)
+			return;
+		seen[pfn / 64] |= bit;
+	}
+	frames++;
+}
+
+void keep_frames(const char *from, size_t len)
+{
+	static uint64_t entries[PAGEMAP_BATCH];
+	uint64_t page = (uintptr_t)from / PAGE, left = len / PAGE, i;
+
+	while (left) {
+		uint64_t want = left < PAGEMAP_BATCH ? left : PAGEMAP_BATCH;
+		ssize_t n = pread(pagemap_fd, entries, want * 8, (off_t)(page * 8));
+
+		if (n <= 0) { /* no pagemap at all: every page counts as its own */
+			frames += left;
+			return;
+		}
+		for (i = 0; i < (uint64_t)n / 8; i++)
+			note_frame(entries[i]);
+		page += (uint64_t)n / 8;
+		left -= (uint64_t)n / 8;
+	}
+}
+
+bool keep_sees_frames(void)
+{
+	return seen;
+}
+
+uint64_t keep_distinct(void)
+{
+	return frames * PAGE;
+}
+
+static void *make_bitmap(void)
+{
+	void *at = mmap(NULL, MAX_PFN / 8, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (at == MAP_FAILED)
+		return NULL;
+	madvise(at, MAX_PFN / 8, MADV_NOHUGEPAGE);
+	return at;
+}
+
+void keep_prepare(void)
+{
+	struct rlimit many = {2 * MAX_PIPES, 2 * MAX_PIPES};
+	uint64_t own = 0;
+
+	/* A pipe a MiB needs more files than the usual 1024; an ordinary user gets what the hard limit allows. */
+	if (setrlimit(RLIMIT_NOFILE, &many) < 0 && getrlimit(RLIMIT_NOFILE, &many) == 0) {
+		many.rlim_cur = many.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &many);
+	}
+	pagemap_fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	/* Without CAP_SYS_ADMIN the kernel shows frame number 0 for every page: try a page that is certainly there. */
+	if (pread(pagemap_fd, &own, 8, (off_t)((uintptr_t)&own / PAGE * 8)) == 8 && (own & PAGEMAP_PFN))
+		seen = make_bitmap();
+}
+
+void keep_nothing(void)
+{
+	unsigned i;
+
+	/* A mapping holds its socket open, so areas go first. */
+	for (i = 0; i < area_count; i++)
+		munmap(areas[i].at, areas[i].size);
+	area_count = 0;
+	close_pipe_in();
+	for (i = 0; i < pipe_count; i++)
+		close(pipes[i]);
+	pipe_count = 0;
+	if (seen)
+		madvise(seen, MAX_PFN / 8, MADV_DONTNEED);
+	frames = 0;
+}
