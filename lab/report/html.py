@@ -93,7 +93,7 @@ def _view(number: int, result: RunResult, is_open: bool) -> RunView:
 def href(bundle: str, pointer: str) -> str:
     """Relative link to the file of a pointer (`file` or `file:line`) in a bundle."""
     path = re.sub(r":\d+$", "", pointer)
-    return quote(f"{bundle}/{path}", safe="/") if path else ""
+    return quote(f"{bundle}/{path}", safe="/", errors="replace") if path else ""
 
 
 def _kernels(results: Sequence[RunResult]) -> list[KernelRecord]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MAX_POINTS = 400
 MAX_MARKS = 12
 WIDTH, HEIGHT = 600, 300  # user units of the SVG, which matplotlib calls points
-LEFT, RIGHT, TOP, BOTTOM = 50, 14, 42, 36
+LEFT, RIGHT, TOP, BOTTOM = 50, 46, 42, 40
 ROW = 16  # height of a row of mark numbers, and of a line of the standalone key
 
 INK = "#20262c"
@@ -161,8 +161,8 @@ def _lines(axes: Axes, ledger: Ledger) -> None:
         )
     if ledger.limit is not None:
         axes.axhline(ledger.limit / MIB, gid="limit", color=INK, linewidth=1.2, linestyle=(0, (8, 3)))
-        # At the left, because charge comes close to the limit at the right when a kernel keeps its promise.
-        axes.text(0.008, ledger.limit / MIB, "limit", transform=axes.get_yaxis_transform(), verticalalignment="bottom")
+        # Outside of the axes, where no line can cross it.
+        axes.text(1.01, ledger.limit / MIB, "limit", transform=axes.get_yaxis_transform(), verticalalignment="center")
 
 
 def _frame(axes: Axes, ledger: Ledger) -> None:
@@ -187,7 +187,7 @@ def _frame(axes: Axes, ledger: Ledger) -> None:
     for side, spine in axes.spines.items():
         spine.set_visible(side == "bottom")
         spine.set_gid("axis")
-    axes.set_xlabel("seconds", loc="right", labelpad=3)
+    axes.set_xlabel("seconds", loc="right", labelpad=6)
     _label(axes, "MiB", (axes.get_xlim()[0], 1.0), (6 - LEFT, 5), "left")
 
 
@@ -221,12 +221,10 @@ def _label(axes: Axes, text: str, at: tuple[float, float], offset: tuple[float, 
 
 def _key(figure: Figure, marks: Sequence[Mark], height: float) -> None:
     """The meaning of the lines and the numbers, below the axes."""
+    handles = [line for line in figure.axes[0].lines if not str(line.get_label()).startswith("_")]
+    place = (0.0, len(marks) * ROW / height)
     figure.legend(
-        loc="lower left",
-        bbox_to_anchor=(0.0, (len(marks) * ROW) / height),
-        ncols=len(SERIES),
-        frameon=False,
-        fontsize=10,
+        handles=handles, loc="lower left", bbox_to_anchor=place, ncols=len(SERIES), frameon=False, fontsize=10
     )
     for mark in marks:
         y = (len(marks) - mark.number) * ROW + 5
@@ -240,6 +238,8 @@ def _tidy(text: str, prefix: str) -> ET.Element:
     root = ET.fromstring(text)  # noqa: S314 - our own text of a moment ago
     referred = set(re.findall(r"(?:url\(|href=\")#([^)\"]+)", text))
     for element in root.iter():
+        # Indentation: a third of the page's size.
+        element.text, element.tail = (t if t and t.strip() else None for t in (element.text, element.tail))
         for child in list(element):
             # matplotlib's own <style> would reach all of the page that the curve stands in.
             if child.tag == f"{{{SVG}}}style":

@@ -12,7 +12,17 @@ from rich.text import Text
 
 from lab.report.matrix import Matrix, arrange
 from lab.report.model import RunResult, Session
-from lab.report.wording import escape_of, ledger_rows, one_line, prediction, printable, size, summary, worst_first
+from lab.report.wording import (
+    escape_of,
+    ledger_rows,
+    one_line,
+    oom_sentence,
+    prediction,
+    printable,
+    size,
+    summary,
+    worst_first,
+)
 from lab.verdict.model import Finding, Word
 
 STYLES = {
@@ -121,12 +131,12 @@ def _disagreement(result: RunResult) -> Text:
 
 def _headline(result: RunResult) -> Text:
     manifest, oom = result.manifest, result.verdict.oom
-    victims = f" ({', '.join(map(one_line, oom.victims))})" if oom.victims else ""
+    victims = f" Killed: {', '.join(map(one_line, oom.victims))}" if oom.victims else ""
     return Text.assemble(
         _word(result.verdict.word),
         f" {one_line(manifest.run)}: {prediction(result)}\n",
         f"case {one_line(manifest.case)}, kernel {one_line(manifest.kernel.name)}, NIC {one_line(manifest.nic)}\n",
-        f"how memory ended: {oom.outcome.value}{victims}",
+        f"{oom_sentence(oom)}{victims}",
     )
 
 

@@ -8,9 +8,20 @@ from collections import Counter
 from lab.evidence.model import Ledger
 from lab.report.model import RunResult, Session
 from lab.units import mib
-from lab.verdict.model import Finding, Word
+from lab.verdict.model import Finding, Oom, OomOutcome, Word
 
 WORST_FIRST = tuple(Word)
+
+OOM_SENTENCES = {
+    Oom.NONE: "No OOM kill.",
+    Oom.MEMCG_ABUSER: "The cgroup's limit killed the abuser.",
+    Oom.MEMCG_OTHER: "A cgroup's limit killed somebody else than the abuser.",
+    Oom.GLOBAL_ABUSER: "The guest ran out of memory and killed the abuser.",
+    Oom.GLOBAL_OTHER: "The guest ran out of memory and killed somebody else than the abuser.",
+    Oom.ENOMEM: "A system call of the abuser failed with ENOMEM; nobody was killed.",
+    Oom.PANIC: "The guest's kernel panicked.",
+    Oom.HANG: "The guest hung.",
+}
 
 # Control characters (terminals obey them) and lone surrogates (UTF-8 cannot carry them); XML 1.0 forbids both.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -67,6 +78,12 @@ def reason(result: RunResult) -> str:
     word = result.verdict.word
     messages = [one_line(f.message) for f in result.verdict.findings if f.word is word]
     return "\n".join(messages) or "no finding gives a reason"
+
+
+def oom_sentence(oom: OomOutcome) -> str:
+    """How memory ended, in words."""
+    told = OOM_SENTENCES[oom.outcome]
+    return told if oom.outcome is Oom.NONE else f"{told} ({oom.outcome.value})"
 
 
 def prediction(result: RunResult) -> str:

@@ -1,0 +1,182 @@
+"""JSON Lines, JUnit and KTAP: the formats that other programs read."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import PurePosixPath
+
+import pytest
+from junitparser import Error, Failure, JUnitXml, Skipped, TestCase
+
+from lab.report import jsonl, junit, ktap
+from lab.report.model import RunResult
+from lab.verdict.model import Oom, OomOutcome, Word
+from tests.unit.report import builder
+
+ROOT = PurePosixPath("/srv/results/night")
+WEIRD = 'a <b> & "c" ]]> # d \x1b[31m \x00 \udcff\nnext'
+
+
+def cases(*runs: RunResult) -> list[TestCase]:
+    document = JUnitXml.fromstring(junit.render(builder.session(*runs)))
+    return [case for suite in document for case in suite]
+
+
+def test_jsonl_has_one_object_a_run_with_every_key() -> None:
+    lines = jsonl.render(builder.full_session(), ROOT).splitlines()
+    assert len(lines) == 32
+    record = json.loads(lines[4])
+    assert record == {
+        "run": "stock-e1000e-split-bystander-1",
+        "kernel": "stock",
+        "nic": "e1000e-split",
+        "case": "bystander",
+        "repeat": 1,
+        "verdict": "FAIL",
+        "predicted": "FAIL",
+        "as_predicted": True,
+        "findings": [
+            {"rule": f.rule, "word": f.word, "message": f.message, "pointer": f.pointer}
+            for f in builder.full_session().results[4].verdict.findings
+        ],
+        "ledger": {"held": 335544320, "charged": 5242880, "escape": 330301440, "gone": 345400934, "limit": 67108864},
+        "oom": {"outcome": "global-kill-other", "victims": ["copy@/lab/innocent"]},
+        "accelerator": "tcg",
+        "seconds": {"provision": 2.5, "drive": 5.0, "collect": 0.5},
+        "bundle": "/srv/results/night/bundles/stock-e1000e-split-bystander-1",
+    }
+
+
+def test_jsonl_says_null_where_there_is_nothing() -> None:
+    run = builder.result(Word.MISS, book=builder.ledger(points=0, limit=None))
+    assert set(jsonl.as_record(run, ROOT)["ledger"].items()) == {
+        (name, None) for name in ("held", "charged", "escape", "gone", "limit")
+    }
+
+
+def test_jsonl_survives_weird_text_and_an_empty_session() -> None:
+    text = jsonl.render(builder.session(builder.result(Word.ERROR, message=WEIRD)), ROOT)
+    text.encode("utf-8")
+    assert len(text.splitlines()) == 1
+    assert json.loads(text)["findings"][1]["message"] == WEIRD
+    assert jsonl.render(builder.session(), ROOT) == ""
+
+
+def test_junit_is_green_for_what_was_predicted() -> None:
+    runs = [builder.result(word) for word in (Word.PASS, Word.FAIL, Word.ERROR, Word.MISS, Word.DONE)]
+    assert [case.result for case in cases(*runs)] == [[]] * 5
+
+
+@pytest.mark.parametrize(
+    ("word", "predicted", "kind"),
+    [
+        (Word.FAIL, "PASS", Failure),
+        (Word.FAIL, "ERROR", Failure),
+        (Word.ERROR, "PASS", Error),
+        (Word.ERROR, "FAIL", Error),
+        (Word.MISS, "FAIL", Error),
+        (Word.PASS, "FAIL", Failure),
+        (Word.PASS, "ERROR", Failure),
+        (Word.DONE, "PASS", Failure),
+    ],
+)
+def test_junit_is_red_for_what_was_not_predicted(word: Word, predicted: str, kind: type) -> None:
+    (case,) = cases(builder.result(word, predicted=predicted))
+    (outcome,) = case.result
+    assert type(outcome) is kind
+    assert outcome.type == f"unexpected-{word}"
+    assert outcome.message.startswith(f"{word}, predicted {predicted}: ")
+    assert "receiver/telemetry.jsonl:57" in outcome.text
+
+
+def test_junit_skips_with_the_reason() -> None:
+    (case,) = cases(builder.result(Word.SKIP, predicted="PASS"))
+    (outcome,) = case.result
+    assert isinstance(outcome, Skipped)
+    assert outcome.message == "the NIC model igb needs QEMU 8"
+
+
+def test_junit_names_the_case_and_carries_the_provenance() -> None:
+    (case,) = cases(builder.result(Word.FAIL))
+    assert (case.classname, case.name, case.time) == ("stock.virtio", "hold", 8.0)
+    (element,) = case._elem.findall("properties")
+    assert {e.get("name"): e.get("value") for e in element} == {
+        "run": "stock-virtio-hold-1",
+        "predicted": "FAIL",
+        "verdict": "FAIL",
+        "kernel_release": "6.12.107-lab",
+        "kernel_sha256": "ab" * 32,
+        "image_sha256": "ef" * 32,
+        "qemu": "7.2.22",
+        "accelerator": "tcg",
+        "escape": "263192576",
+        "oom": "none",
+    }
+
+
+def test_junit_counts_and_keeps_repeats_apart() -> None:
+    document = JUnitXml.fromstring(junit.render(builder.full_session()))
+    assert (document.tests, document.failures, document.errors, document.skipped) == (32, 1, 2, 1)
+    assert [case.name for case in cases(builder.result(), builder.result(repeat=2))] == ["hold", "hold #2"]
+
+
+def test_junit_of_weird_text_still_parses() -> None:
+    (case,) = cases(builder.result(Word.ERROR, predicted="PASS", case=WEIRD, message=WEIRD, bundle=WEIRD))
+    assert case.name == 'a <b> & "c" ]]> # d \ufffd[31m \ufffd \ufffd\nnext'
+    assert "<b>" in case.result[0].message
+
+
+def test_junit_of_an_empty_session_is_an_empty_suite() -> None:
+    assert cases() == []
+    assert JUnitXml.fromstring(junit.render(builder.session())).tests == 0
+
+
+KTAP_LINE = re.compile(r"KTAP version 1|1\.\.\d+|(not )?ok \d+ [^#\n]+(# SKIP .+)?|# .+")
+
+
+def ktap_results(*runs: RunResult) -> list[str]:
+    lines = ktap.render(builder.session(*runs)).splitlines()
+    assert [line for line in lines if not KTAP_LINE.fullmatch(line)] == []
+    assert lines[:2] == ["KTAP version 1", f"1..{len(runs)}"]
+    return lines[2:]
+
+
+def test_ktap_numbers_every_run() -> None:
+    results = [r for r in ktap_results(*builder.full_session().results) if "ok " in r and not r.startswith("#")]
+    assert [int(r.removeprefix("not ").split()[1]) for r in results] == list(range(1, 33))
+
+
+def test_ktap_says_ok_for_pass_only() -> None:
+    assert ktap_results(builder.result()) == ["ok 1 stock-virtio-hold-1"]
+    for word in (Word.FAIL, Word.ERROR, Word.MISS):
+        assert ktap_results(builder.result(word))[-1] == "not ok 1 stock-virtio-hold-1"
+
+
+def test_ktap_keeps_a_predicted_fail_not_ok_and_says_that_it_was_predicted() -> None:
+    assert ktap_results(builder.result(Word.FAIL)) == [
+        "# FAIL",
+        "# predicted FAIL",
+        "# FAIL billed: the client holds 256.0 MiB and is charged 5.0 MiB: 251.0 MiB escape "
+        "[receiver/telemetry.jsonl:57]",
+        "# bundle bundles/stock-virtio-hold-1",
+        "not ok 1 stock-virtio-hold-1",
+    ]
+
+
+def test_ktap_says_so_when_a_pass_was_not_predicted() -> None:
+    assert ktap_results(builder.result(Word.PASS, predicted="FAIL"))[:2] == ["# PASS", "# predicted FAIL"]
+
+
+def test_ktap_skips_what_says_nothing() -> None:
+    skip, done = builder.result(Word.SKIP), builder.result(Word.DONE)
+    assert ktap_results(skip)[-1] == "ok 1 stock-virtio-hold-1 # SKIP the NIC model igb needs QEMU 8"
+    assert ktap_results(done)[-1] == "ok 1 stock-virtio-hold-1 # SKIP measured, nothing promised"
+
+
+def test_ktap_survives_weird_text_and_an_empty_session() -> None:
+    oom = OomOutcome(Oom.PANIC, (WEIRD,))
+    lines = ktap_results(builder.result(Word.ERROR, case=WEIRD, message=WEIRD, bundle=WEIRD, oom=oom))
+    assert lines[-1].startswith("not ok 1 stock-virtio-a <b>")
+    assert "\x1b" not in "".join(lines)
+    assert ktap.render(builder.session()) == "KTAP version 1\n1..0\n"
