@@ -11,7 +11,7 @@ from lab.evidence.lines import cut
 from lab.evidence.model import ClientEvent, ProgramLog
 
 _Finite = Annotated[StrictFloat, Field(allow_inf_nan=False)]
-_LINE = TypeAdapter(dict[str, StrictInt | _Finite | StrictStr], config=ConfigDict(strict=True))
+_LINE = TypeAdapter(dict[str, StrictInt | _Finite | StrictStr | None], config=ConfigDict(strict=True))
 
 COUNTERS = frozenset({"delivered", "mapped", "copied", "mapped_now", "pinned", "anon", "queued", "distinct", "held"})
 """Bytes, never below zero. A line that carries one wrongly is refused whole: half a line is no evidence."""
@@ -36,7 +36,8 @@ def parse_program(name: str, path: str, data: bytes) -> ProgramLog:
 
 def _event(line: bytes, number: int) -> ClientEvent:
     """Raises ValueError for anything but an object with a time, an event and plain values."""
-    fields = _LINE.validate_json(line)
+    said = _LINE.validate_json(line)
+    fields = {key: value for key, value in said.items() if value is not None}  # null: an option not given
     t, event = fields.pop("t", None), fields.pop("event", None)
     if not isinstance(t, int | float) or t < 0 or not isinstance(event, str):
         raise ValueError("a line needs `t` and `event`")

@@ -1,0 +1,46 @@
+"""From findings to one word, and from evidence to a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lab.errors import BadInput
+from lab.evidence.ledger import build_ledger
+from lab.evidence.model import Evidence
+from lab.plan.cases import CASES, Case
+from lab.verdict.model import Finding, Verdict, Word
+from lab.verdict.oom import classify
+from lab.verdict.rules import RULES
+
+
+def decide(findings: Sequence[Finding], case: Case) -> Word:
+    """The ladder, worst first. What nobody vouches for is an ERROR, never a PASS.
+
+    A dead kernel explains every other trouble, so it goes first. After it, trouble of the lab (MISS) and of the
+    case (ERROR) forbid both PASS and FAIL: on such ground a broken promise is not proved either.
+    """
+    words = [f.word for f in findings]
+    if any(f.rule == "kernel-alive" and f.word is Word.FAIL for f in findings):
+        return Word.FAIL
+    if Word.MISS in words:
+        return Word.MISS
+    if Word.ERROR in words:
+        return Word.ERROR
+    if set(case.rules) - {f.rule for f in findings}:
+        return Word.ERROR
+    if Word.FAIL in words:
+        return Word.FAIL
+    if words and all(w is Word.PASS for w in words):
+        return Word.PASS
+    return Word.ERROR
+
+
+def judge(evidence: Evidence) -> Verdict:
+    """The verdict on a bundle. Raises BadInput for a case this lab does not know; an exception in a rule is a bug."""
+    case = CASES.get(evidence.manifest.case)
+    if case is None:
+        known = ", ".join(sorted(CASES))
+        raise BadInput([f"manifest.json: case: {evidence.manifest.case!r} is not a case"], hint=f"cases are {known}")
+    ledger = build_ledger(evidence, case)
+    findings = tuple(f for name in case.rules for f in RULES[name](evidence, case, ledger))
+    return Verdict(decide(findings, case), findings, ledger, classify(evidence, case))

@@ -1,0 +1,193 @@
+"""What several rules ask of the evidence, and the tolerances they all share. Bytes and guest seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from lab.evidence.ledger import bracket, client_record, kills_seen, living, state_at
+from lab.evidence.model import ClientEvent, Console, Evidence, GuestEvidence, Ledger, OomKill, ProgramLog, Sample
+from lab.plan.cases import Case, ClientSpec
+from lab.units import MIB, PAGE_SIZE
+from lab.verdict.model import Finding, Word
+
+Rule = Callable[[Evidence, Case, Ledger], Iterable[Finding]]
+
+BATCH_PAGES = 64
+"""MEMCG_CHARGE_BATCH of include/linux/memcontrol.h: each CPU may hold that many pages of charge back."""
+
+ENOMEM = 12
+STALE_S = 1.0
+"""Seconds by which the console's clock and CLOCK_MONOTONIC may differ; both start at boot."""
+
+
+def batch(evidence: Evidence) -> int:
+    """Bytes by which a memcg counter may be off because it is batched per CPU."""
+    return BATCH_PAGES * PAGE_SIZE * evidence.manifest.pair.vcpus
+
+
+def tolerance(evidence: Evidence, size: int) -> int:
+    """How far charge and use of `size` bytes may lie apart: the batch, 5 %, and 1 MiB."""
+    return batch(evidence) + size // 20 + MIB
+
+
+def agreement(size: int) -> int:
+    """How far two witnesses of `size` bytes may lie apart: socket queues and driver rings move by a few MiB."""
+    return max(8 * MIB, size // 10)
+
+
+def settled(size: int) -> int:
+    """How much of `size` bytes may still be missing when all of it is said to be back."""
+    return max(8 * MIB, size // 20)
+
+
+def spec(case: Case, name: str) -> ClientSpec | None:
+    return next((c for c in case.clients if c.name == name), None)
+
+
+def limit_of(evidence: Evidence, name: str) -> int | None:
+    """memory.max the client was started with, in bytes."""
+    record = client_record(evidence, name)
+    return record.limit if record else None
+
+
+def deliver_of(evidence: Evidence, name: str) -> int:
+    """Bytes its sender was told to offer."""
+    record = client_record(evidence, name)
+    return record.deliver if record else 0
+
+
+def at(log: ProgramLog, event: ClientEvent | None) -> str:
+    return f"{log.path}:{event.line}" if event else log.path
+
+
+def at_sample(sample: Sample | None) -> str:
+    """Pointer to a telemetry line or a checkpoint of the receiver."""
+    if sample is None:
+        return "receiver/telemetry.jsonl"
+    return f"receiver/{'checkpoints' if sample.name else 'telemetry'}.jsonl:{sample.line}"
+
+
+def at_kill(kill: OomKill, console: Console) -> str:
+    return f"{console.path}:{kill.line}"
+
+
+def run_kills(guest: GuestEvidence) -> tuple[OomKill, ...]:
+    """The OOM kills of this run. The console reaches back to power-on, and a pair may have served runs before.
+
+    A kill without a time stamp counts; `complete` compares the number with the kernel's own counter.
+    """
+    start = guest.samples[0].t if guest.samples else 0.0
+    return tuple(k for k in guest.console.kills if k.t is None or k.t >= start - STALE_S)
+
+
+def pid_of(evidence: Evidence, name: str) -> int:
+    log = evidence.clients.get(name)
+    ready = log.last("ready") if log else None
+    return ready.count("pid") if ready else 0
+
+
+def owner(evidence: Evidence, kill: OomKill) -> str:
+    """The client a kill hit, "" when it hit something else. By cgroup, or by pid where the report was lost."""
+    names = [c.name for c in evidence.manifest.clients]
+    by_path = next((n for n in names if kill.task_memcg == f"/lab/{n}"), "")
+    by_pid = next((n for n in names if kill.pid and kill.pid == pid_of(evidence, n)), "")
+    return by_path or by_pid
+
+
+def killed(evidence: Evidence, name: str) -> OomKill | None:
+    """The first OOM kill of a client in this run, as the receiver's console tells it."""
+    return next((k for k in run_kills(evidence.receiver) if owner(evidence, k) == name), None)
+
+
+def refused(evidence: Evidence, name: str) -> ClientEvent | None:
+    """The line on which a client says that the kernel refused it memory (ENOMEM)."""
+    log = evidence.clients.get(name)
+    events = log.events if log else ()
+    return next((e for e in events if e.event == "holding" and e.fields.get("errno") in (ENOMEM, "ENOMEM")), None)
+
+
+def most_charged(evidence: Evidence, name: str) -> int:
+    """The largest memory.current seen of a client's cgroup, in telemetry and checkpoints."""
+    seen = (*evidence.receiver.samples, *evidence.receiver.checkpoints)
+    return max((s.cgroups[name].current for s in seen if name in s.cgroups), default=0)
+
+
+def peak(evidence: Evidence, name: str) -> int:
+    """The kernel's own high-water mark, or the largest sample where it keeps none."""
+    seen = (*evidence.receiver.samples, *evidence.receiver.checkpoints)
+    marks = (s.cgroups[name].peak or 0 for s in seen if name in s.cgroups)
+    return max((most_charged(evidence, name), *marks))
+
+
+def stopped(evidence: Evidence, name: str) -> str:
+    """How the kernel stopped a client from taking more, "" when it did not."""
+    limit = limit_of(evidence, name)
+    if killed(evidence, name):
+        return "killed by the OOM killer"
+    if refused(evidence, name):
+        return "refused with ENOMEM"
+    if limit is not None and most_charged(evidence, name) >= limit * 9 // 10:
+        return "charged up to its limit"
+    return ""
+
+
+def mem_total(evidence: Evidence) -> int:
+    """MemTotal of the receiver; no honest counter exceeds it."""
+    return max((s.meminfo["MemTotal"] for s in evidence.receiver.samples), default=0)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A time at which the kernel's side is known: one checkpoint (low is high), or the two samples around it."""
+
+    t: float
+    low: Sample
+    high: Sample
+
+    @property
+    def checkpoint(self) -> bool:
+        return bool(self.low.name)
+
+
+def moment(evidence: Evidence, ledger: Ledger) -> Moment | None:
+    """When the ledger's last line was taken, with the samples it rests on."""
+    if ledger.last is None:
+        return None
+    held = evidence.receiver.checkpoint("held")
+    if held and held.t == ledger.last.t and not kills_seen(held, ledger.client):
+        return Moment(held.t, held, held)
+    around = bracket(living(evidence, ledger.client), ledger.last.t)
+    return Moment(ledger.last.t, *around) if around else None
+
+
+def states(evidence: Evidence, t: float) -> tuple[ClientEvent, ...]:
+    """What every client said of itself last at time t."""
+    found = (state_at(log, t) for log in evidence.clients.values())
+    return tuple(e for e in found if e)
+
+
+def verdict_line(evidence: Evidence, ledger: Ledger) -> str:
+    """Pointer to the line a verdict on the ledger rests on."""
+    held = evidence.receiver.checkpoint("held")
+    if ledger.last and held and held.t == ledger.last.t:
+        return at_sample(held)
+    log = evidence.clients.get(ledger.client)
+    return at(log, state_at(log, ledger.last.t) if ledger.last else None) if log else f"clients/{ledger.client}.jsonl"
+
+
+def passed(rule: str, message: str, pointer: str) -> Finding:
+    return Finding(rule, Word.PASS, message, pointer)
+
+
+def failed(rule: str, message: str, pointer: str) -> Finding:
+    return Finding(rule, Word.FAIL, message, pointer)
+
+
+def unclear(rule: str, message: str, pointer: str) -> Finding:
+    """The case did not exercise, or the evidence does not show, what a verdict needs."""
+    return Finding(rule, Word.ERROR, message, pointer)
+
+
+def missed(rule: str, message: str, pointer: str) -> Finding:
+    return Finding(rule, Word.MISS, message, pointer)

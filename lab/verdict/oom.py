@@ -1,0 +1,56 @@
+"""How memory ended: one word out of everything the OOM killer, the console and the clients say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lab.evidence.model import Constraint, Evidence, OomKill
+from lab.plan.cases import Case
+from lab.verdict.measure import owner, refused, run_kills
+from lab.verdict.model import Oom, OomOutcome
+
+WORST_FIRST = (
+    Oom.HANG,
+    Oom.PANIC,
+    Oom.GLOBAL_OTHER,
+    Oom.MEMCG_OTHER,
+    Oom.GLOBAL_ABUSER,
+    Oom.MEMCG_ABUSER,
+    Oom.ENOMEM,
+    Oom.NONE,
+)
+
+
+def classify(evidence: Evidence, case: Case) -> OomOutcome:
+    """The worst outcome that happened to the receiver, and every victim of this run in the order of the console."""
+    happened = {*_deaths(evidence), *_kills(evidence, case), *_refusals(evidence, case), Oom.NONE}
+    victims = tuple(victim(evidence, kill)[0] for kill in run_kills(evidence.receiver))
+    return OomOutcome(next(o for o in WORST_FIRST if o in happened), victims)
+
+
+def victim(evidence: Evidence, kill: OomKill) -> tuple[str, str]:
+    """A kill's victim as `task@/lab/name`, and the client it was ("" for none of ours)."""
+    name = owner(evidence, kill)
+    memcg = kill.task_memcg or (f"/lab/{name}" if name else "?")
+    return f"{kill.task}@{memcg}", name
+
+
+def _deaths(evidence: Evidence) -> Iterator[Oom]:
+    if any(i.kind == "hang" for i in evidence.manifest.incidents):
+        yield Oom.HANG
+    if any(s.kind == "panic" for s in evidence.receiver.console.splats):
+        yield Oom.PANIC
+
+
+def _kills(evidence: Evidence, case: Case) -> Iterator[Oom]:
+    for kill in run_kills(evidence.receiver):
+        ours = victim(evidence, kill)[1] == case.subject
+        if kill.constraint is Constraint.MEMCG:
+            yield Oom.MEMCG_ABUSER if ours else Oom.MEMCG_OTHER
+        else:
+            yield Oom.GLOBAL_ABUSER if ours else Oom.GLOBAL_OTHER
+
+
+def _refusals(evidence: Evidence, case: Case) -> Iterator[Oom]:
+    if refused(evidence, case.subject):
+        yield Oom.ENOMEM

@@ -1,0 +1,22 @@
+"""The table of rules. A case names the ones that must each speak before it can be a PASS (lab.plan.cases)."""
+
+from __future__ import annotations
+
+from lab.verdict import rules_claims, rules_lab, rules_use
+from lab.verdict.measure import Rule
+
+RULES: dict[str, Rule] = {
+    "kernel-alive": rules_lab.kernel_alive,
+    "lab-alive": rules_lab.lab_alive,
+    "complete": rules_lab.complete,
+    "preflight": rules_lab.preflight,
+    "exercised": rules_use.exercised,
+    "witnesses": rules_use.witnesses,
+    "billed": rules_claims.billed,
+    "returned": rules_claims.returned,
+    "buried": rules_claims.buried,
+    "isolated": rules_claims.isolated,
+    "contained": rules_claims.contained,
+    "queue-billed": rules_claims.queue_billed,
+    "bytes-equal": rules_claims.bytes_equal,
+}

@@ -1,0 +1,246 @@
+"""Rules about the ground a verdict stands on: the kernels lived, the lab worked, the evidence is whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+
+from lab.evidence.ledger import client_record
+from lab.evidence.manifest import ClientRecord
+from lab.evidence.model import Evidence, GuestEvidence, Ledger, OomKill, ProgramLog
+from lab.plan.cases import Case
+from lab.units import MIB, mib
+from lab.verdict.measure import at, at_kill, at_sample, failed, killed, missed, passed, run_kills, unclear
+from lab.verdict.model import Finding
+
+MAX_SILENCE_S = 3.0
+MAX_MISSING = 0.05
+"""Share of telemetry lines that may be lost before the series is called full of holes."""
+
+OOM_STATUS = 137  # 128 + SIGKILL
+
+
+def guests(evidence: Evidence) -> tuple[GuestEvidence, ...]:
+    return (evidence.receiver, evidence.sender) if evidence.sender else (evidence.receiver,)
+
+
+def kernel_alive(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
+    """Neither kernel faulted: no oops, panic, warning or lock-up on a console, and no hang."""
+    return [*_splats(evidence), *_hangs(evidence)] or [_quiet(evidence)]
+
+
+def _splats(evidence: Evidence) -> Iterator[Finding]:
+    for guest in guests(evidence):
+        console = guest.console
+        for splat in console.splats:
+            pointer = f"{console.path}:{splat.line}"
+            if console.path in evidence.altered:
+                yield unclear("kernel-alive", f"{splat.title} stands in an altered console", pointer)
+            else:
+                yield failed("kernel-alive", f"the {guest.role}'s kernel: {splat.kind}: {splat.title}", pointer)
+
+
+def _hangs(evidence: Evidence) -> Iterator[Finding]:
+    for incident in evidence.manifest.incidents:
+        if incident.kind == "hang":
+            yield failed("kernel-alive", f"the {incident.guest}'s kernel hung: {incident.detail}", "manifest.json")
+
+
+def _quiet(evidence: Evidence) -> Finding:
+    lines = " and ".join(f"{g.console.lines} of the {g.role}" for g in guests(evidence))
+    return passed("kernel-alive", f"no fault in the console's lines: {lines}", evidence.receiver.console.path)
+
+
+def lab_alive(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
+    """The lab's own machinery and programs worked."""
+    trouble = [*_incidents(evidence), *_unstarted(evidence, case), *_statuses(evidence), *_starved_sender(evidence)]
+    return trouble or [
+        passed("lab-alive", "no incident; every program started and ended as it should", "manifest.json")
+    ]
+
+
+def _incidents(evidence: Evidence) -> Iterator[Finding]:
+    for incident in evidence.manifest.incidents:
+        if incident.kind != "hang":
+            where = f" on the {incident.guest}" if incident.guest else ""
+            yield missed("lab-alive", f"{incident.kind}{where}: {incident.detail}", "manifest.json")
+
+
+def _unstarted(evidence: Evidence, case: Case) -> Iterator[Finding]:
+    for client in case.clients:
+        for folder, logs in (("clients", evidence.clients), ("senders", evidence.senders)):
+            log = logs.get(client.name)
+            if log is None or not log.last("ready"):
+                yield missed(
+                    "lab-alive", f"{folder}/{client.name} never said it was ready", f"{folder}/{client.name}.jsonl"
+                )
+
+
+def _statuses(evidence: Evidence) -> Iterator[Finding]:
+    for record in evidence.manifest.clients:
+        excused = record.status == OOM_STATUS and killed(evidence, record.name) is not None
+        if record.status is None:
+            yield missed("lab-alive", f"nobody saw client {record.name} end", "manifest.json")
+        elif record.status != 0 and not excused:
+            why = (
+                "no OOM kill on the console explains it"
+                if record.status == OOM_STATUS
+                else _complaint(evidence, record)
+            )
+            message = f"client {record.name} ended with status {record.status}: {why}"
+            yield unclear("lab-alive", message, f"clients/{record.name}.jsonl")
+        yield from _sender_status(record)
+
+
+def _sender_status(record: ClientRecord) -> Iterator[Finding]:
+    if record.sender_status is None:
+        yield missed("lab-alive", f"nobody saw the sender of {record.name} end", "manifest.json")
+    elif record.sender_status != 0:
+        message = f"the sender of {record.name} ended with status {record.sender_status}"
+        yield unclear("lab-alive", message, f"senders/{record.name}.jsonl")
+
+
+def _complaint(evidence: Evidence, record: ClientRecord) -> str:
+    log = evidence.clients.get(record.name)
+    error = log.last("error") if log else None
+    return str(error.fields.get("message", "it does not say why")) if error else "it does not say why"
+
+
+def _starved_sender(evidence: Evidence) -> Iterator[Finding]:
+    """An OOM kill in the sender guest is the lab's own poor planning, not what the case is about."""
+    for kill in run_kills(evidence.sender) if evidence.sender else ():
+        pointer = at_kill(kill, evidence.sender.console) if evidence.sender else ""
+        yield unclear("lab-alive", f"the sender guest ran out of memory and killed {kill.task}", pointer)
+
+
+def complete(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
+    """The evidence is whole: unaltered, unbroken, about this case, and covering the clients' lives."""
+    trouble = [
+        *(unclear("complete", problem, problem.partition(":")[0]) for problem in evidence.problems),
+        *_broken_logs(evidence),
+        *_clients_of_case(evidence, case),
+        *_endings(evidence, case),
+        *_telemetry(evidence),
+        *_kills_told(evidence),
+    ]
+    counted = f"{len(evidence.receiver.samples)} samples, {len(evidence.receiver.checkpoints)} checkpoints"
+    return trouble or [passed("complete", f"evidence is whole: {counted}", "manifest.json")]
+
+
+def _broken_logs(evidence: Evidence) -> Iterator[Finding]:
+    logs = (*evidence.clients.values(), *evidence.senders.values(), evidence.preflight)
+    for log in logs:
+        if log and log.truncated:
+            yield unclear("complete", f"{log.path} has lines that cannot be read", log.path)
+    for guest in guests(evidence):
+        if guest.truncated:
+            pointer = f"{guest.role}/telemetry.jsonl"
+            yield unclear("complete", f"telemetry or checkpoints of the {guest.role} cannot be read whole", pointer)
+    for name in ("baseline", "end"):
+        if evidence.receiver.checkpoint(name) is None:
+            yield unclear("complete", f"the checkpoint `{name}` is missing", "receiver/checkpoints.jsonl")
+
+
+def _clients_of_case(evidence: Evidence, case: Case) -> Iterator[Finding]:
+    """What was run is what the case describes, and the limit was in force."""
+    ran = sorted(c.name for c in evidence.manifest.clients)
+    if ran != sorted(c.name for c in case.clients):
+        yield unclear("complete", f"case {case.name} was run with clients {', '.join(ran) or 'none'}", "manifest.json")
+    for client in case.clients:
+        record = client_record(evidence, client.name)
+        if record is None:
+            continue
+        if record.behaviour != client.behaviour or (record.limit is None) != (client.limit is None):
+            message = f"client {client.name} was run as {record.behaviour} with limit {record.limit}"
+            yield unclear("complete", message, "manifest.json")
+        yield from _limit_in_force(evidence, record)
+
+
+def _limit_in_force(evidence: Evidence, record: ClientRecord) -> Iterator[Finding]:
+    """Judged on every sample in which the client's process is in its cgroup."""
+    groups = [(s, s.cgroups[record.name]) for s in evidence.receiver.samples if record.name in s.cgroups]
+    lived = [(s, g) for s, g in groups if g.procs]
+    if not lived:
+        pointer = "receiver/telemetry.jsonl"
+        yield unclear("complete", f"telemetry never saw client {record.name} in its cgroup", pointer)
+    for sample, group in lived:
+        if group.max != record.limit:
+            message = f"memory.max of /lab/{record.name} was {group.max}, the manifest says {record.limit}"
+            yield unclear("complete", message, at_sample(sample))
+            return
+
+
+def _endings(evidence: Evidence, case: Case) -> Iterator[Finding]:
+    for client in case.clients:
+        log = evidence.clients.get(client.name)
+        if log and not log.last("done") and not killed(evidence, client.name):
+            message = f"client {client.name} neither said that it was done nor was killed by the kernel"
+            yield unclear("complete", message, at(log, log.last()))
+
+
+def _telemetry(evidence: Evidence) -> Iterator[Finding]:
+    for guest in guests(evidence):
+        pointer = f"{guest.role}/telemetry.jsonl"
+        if guest.missing > MAX_MISSING * len(guest.samples):
+            message = f"{guest.missing} of {guest.missing + len(guest.samples)} telemetry lines are missing"
+            yield unclear("complete", message, pointer)
+        logs = evidence.clients if guest.role == "receiver" else evidence.senders
+        times = _times(guest, logs.values())
+        silence = max((b - a for a, b in pairwise(times)), default=0.0)
+        if not guest.samples or silence > MAX_SILENCE_S:
+            message = f"telemetry of the {guest.role} was silent for {silence:.1f} s while programs ran"
+            yield unclear("complete", message, pointer)
+
+
+def _times(guest: GuestEvidence, logs: Iterable[ProgramLog]) -> list[float]:
+    """Sample times within the programs' lives, with the first and the last line of those lives at the ends."""
+    lines = [e.t for log in logs for e in log.events]
+    if not lines:
+        return [s.t for s in guest.samples]
+    first, last = min(lines), max(lines)
+    before = [s.t for s in guest.samples if s.t < first][-1:]
+    after = [s.t for s in guest.samples if s.t > last][:1]
+    inside = [s.t for s in guest.samples if first <= s.t <= last]
+    return [*(before or [first]), *inside, *(after or [last])]
+
+
+def _kills_told(evidence: Evidence) -> Iterator[Finding]:
+    """The console and the kernel's counter agree on the number of OOM kills, and the reports are there.
+
+    Reports are printed at level info; if they are missing, so would be warnings, and silence would prove nothing.
+    """
+    for guest in guests(evidence):
+        kills = run_kills(guest)
+        counted = _kill_count(guest)
+        if guest.samples and counted != len(kills):
+            message = f"the {guest.role}'s kernel counted {counted} OOM kills, its console tells {len(kills)}"
+            yield unclear("complete", message, guest.console.path)
+        if kills and not any(_reported(k) for k in kills):
+            message = f"the {guest.role}'s console lacks the report of an OOM kill: its log level hides warnings too"
+            yield unclear("complete", message, at_kill(kills[0], guest.console))
+
+
+def _kill_count(guest: GuestEvidence) -> int:
+    """Growth of vmstat `oom_kill` over the run."""
+    seen = (*guest.samples, *guest.checkpoints)
+    counts = [s.vmstat.get("oom_kill", 0) for s in seen]
+    return max(counts) - guest.samples[0].vmstat.get("oom_kill", 0) if guest.samples else 0
+
+
+def _reported(kill: OomKill) -> bool:
+    return bool(kill.task_memcg or kill.oom_memcg)
+
+
+def preflight(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
+    """The pair proved on a few MiB that this kernel, NIC and MTU deliver pages that can be mapped."""
+    log = evidence.preflight
+    last = log.last("done") if log else None
+    if log is None or last is None:
+        return [unclear("preflight", "the preflight did not end", "preflight/client.jsonl")]
+    delivered, mapped, floor = last.count("delivered"), last.count("mapped"), evidence.manifest.floor
+    if delivered < MIB or not 0 < floor <= 1:
+        message = f"the preflight moved {mib(delivered)} against a floor of {floor:.2f}: nothing is proved"
+        return [unclear("preflight", message, at(log, last))]
+    share = mapped / delivered
+    message = f"{share:.0%} of {mib(delivered)} could be mapped, the floor is {floor:.0%}"
+    return [(passed if floor <= share <= 1 else unclear)("preflight", message, at(log, last))]

@@ -1,0 +1,230 @@
+"""Rules that guard a verdict: did the case do what it claims, and do the two witnesses agree?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from lab.evidence.ledger import counted, keeps
+from lab.evidence.memory import baseline, gone
+from lab.evidence.model import ClientEvent, Evidence, Ledger, ProgramLog, Sample
+from lab.plan.cases import Case
+from lab.units import MIB, PAGE_SIZE, mib
+from lab.verdict.measure import (
+    Moment,
+    agreement,
+    at,
+    at_sample,
+    deliver_of,
+    moment,
+    passed,
+    states,
+    stopped,
+    unclear,
+    verdict_line,
+)
+from lab.verdict.model import Finding
+
+SHARE_AFTER = 16 * MIB
+"""The mapped share is taken once that much has come: a refused client may go on by copying, which says nothing."""
+
+
+def exercised(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
+    """Pages were really mapped, and as much was taken as the case speaks of."""
+    if ledger.client not in evidence.clients:
+        return [unclear("exercised", f"client {ledger.client} left no output", f"clients/{ledger.client}.jsonl")]
+    return [*_mapped(evidence, case), *_PROOFS[case.name](evidence, ledger)]
+
+
+def _mapped(evidence: Evidence, case: Case) -> Iterator[Finding]:
+    names = [c.name for c in case.clients if c.behaviour in ("map", "hold", "pin-vmsplice")] if case.needs_map else []
+    for log in (evidence.clients[n] for n in names if n in evidence.clients):
+        share, event = _mapped_share(log)
+        message = f"client {log.name} mapped {share:.0%} of what it took, the floor is {evidence.manifest.floor:.0%}"
+        enough = share > 0 and evidence.manifest.floor <= share <= 1
+        yield (passed if enough else unclear)("exercised", message, at(log, event))
+
+
+def _mapped_share(log: ProgramLog) -> tuple[float, ClientEvent | None]:
+    """Best mapped share of any line after SHARE_AFTER bytes (after all of them, when fewer came)."""
+    events = [e for e in counted(log) if e.count("delivered")]
+    total = max((e.count("delivered") for e in events), default=0)
+    late = [e for e in events if e.count("delivered") >= min(total, SHARE_AFTER)]
+    best = max(late, key=lambda e: e.count("mapped") / e.count("delivered"), default=None)
+    return (best.count("mapped") / best.count("delivered") if best else 0.0), best
+
+
+Proof = Callable[[Evidence, Ledger], Iterable[Finding]]
+
+
+def _took(times: int) -> Proof:
+    """Held so many times its limit; or the kernel stopped it, after it had come half-way to the limit at least."""
+
+    def proof(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
+        held, limit = ledger.last.held if ledger.last else 0, ledger.limit
+        pointer = verdict_line(evidence, ledger)
+        if limit is None:
+            return [unclear("exercised", f"client {ledger.client} had no limit to exceed", "manifest.json")]
+        how = stopped(evidence, ledger.client)
+        message = f"{ledger.client} held {mib(held)} with a limit of {mib(limit)}" + (f" and was {how}" if how else "")
+        enough = held >= times * limit or (how and held >= limit // 2)
+        return [(passed if enough else unclear)("exercised", message, pointer)]
+
+    return proof
+
+
+def _took_delivered(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
+    """At the checkpoint `held` it kept at least half of what was offered."""
+    wanted = deliver_of(evidence, ledger.client) // 2
+    held = evidence.receiver.checkpoint("held")
+    if held is None or ledger.last is None or ledger.last.t != held.t:
+        return [unclear("exercised", f"{ledger.client} was not seen holding anything", verdict_line(evidence, ledger))]
+    message = f"{ledger.client} held {mib(ledger.last.held)}, {mib(wanted)} are needed"
+    return [(passed if ledger.last.held >= max(wanted, MIB) else unclear)("exercised", message, at_sample(held))]
+
+
+def _still_out(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
+    """dead-memcg: the pages were out when the cgroup had been removed, and a control cgroup had died before."""
+    yield from _took_delivered(evidence, ledger)
+    removed, start = evidence.receiver.checkpoint("removed"), baseline(evidence)
+    if removed is None or start is None or evidence.receiver.checkpoint("control") is None:
+        yield unclear("exercised", "no checkpoint `removed` or `control`", "receiver/checkpoints.jsonl")
+        return
+    still, wanted = gone(removed, start), deliver_of(evidence, ledger.client) // 2
+    message = f"{mib(still)} were out when the cgroup had been removed, {mib(wanted)} are needed"
+    yield (passed if still >= max(wanted, MIB) else unclear)("exercised", message, at_sample(removed))
+
+
+def _queued(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
+    queued = ledger.last.held if ledger.last else 0
+    held = evidence.receiver.checkpoint("held")
+    message = f"{mib(queued)} lay queued in the sockets, more than 1 MiB is needed"
+    seen = held is not None and ledger.last is not None and ledger.last.t == held.t
+    return [(passed if seen and queued > MIB else unclear)("exercised", message, verdict_line(evidence, ledger))]
+
+
+def _delivered_all(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
+    """bytes-equal: whether all came is what `bytes-equal` judges; here, that something did for each client."""
+    for name, log in evidence.clients.items():
+        last = log.last("holding", "done")
+        delivered = last.count("delivered") if last else 0
+        message = f"client {name} took {mib(delivered)}"
+        yield (passed if delivered >= MIB else unclear)("exercised", message, at(log, last))
+
+
+_PROOFS: dict[str, Proof] = {
+    "hold": _took(3),
+    "pin-vmsplice": _took(3),
+    "release": _took_delivered,
+    "dead-memcg": _still_out,
+    "bystander": _took(3),  # whether the innocent ran before is for `isolated`, which needs its rate
+    "copy-control": _took(2),
+    "sock-control": _queued,
+    "bytes-equal": _delivered_all,
+}
+
+
+def witnesses(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
+    """The clients' count agrees with the kernel's: free memory, and at checkpoints the page tables of /proc/kpage*."""
+    now, start = moment(evidence, ledger), baseline(evidence)
+    if now is None or start is None or ledger.last is None:
+        return [_nothing_to_compare(evidence, ledger)]
+    kept = Kept.of(states(evidence, now.t))
+    found = [_free_memory(kept, now, start, ledger.last.moving)]
+    found += [_anonymous(kept, now, start, ledger.last.moving)] if kept.anon else []
+    found += [_pages(kept, now, start, evidence, case)] if now.checkpoint else []
+    found += [_queue(kept, now, start)] if kept.queued else []
+    return found
+
+
+def _nothing_to_compare(evidence: Evidence, ledger: Ledger) -> Finding:
+    log = evidence.clients.get(ledger.client)
+    most = max((keeps(e) for e in counted(log)), default=0) if log else 0
+    pointer = verdict_line(evidence, ledger)
+    if log and most < 8 * MIB:
+        return passed("witnesses", f"{mib(most)} held: too little for two witnesses to disagree about", pointer)
+    return unclear("witnesses", f"{mib(most)} held on the client's word alone: no sample of that moment", pointer)
+
+
+class Kept:
+    """Sums over all clients of the receiver, for free memory knows no clients. Bytes."""
+
+    def __init__(self, pages: int, anon: int, queued: int) -> None:
+        self.pages, self.anon, self.queued = pages, anon, queued
+
+    @classmethod
+    def of(cls, events: Iterable[ClientEvent]) -> Kept:
+        seen = list(events)
+        anon = sum(e.count("anon") for e in seen)
+        return cls(sum(e.count("held") for e in seen) - anon, anon, sum(e.count("queued") for e in seen))
+
+
+def _free_memory(kept: Kept, now: Moment, start: Sample, moving: int) -> Finding:
+    """Free memory fell by what was held, give or take what lay in socket queues, which is unexplained as well."""
+    queues = max(0, *(_tcp_growth(s, start) for s in (now.low, now.high)))
+    low, high = sorted((gone(now.low, start), gone(now.high, start)))
+    agree = low - queues - agreement(kept.pages) - moving <= kept.pages <= high + agreement(kept.pages) + moving
+    message = (
+        f"clients say they hold {mib(kept.pages)}; {mib(low)} to {mib(high)} of memory are gone, "
+        f"up to {mib(queues)} of it in socket queues"
+    )
+    return (passed if agree else unclear)("witnesses", message, at_sample(now.low))
+
+
+def _anonymous(kept: Kept, now: Moment, start: Sample, moving: int) -> Finding:
+    """Received data kept in anonymous memory shows as AnonPages."""
+    low, high = sorted(s.meminfo["AnonPages"] - start.meminfo["AnonPages"] for s in (now.low, now.high))
+    slack = agreement(kept.anon) + moving
+    message = f"clients say they keep {mib(kept.anon)} in anonymous memory; AnonPages grew by {mib(low)} to {mib(high)}"
+    agree = low - slack <= kept.anon <= high + slack
+    return (passed if agree else unclear)("witnesses", message, at_sample(now.low))
+
+
+def _pages(kept: Kept, now: Moment, start: Sample, evidence: Evidence, case: Case) -> Finding:
+    """Page by page: what is held is plain, or mapped and charged to nobody, or charged to a client; some of it twice.
+
+    The union of sets that may overlap is no smaller than the largest and no larger than their sum. Anonymous memory
+    and queued data are charged or plain too, so they widen it below.
+    """
+    if now.low.pages is None or start.pages is None:
+        return unclear(
+            "witnesses", f"checkpoint `{now.low.name}` or `{start.name}` has no page counts", at_sample(now.low)
+        )
+    plain = now.low.pages.plain - start.pages.plain - (now.low.pcp_pages - start.pcp_pages)
+    mapped = now.low.pages.mapped_uncharged - start.pages.mapped_uncharged
+    charged = sum(_charged_growth(now.low, start, c.name) for c in case.clients)
+    kinds = [PAGE_SIZE * max(0, pages) for pages in (plain, mapped, charged)]
+    slack = agreement(kept.pages)
+    other = kept.anon + max(0, _tcp_growth(now.low, start))
+    agree = max(kinds) - other - slack <= kept.pages <= sum(kinds) + slack
+    message = (
+        f"clients say they hold {mib(kept.pages)}; pages without an owner grew by {mib(kinds[0])}, "
+        f"mapped and uncharged by {mib(kinds[1])}, charged to the clients by {mib(kinds[2])}"
+    )
+    return (passed if agree else unclear)("witnesses", message, at_sample(now.low))
+
+
+def _charged_growth(now: Sample, start: Sample, name: str) -> int:
+    """Pages charged to a client's cgroup, by inode, less those it had before."""
+    group = now.cgroups.get(name)
+    if group is None or now.pages is None:
+        return 0
+    before = start.pages.charged.get(group.ino, 0) if start.pages else 0
+    return now.pages.charged.get(group.ino, 0) - before
+
+
+def _queue(kept: Kept, now: Moment, start: Sample) -> Finding:
+    """Queued data counts in TCP's own memory at its true size, headers and slack included, so at least as much."""
+    tcp, missing = _tcp_growth(now.high, start), gone(now.high, start)
+    agree = tcp >= kept.queued * 9 // 10 and missing >= kept.queued - agreement(kept.queued)
+    message = f"{mib(kept.queued)} queued; TCP's memory grew by {mib(tcp)}, {mib(missing)} are gone"
+    return (passed if agree else unclear)("witnesses", message, at_sample(now.high))
+
+
+def _tcp_growth(sample: Sample, start: Sample) -> int:
+    pages = sample.net.get("tcp_mem_pages", 0) - start.net.get("tcp_mem_pages", 0)
+    return pages * PAGE_SIZE
+
+
+def unproven_cases(cases: Iterable[str]) -> list[str]:
+    """Cases of the table without a proof of exercise; a test keeps it empty."""
+    return [name for name in cases if name not in _PROOFS]
