@@ -43,6 +43,7 @@ def mmdebstrap_argv(recipe: Recipe, target: Path) -> list[str]:
         "--variant=essential",
         "--format=tar",
         '--aptopt=Acquire::Retries "3"',
+        "--dpkgopt=force-unsafe-io",
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in recipe.exclude),
         f"--include={','.join(recipe.packages)}",
         recipe.suite,
