@@ -17,6 +17,11 @@
 
 static char bounce[BOUNCE_SIZE]; /* the small reused buffer for what cannot be mapped */
 
+bool is_slow(const struct client *c)
+{
+	return !c->behaviour->take;
+}
+
 uint64_t delivered(const struct client *c)
 {
 	return c->mapped + c->copied;

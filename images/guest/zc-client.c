@@ -6,7 +6,6 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -56,81 +55,16 @@ enum phase { ACCEPTING, RECEIVING, HOLDING, RELEASED };
 
 static struct client self;
 static enum phase phase = ACCEPTING;
-static const char *name, *behaviour_name, *cgroup;
-static uint64_t port, sockets = 1, seed, rcvbuf;
+static const char *behaviour_name;
+static uint64_t seed, rcvbuf;
 static int listener = -1;
 static uint64_t last_progress, reported, still_since;
 static struct pollfd *fds; /* standard input, then the listener or the lanes */
-static char line[2048];
-
-static bool is_slow(void)
-{
-	return !self.behaviour->take;
-}
-
-static void counters(struct json *j)
-{
-	json_num(j, "delivered", (int64_t)delivered(&self));
-	json_num(j, "mapped", (int64_t)self.mapped);
-	json_num(j, "copied", (int64_t)self.copied);
-	json_num(j, "mapped_now", (int64_t)self.mapped_now);
-	json_num(j, "pinned", (int64_t)self.pinned);
-	json_num(j, "anon", (int64_t)self.anon);
-	if (is_slow())
-		json_num(j, "queued", (int64_t)self.queued);
-	json_num(j, "distinct", (int64_t)keep_distinct());
-	json_num(j, "held", (int64_t)(keep_distinct() + self.anon));
-}
-
-static void start(struct json *j, const char *event)
-{
-	json_start(j, line, sizeof(line), event);
-}
-
-static void finish(struct json *j)
-{
-	counters(j);
-	json_finish(j);
-	if (!json_emit(j))
-		exit(1); /* nobody listens any more */
-}
-
-static void say(const char *event)
-{
-	struct json j;
-
-	start(&j, event);
-	finish(&j);
-}
-
-static void say_ready(void)
-{
-	struct json j;
-
-	start(&j, "ready");
-	json_str(&j, "name", name);
-	json_str(&j, "behaviour", behaviour_name);
-	json_num(&j, "port", (int64_t)port);
-	json_num(&j, "pid", getpid());
-	json_str(&j, "cgroup", cgroup);
-	json_num(&j, "oom_score_adj", oom_score_get());
-	json_num(&j, "pfn", keep_sees_frames());
-	json_finish(&j);
-	json_emit(&j);
-}
 
 static void hold_now(const char *reason)
 {
-	struct json j;
-
 	phase = HOLDING;
-	start(&j, "holding");
-	json_str(&j, "reason", reason);
-	if (self.failure.call) {
-		json_num(&j, "errno", self.failure.err);
-		json_str(&j, "call", self.failure.call);
-	}
-	finish(&j);
+	say_holding(&self, reason);
 }
 
 static void progress(void)
@@ -141,7 +75,7 @@ static void progress(void)
 		return;
 	reported = seen;
 	last_progress = now;
-	say("progress");
+	say(&self, "progress");
 }
 
 /* --- commands --- */
@@ -160,35 +94,19 @@ static void release_all(void)
 	listener = -1;
 	self.mapped_now = self.pinned = self.anon = self.queued = 0;
 	phase = RELEASED;
-	say("released");
+	say(&self, "released");
 }
 
 static void leave(const char *dir)
 {
-	struct json j;
-
 	if (cgroup_join(dir) < 0)
 		die(1, "cannot join cgroup %s: %s", dir, strerror(errno));
-	start(&j, "left");
-	json_str(&j, "cgroup", dir);
-	finish(&j);
+	say_left(&self, dir);
 }
 
 __attribute__((noreturn)) static void quit(void)
 {
-	struct json j;
-	uint64_t hash = 0;
-	unsigned k;
-
-	start(&j, "done");
-	if (self.verify) {
-		for (k = 0; k < sockets; k++)
-			hash ^= stream_hash_value(&self.lanes[k].hash);
-		json_hex(&j, "hash", hash);
-		json_num(&j, "mismatches", (int64_t)self.mismatch.count);
-		json_num(&j, "first_mismatch", self.mismatch.first);
-	}
-	finish(&j);
+	say_done(&self);
 	exit(0);
 }
 
@@ -230,8 +148,8 @@ static void read_commands(void)
 
 static int bind_any(int family)
 {
-	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)self.port)};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)self.port)};
 	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1, off = 0, size = (int)rcvbuf;
 
 	if (fd < 0)
@@ -256,23 +174,19 @@ static void open_listener(void)
 	listener = bind_any(AF_INET6);
 	if (listener < 0)
 		listener = bind_any(AF_INET);
-	if (listener < 0 || listen(listener, (int)sockets) < 0)
-		die(1, "cannot listen on port %d: %s", (int)port, strerror(errno));
+	if (listener < 0 || listen(listener, (int)self.sockets) < 0)
+		die(1, "cannot listen on port %d: %s", (int)self.port, strerror(errno));
 	if (getsockname(listener, (struct sockaddr *)&bound, &len) == 0)
-		port = ntohs(bound.sin6_port);
+		self.port = ntohs(bound.sin6_port);
 }
 
-static void say_accepted(void)
+static void begin_receiving(void)
 {
-	struct json j;
-
 	close(listener);
 	listener = -1;
 	phase = RECEIVING;
 	still_since = now_us();
-	start(&j, "accepted");
-	json_num(&j, "sockets", (int64_t)sockets);
-	finish(&j);
+	say_accepted(&self);
 }
 
 /* Waking once per LOWAT bytes lets one call map many pages. A tick serves what stays below it. */
@@ -280,17 +194,17 @@ static void accept_lanes(void)
 {
 	int fd, lowat = LOWAT;
 
-	while (self.lane_count < sockets) {
+	while (self.lane_count < self.sockets) {
 		fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED))
 			return;
 		if (fd < 0)
 			die(1, "accept: %s", strerror(errno));
-		if (!is_slow())
+		if (!is_slow(&self))
 			setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &lowat, sizeof(lowat));
 		self.lanes[self.lane_count++].fd = fd;
 	}
-	say_accepted();
+	begin_receiving();
 }
 
 /* --- receiving --- */
@@ -353,6 +267,8 @@ static void watch_queues(void)
 		still_since = now;
 	self.queued = sum;
 	progress();
+	if (phase == HOLDING)
+		return;
 	if (self.bytes && sum >= self.bytes)
 		hold_now("complete");
 	else if (now - still_since >= STILL_US && all_hung_up())
@@ -369,7 +285,7 @@ static unsigned fill_poll(void)
 	fds[1] = (struct pollfd){.fd = listener, .events = POLLIN};
 	if (phase == ACCEPTING)
 		return 2;
-	if (phase != RECEIVING || is_slow())
+	if (phase != RECEIVING || is_slow(&self))
 		return 1;
 	for (k = 0; k < self.lane_count; k++)
 		fds[k + 1] = (struct pollfd){.fd = self.lanes[k].ended ? -1 : self.lanes[k].fd, .events = POLLIN};
@@ -379,7 +295,8 @@ static unsigned fill_poll(void)
 __attribute__((noreturn)) static void run(void)
 {
 	for (;;) {
-		int n = poll(fds, fill_poll(), phase == RECEIVING ? TICK_MS : -1);
+		bool watching = is_slow(&self) && (phase == RECEIVING || phase == HOLDING);
+		int n = poll(fds, fill_poll(), phase == RECEIVING || watching ? TICK_MS : -1);
 
 		if (n < 0 && errno != EINTR)
 			die(1, "poll: %s", strerror(errno));
@@ -387,7 +304,7 @@ __attribute__((noreturn)) static void run(void)
 			read_commands();
 		if (phase == ACCEPTING)
 			accept_lanes();
-		else if (phase == RECEIVING && is_slow())
+		else if (watching && phase != RELEASED)
 			watch_queues();
 		else if (phase == RECEIVING)
 			serve_all(n == 0);
@@ -400,11 +317,11 @@ static void parse_options(int argc, char **argv)
 {
 	struct option_row rows[] = {
 		{"behaviour", OPT_TEXT, &behaviour_name, "B", "map, copy, slow, hold or pin-vmsplice", 0, 0, true},
-		{"name", OPT_TEXT, &name, "NAME", "said in the ready event", 0, 0, true},
-		{"port", OPT_NUMBER, &port, "P", "listen here; 0: any, see ready", 0, 65535, true},
-		{"sockets", OPT_NUMBER, &sockets, "S", "connections to accept, default 1", 1, MAX_SOCKETS, false},
+		{"name", OPT_TEXT, &self.name, "NAME", "said in the ready event", 0, 0, true},
+		{"port", OPT_NUMBER, &self.port, "P", "listen here; 0: any, see ready", 0, 65535, true},
+		{"sockets", OPT_NUMBER, &self.sockets, "S", "connections to accept, default 1", 1, MAX_SOCKETS, false},
 		{"bytes", OPT_NUMBER, &self.bytes, "N", "bytes in all, default 0: until eof", 0, INT64_MAX, false},
-		{"cgroup", OPT_TEXT, &cgroup, "DIR", "move there before anything else", 0, 0, false},
+		{"cgroup", OPT_TEXT, &self.cgroup, "DIR", "move there before anything else", 0, 0, false},
 		{"verify", OPT_FLAG, &self.verify, NULL, "check and hash every byte", 0, 0, false},
 		{"seed", OPT_NUMBER, &seed, "X", "seed of the content, default 0", 0, UINT64_MAX, false},
 		{"rcvbuf", OPT_NUMBER, &rcvbuf, "N", "SO_RCVBUF of the connections", 1, INT32_MAX, false},
@@ -413,6 +330,7 @@ static void parse_options(int argc, char **argv)
 		{"ring", OPT_NUMBER, &self.ring, "N", "copy: reuse N bytes, default 0: keep all", 0, INT64_MAX, false},
 	};
 
+	self.sockets = 1;
 	self.chunk = 1 << 20;
 	self.mismatch.first = -1;
 	options_parse(argc, argv, rows, sizeof(rows) / sizeof(rows[0]), about);
@@ -431,18 +349,18 @@ int main(int argc, char **argv)
 	unsigned k;
 
 	parse_options(argc, argv);
-	if (cgroup && cgroup_join(cgroup) < 0)
-		die(1, "cannot join cgroup %s: %s", cgroup, strerror(errno));
+	if (self.cgroup && cgroup_join(self.cgroup) < 0)
+		die(1, "cannot join cgroup %s: %s", self.cgroup, strerror(errno));
 	oom_score_set(0); /* an ordinary user may not lower it; `ready` says what it is */
 	signal(SIGPIPE, SIG_IGN);
-	self.lanes = calloc(sockets, sizeof(*self.lanes));
-	fds = calloc(sockets + 2, sizeof(*fds));
+	self.lanes = calloc(self.sockets, sizeof(*self.lanes));
+	fds = calloc(self.sockets + 2, sizeof(*fds));
 	if (!self.lanes || !fds)
-		die(1, "no memory for %d sockets", (int)sockets);
-	for (k = 0; k < sockets; k++)
+		die(1, "no memory for %d sockets", (int)self.sockets);
+	for (k = 0; k < self.sockets; k++)
 		self.lanes[k].pattern = pattern_of(seed, k);
 	keep_prepare();
 	open_listener();
-	say_ready();
+	say_ready(&self);
 	run();
 }

@@ -42,14 +42,16 @@ struct behaviour {
 };
 
 struct client {
+	const char *name, *cgroup;
 	const struct behaviour *behaviour;
+	uint64_t port, sockets;
 	uint64_t bytes; /* 0: until the end of the streams */
 	uint64_t chunk;
 	uint64_t ring;
 	bool verify;
 
-	struct lane *lanes;
-	unsigned lane_count;
+	struct lane *lanes; /* one for each of `sockets` */
+	unsigned lane_count; /* accepted so far */
 
 	uint64_t mapped, copied;  /* cumulative */
 	uint64_t mapped_now, pinned, anon, queued;
@@ -57,7 +59,16 @@ struct client {
 	struct failure failure;
 };
 
+/* zc-events.c: the lines on standard output; a reader that is gone ends the process */
+void say_ready(const struct client *c);
+void say_accepted(const struct client *c);
+void say(const struct client *c, const char *event); /* with nothing but the counters */
+void say_holding(const struct client *c, const char *reason);
+void say_left(const struct client *c, const char *cgroup);
+void say_done(const struct client *c);
+
 /* zc-behaviours.c */
+bool is_slow(const struct client *c); /* the behaviour that never reads */
 const struct behaviour *behaviour_find(const char *name);
 uint64_t delivered(const struct client *c);
 uint64_t remaining(const struct client *c); /* UINT64_MAX without --bytes */

@@ -56,7 +56,7 @@ static uint64_t port, sockets = 1, bytes, seed, rate, connect_seconds = 10;
 static struct lane *lanes;
 static struct pollfd *fds;
 static size_t buffer_size;
-static uint64_t sent, last_progress;
+static uint64_t sent, reported, last_progress;
 
 static void say(const char *event, bool final, int err)
 {
@@ -226,6 +226,18 @@ static size_t allowance(uint64_t t0)
 	return slice;
 }
 
+static void progress(void)
+{
+	uint64_t now = now_us();
+
+	if (sent == reported || now - last_progress < PROGRESS_US)
+		return;
+	reported = sent;
+	last_progress = now;
+	say("progress", false, 0);
+}
+
+/* Wakes up for the next progress line too; false when there is nothing left to send. */
 static bool wait_writable(void)
 {
 	bool any = false;
@@ -237,7 +249,9 @@ static bool wait_writable(void)
 		fds[k] = (struct pollfd){.fd = busy ? lanes[k].fd : -1, .events = POLLOUT};
 		any |= busy;
 	}
-	return any && (poll(fds, sockets, -1) > 0 || errno == EINTR);
+	if (any)
+		poll(fds, sockets, PROGRESS_US / 1000);
+	return any;
 }
 
 static void send_all(void)
@@ -251,10 +265,7 @@ static void send_all(void)
 
 			most -= rate ? n : 0;
 		}
-		if (now_us() - last_progress >= PROGRESS_US) {
-			last_progress = now_us();
-			say("progress", false, 0);
-		}
+		progress();
 		if (!most)
 			most = allowance(t0);
 	}

@@ -1,0 +1,111 @@
+/* What zc-client says: one line an event, the counters on each. */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "guestproc.h"
+#include "labjson.h"
+#include "zc-client.h"
+
+static char line[8192];
+
+static void start(struct json *j, const char *event)
+{
+	json_start(j, line, sizeof(line), event);
+}
+
+static void send_line(struct json *j)
+{
+	json_finish(j);
+	if (!json_emit(j))
+		exit(1); /* nobody listens any more */
+}
+
+static void counters(struct json *j, const struct client *c)
+{
+	json_num(j, "delivered", (int64_t)delivered(c));
+	json_num(j, "mapped", (int64_t)c->mapped);
+	json_num(j, "copied", (int64_t)c->copied);
+	json_num(j, "mapped_now", (int64_t)c->mapped_now);
+	json_num(j, "pinned", (int64_t)c->pinned);
+	json_num(j, "anon", (int64_t)c->anon);
+	if (is_slow(c))
+		json_num(j, "queued", (int64_t)c->queued);
+	json_num(j, "distinct", (int64_t)keep_distinct());
+	json_num(j, "held", (int64_t)(keep_distinct() + c->anon));
+}
+
+static void finish(struct json *j, const struct client *c)
+{
+	counters(j, c);
+	send_line(j);
+}
+
+void say_ready(const struct client *c)
+{
+	struct json j;
+
+	start(&j, "ready");
+	json_str(&j, "name", c->name);
+	json_str(&j, "behaviour", c->behaviour->name);
+	json_num(&j, "port", (int64_t)c->port);
+	json_num(&j, "pid", getpid());
+	json_str(&j, "cgroup", c->cgroup);
+	json_num(&j, "oom_score_adj", oom_score_get());
+	json_num(&j, "pfn", keep_sees_frames());
+	send_line(&j);
+}
+
+void say_accepted(const struct client *c)
+{
+	struct json j;
+
+	start(&j, "accepted");
+	json_num(&j, "sockets", (int64_t)c->sockets);
+	finish(&j, c);
+}
+
+void say(const struct client *c, const char *event)
+{
+	struct json j;
+
+	start(&j, event);
+	finish(&j, c);
+}
+
+void say_holding(const struct client *c, const char *reason)
+{
+	struct json j;
+
+	start(&j, "holding");
+	json_str(&j, "reason", reason);
+	if (c->failure.call) {
+		json_num(&j, "errno", c->failure.err);
+		json_str(&j, "call", c->failure.call);
+	}
+	finish(&j, c);
+}
+
+void say_left(const struct client *c, const char *cgroup)
+{
+	struct json j;
+
+	start(&j, "left");
+	json_str(&j, "cgroup", cgroup);
+	finish(&j, c);
+}
+
+void say_done(const struct client *c)
+{
+	struct json j;
+	uint64_t hash = 0, k;
+
+	start(&j, "done");
+	if (c->verify) {
+		for (k = 0; k < c->sockets; k++)
+			hash ^= stream_hash_value(&c->lanes[k].hash);
+		json_hex(&j, "hash", hash);
+		json_num(&j, "mismatches", (int64_t)c->mismatch.count);
+		json_num(&j, "first_mismatch", c->mismatch.first);
+	}
+	finish(&j, c);
+}
