@@ -173,7 +173,7 @@ def _frame(axes: Axes, ledger: Ledger) -> None:
     top = max(highest, ledger.limit or 0, MIB) / MIB
     axes.set_ylim(min(0.0, lowest / MIB) * 1.05, top * 1.08)
     step = 1
-    while top / step > 5:
+    while top / step > 6:
         step *= 2
     axes.set_yticks(range(0, int(top * 1.08) + 1, step))
     axes.xaxis.set_major_locator(MaxNLocator(6))
@@ -223,9 +223,11 @@ def _key(figure: Figure, marks: Sequence[Mark], height: float) -> None:
     """The meaning of the lines and the numbers, below the axes."""
     handles = [line for line in figure.axes[0].lines if not str(line.get_label()).startswith("_")]
     place = (0.0, len(marks) * ROW / height)
-    figure.legend(
+    legend = figure.legend(
         handles=handles, loc="lower left", bbox_to_anchor=place, ncols=len(SERIES), frameon=False, fontsize=10
     )
+    for line in legend.get_lines():
+        line.set_gid(str(line.get_label()))
     for mark in marks:
         y = (len(marks) - mark.number) * ROW + 5
         figure.text(LEFT / WIDTH, y / height, f"{mark.number}   {mark.t:.2f} s   {mark.text}", parse_math=False)

@@ -83,7 +83,7 @@ def reason(result: RunResult) -> str:
 def oom_sentence(oom: OomOutcome) -> str:
     """How memory ended, in words."""
     told = OOM_SENTENCES[oom.outcome]
-    return told if oom.outcome is Oom.NONE else f"{told} ({oom.outcome.value})"
+    return told if oom.outcome is Oom.NONE else f"{told.removesuffix('.')} ({oom.outcome.value})."
 
 
 def prediction(result: RunResult) -> str:

@@ -51,6 +51,13 @@ def test_the_summary_and_the_surprises_come_first() -> None:
     assert "hold on precharge, e1000e-split FAIL instead of PASS" in text[: places[2]]
 
 
+def test_the_worst_surprise_comes_first() -> None:
+    words = (Word.MISS, Word.PASS, Word.FAIL, Word.ERROR)
+    text = page_of(*(builder.result(word, predicted="DONE") for word in words)).text
+    told = re.findall(r"(\w+)\s+instead of DONE", text.partition("Verdicts")[0])
+    assert told == ["FAIL", "ERROR", "MISS", "PASS"]
+
+
 def test_every_cell_says_word_and_escape_and_leads_to_its_run() -> None:
     page = Page.parse(full())
     cells = [a for a in page.all("a") if a.get("class", "").startswith("cell")]
@@ -87,7 +94,7 @@ def test_the_run_tells_everything() -> None:
     text = " ".join(page_of(builder.result(Word.FAIL, "bystander", oom=oom)).text.split())
     for part in (
         "This can cause a memory isolation issue",
-        "killed somebody else than the abuser. (global-kill-other) Killed: copy@/lab/innocent",
+        "killed somebody else than the abuser (global-kill-other). Killed: copy@/lab/innocent",
         "escape held - charged 251.0 MiB",
         "lab run --kernel stock --nic virtio --case bystander",
         "7.2.22, tcg",

@@ -84,6 +84,8 @@ def test_the_standalone_curve_brings_its_colours_and_its_key() -> None:
     assert {"held", "charged", "2   4.00 s   holding"} <= texts
     assert any("prefers-color-scheme: dark" in str(style.text) for style in root.iter(f"{SVG}style"))
     assert root.get("width")
+    # Once for the line, once in the key.
+    assert sum(element.get("class") == "held" for element in root.iter()) == 2
 
 
 def test_thinning_keeps_the_ends_and_the_peak() -> None:
