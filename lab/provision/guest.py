@@ -64,6 +64,10 @@ class Guest:
     signals: Signals
 
     @property
+    def role(self) -> str:
+        return self.plan.role
+
+    @property
     def running(self) -> bool:
         return self.signals.death is None and self.hypervisor.is_running(self.domain)
 

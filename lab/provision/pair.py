@@ -11,7 +11,7 @@ from pathlib import Path
 from lab.contracts import BootableKernel, GuestImage
 from lab.errors import HostTrouble
 from lab.plan.cases import Shape
-from lab.plan.domain import GuestFiles, plan_guest
+from lab.plan.domain import GuestFiles, GuestPlan, plan_guest
 from lab.plan.names import ROLES, LinkAddress, Role, link_address
 from lab.plan.nics import NicProfile
 from lab.provision.guest import Guest, started
@@ -90,25 +90,28 @@ def _files(request: PairRequest, role: Role) -> GuestFiles:
     )
 
 
+def guest_plan(request: PairRequest, role: Role) -> GuestPlan:
+    """The plan of one guest of a pair; its capture folders are made. Raises HostTrouble without QEMU."""
+    return plan_guest(
+        request.id,
+        role,
+        request.nic,
+        request.shape,
+        _files(request, role),
+        accelerator=request.accelerator,
+        emulator=emulator(),
+    )
+
+
 @contextlib.contextmanager
 def provisioned(hypervisor: Hypervisor, request: PairRequest) -> Iterator[Pair]:
     """Start both guests; they boot while the caller goes on. All is gone when the block ends."""
     roles: tuple[Role, ...] = ("receiver",) if request.nic.link == "none" else ROLES
     with contextlib.ExitStack() as stack:
         stack.enter_context(link(request.id, request.nic))
+        stack.callback((request.sockets / f"{request.id}-l").unlink, missing_ok=True)
         guests: dict[Role, Guest] = {}
         for role in roles:
-            files = _files(request, role)
-            stack.callback(Path(files.link_socket).unlink, missing_ok=True)
-            plan = plan_guest(
-                request.id,
-                role,
-                request.nic,
-                request.shape,
-                files,
-                accelerator=request.accelerator,
-                emulator=emulator(),
-            )
-            guests[role] = stack.enter_context(started(hypervisor, plan))
+            guests[role] = stack.enter_context(started(hypervisor, guest_plan(request, role)))
             (request.captures / role / "domain.xml").write_text(guests[role].xml)
         yield Pair(request, guests)

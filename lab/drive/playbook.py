@@ -1,0 +1,80 @@
+"""Runs an Ansible playbook through ansible-runner and tells what changed and what failed."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ansible_runner
+
+from lab.contracts import Progress
+from lab.errors import HostTrouble
+from lab.paths import project_root
+
+LOCALHOST = {
+    "all": {"hosts": {"localhost": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}}}
+}
+"""Inventory for playbooks that work on this host."""
+
+
+@dataclass
+class PlaybookResult:
+    """Names of the tasks that changed something, and `host: task: message` for each that failed."""
+
+    changed: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+
+def _environment() -> dict[str, str]:
+    """Our own ansible.cfg and no other, and the venv's Ansible first on PATH."""
+    return {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}:/usr/sbin:/sbin",
+        "ANSIBLE_CONFIG": str(project_root() / "playbooks" / "ansible.cfg"),
+        "LC_ALL": "C.UTF-8",
+    }
+
+
+def _take(event: Mapping[str, Any], result: PlaybookResult, progress: Progress) -> None:
+    data = event.get("event_data", {})
+    task, res = str(data.get("task", "")), data.get("res", {})
+    match event.get("event"):
+        case "playbook_on_task_start":
+            progress(task)
+        case "runner_on_ok" if res.get("changed"):
+            result.changed.append(task)
+        case "runner_on_failed" | "runner_on_unreachable" if not data.get("ignore_errors"):
+            detail = [str(res[key]) for key in ("msg", "stdout", "stderr") if res.get(key)]
+            result.failed.append(f"{data.get('host')}: {task}: {' '.join(detail)[:2000]}")
+
+
+def run_playbook(
+    path: Path,
+    *,
+    inventory: Mapping[str, Any],
+    progress: Progress,
+    extra_vars: Mapping[str, Any] | None = None,
+    check: bool = False,
+) -> PlaybookResult:
+    """Run a playbook to its end; `check` only asks what would change. Raises HostTrouble naming each failed task."""
+    result = PlaybookResult()
+    with tempfile.TemporaryDirectory(prefix="lab-ansible-") as scratch:
+        runner = ansible_runner.run(
+            private_data_dir=scratch,
+            playbook=str(path),
+            inventory=dict(inventory),
+            extravars=dict(extra_vars or {}),
+            envvars=_environment(),
+            cmdline="--check" if check else None,
+            quiet=True,
+            event_handler=lambda event: _take(event, result, progress),
+        )
+        if runner.status == "successful":
+            return result
+        said = runner.stdout.read() if runner.stdout else ""
+    detail = "\n".join(result.failed) or said[-2000:]
+    raise HostTrouble(f"playbook {path.name} ended as {runner.status}:\n{detail}")

@@ -1,0 +1,172 @@
+"""Commands in a guest over SSH. The host key is known beforehand: the guest said it on its ready port."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import shlex
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import paramiko
+
+from lab.contracts import Address, CommandResult
+from lab.errors import CommandFailed, DeadlinePassed, GuestLost
+from lab.units import Deadline
+
+CONNECT_LIMIT = timedelta(seconds=40)
+_TROUBLE = (paramiko.SSHException, OSError, EOFError)
+
+
+@dataclass
+class Program:
+    """A program that runs in a guest and speaks JSON lines. `events` grows as it speaks; `status` is set at its end.
+
+    status is the exit status as a shell gives it: 128 + N when signal N killed it, None while it runs or when the
+    connection was lost before it was known.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    stdout: Path
+    channel: paramiko.Channel
+    changed: threading.Condition
+    events: list[dict[str, Any]] = field(default_factory=list)
+    status: int | None = None
+    ended: bool = False
+
+    def wait(self, what: str, is_true: Callable[[Program], bool], deadline: Deadline) -> None:
+        """Wait for something this program says. Raises CommandFailed when it ends first, DeadlinePassed."""
+        with self.changed:
+            while not is_true(self):
+                if self.ended:
+                    raise CommandFailed(self.argv, -1 if self.status is None else self.status, self.tail())
+                if not self.changed.wait(timeout=deadline.remaining) and deadline.expired:
+                    raise deadline.passed(f"{what} of {self.name}: {self.tail(2)}")
+
+    def said(self, *events: str) -> bool:
+        """Whether it has said one of these events."""
+        return any(e.get("event") in events for e in list(self.events))
+
+    def last(self) -> dict[str, Any]:
+        """Its last line; empty when it has said nothing."""
+        return self.events[-1] if self.events else {}
+
+    def tail(self, lines: int = 6) -> str:
+        return "\n".join(json.dumps(e) for e in self.events[-lines:]) or "(it said nothing)"
+
+    def tell(self, command: str) -> None:
+        """One line to its standard input. Raises GuestLost."""
+        try:
+            self.channel.sendall(f"{command}\n".encode())
+        except _TROUBLE as exc:
+            if not self.ended:
+                raise GuestLost(f"cannot tell {self.name} to {command}: {exc}") from exc
+
+    def close(self) -> None:
+        """Ends its standard input, which it takes as `quit`."""
+        with contextlib.suppress(*_TROUBLE):
+            self.channel.shutdown_write()
+
+
+def _read_program(program: Program, stdout: Any, out: Path) -> None:  # noqa: ANN401 - paramiko's file
+    with contextlib.suppress(*_TROUBLE), out.open("ab") as capture:
+        for line in stdout:
+            raw = line.encode() if isinstance(line, str) else line
+            capture.write(raw)
+            capture.flush()
+            with program.changed:
+                with contextlib.suppress(ValueError):
+                    program.events.append(json.loads(raw))
+                program.changed.notify_all()
+    status = program.channel.recv_exit_status()
+    with program.changed:
+        program.status = None if status < 0 else status
+        program.ended = True
+        program.changed.notify_all()
+
+
+@dataclass
+class GuestShell:
+    """An SSH connection to one guest; satisfies `lab.contracts.Shell`."""
+
+    name: str
+    transport: paramiko.Transport
+    changed: threading.Condition
+    """Shared by all programs of a pair, so that one wait can watch several of them."""
+
+    def _open(self, argv: Sequence[str], *, seconds: float) -> paramiko.Channel:
+        try:
+            channel = self.transport.open_session(timeout=seconds)
+            # `exit $?` keeps the shell: it turns a death by signal into a status, which dropbear would not send.
+            channel.exec_command(f"{shlex.join(argv)}; exit $?")
+        except _TROUBLE as exc:
+            raise GuestLost(f"{self.name} does not take commands over SSH: {exc}") from exc
+        return channel
+
+    def run(self, argv: list[str], *, seconds: float) -> CommandResult:
+        """Run to completion. Raises GuestLost, DeadlinePassed."""
+        channel = self._open(argv, seconds=seconds)
+        channel.settimeout(seconds)
+        with channel:
+            try:
+                stdout, stderr = channel.makefile("rb").read(), channel.makefile_stderr("rb").read()
+                status = channel.recv_exit_status()
+            except TimeoutError as exc:
+                raise DeadlinePassed(f"waited {seconds:g} s for `{shlex.join(argv)}` on {self.name}") from exc
+            except _TROUBLE as exc:
+                raise GuestLost(f"{self.name} went away during `{shlex.join(argv)}`: {exc}") from exc
+        if status < 0:
+            raise GuestLost(f"{self.name} went away during `{shlex.join(argv)}`")
+        return CommandResult(status, stdout, stderr)
+
+    def check(self, argv: list[str], *, seconds: float = 20) -> bytes:
+        """Standard output of a command that must succeed. Raises CommandFailed too."""
+        result = self.run(argv, seconds=seconds)
+        if result.status:
+            raise CommandFailed(argv, result.status, (result.stdout + result.stderr).decode(errors="replace"))
+        return result.stdout
+
+    def start(self, name: str, argv: tuple[str, ...], stdout: Path) -> Program:
+        """Start a program whose lines are captured in `stdout` as they come. Raises GuestLost."""
+        stdout.parent.mkdir(parents=True, exist_ok=True)
+        channel = self._open(argv, seconds=20)
+        channel.set_combine_stderr(True)
+        program = Program(name, argv, stdout, channel, self.changed)
+        lines = channel.makefile("rb")
+        threading.Thread(target=_read_program, args=(program, lines, stdout), name=f"read-{name}", daemon=True).start()
+        return program
+
+
+def _verified(transport: paramiko.Transport, hostkey: str) -> None:
+    kind, blob = hostkey.split()[:2]
+    seen = transport.get_remote_server_key()
+    if seen.get_name() != kind or seen.asbytes() != base64.b64decode(blob):
+        raise GuestLost("the SSH server that answers is not the guest we started: host keys differ")
+
+
+@contextlib.contextmanager
+def connected(name: str, address: Address, hostkey: str, changed: threading.Condition) -> Iterator[GuestShell]:
+    """Connect and log in. The guest has said that it listens, so one try must do. Raises GuestLost."""
+    seconds = CONNECT_LIMIT.total_seconds()
+    try:
+        sock = socket.create_connection((address.host, address.port), timeout=seconds)
+        transport = paramiko.Transport(sock)
+    except _TROUBLE as exc:
+        raise GuestLost(f"{name} does not answer on {address.host}:{address.port}: {exc}") from exc
+    transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = seconds
+    try:
+        transport.start_client(timeout=seconds)
+        _verified(transport, hostkey)
+        transport.auth_publickey("root", paramiko.Ed25519Key.from_private_key_file(str(address.key_file)))
+        yield GuestShell(name, transport, changed)
+    except _TROUBLE as exc:
+        raise GuestLost(f"SSH to {name} failed: {exc}") from exc
+    finally:
+        transport.close()

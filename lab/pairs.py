@@ -1,0 +1,177 @@
+"""A pair that is ready for traffic: booted, given its roles, connected, and proved to deliver mappable pages."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from lab.contracts import Address, Progress
+from lab.drive.role import RoleTarget, give_roles
+from lab.drive.ssh import GuestShell, Program, connected
+from lab.errors import LabTrouble
+from lab.plan.cases import ClientSpec
+from lab.plan.commands import cgroup_of, client_argv, sender_argv
+from lab.plan.matrix import Run
+from lab.plan.names import Role, digest
+from lab.plan.session import SessionPlan
+from lab.provision.guest import Guest
+from lab.provision.hypervisor import Hypervisor
+from lab.provision.pair import Pair, PairRequest, provisioned
+from lab.units import MIB, Deadline
+
+PREFLIGHT = ClientSpec("preflight", "map", None, 6 * MIB)
+PREFLIGHT_PORT = 5000
+PREFLIGHT_LIMIT = timedelta(seconds=60)
+
+
+@dataclass
+class ReadyPair:
+    """A pair and its open shells. `served` counts the runs it has been used for."""
+
+    pair: Pair
+    shells: dict[Role, GuestShell]
+    changed: threading.Condition
+    seconds: float
+    served: int = 0
+
+    @property
+    def receiver(self) -> GuestShell:
+        return self.shells["receiver"]
+
+    @property
+    def sender(self) -> GuestShell:
+        return self.shells.get("sender", self.receiver)
+
+    @property
+    def captures(self) -> Path:
+        return self.pair.request.captures
+
+    def start_client(self, client: ClientSpec, port: int, seed: int, folder: Path) -> Program:
+        """Make the client's cgroup and start it; returns when it listens. Raises CommandFailed, GuestLost, ..."""
+        group = cgroup_of(client.name)
+        limit = "max" if client.limit is None else str(client.limit)
+        self.receiver.check(["sh", "-c", f"mkdir {group} && echo {limit} > {group}/memory.max"])
+        program = self.receiver.start(client.name, client_argv(client, port, seed), folder / f"{client.name}.jsonl")
+        program.wait("readiness", lambda p: p.said("ready"), Deadline.after("readiness", timedelta(seconds=30)))
+        return program
+
+    def start_sender(self, client: ClientSpec, port: int, seed: int, folder: Path) -> Program:
+        """Start the stream that feeds a client. Raises GuestLost."""
+        address = self.pair.addresses["receiver"].v4
+        argv = sender_argv(client, address, port, seed)
+        return self.sender.start(f"{client.name}'s sender", argv, folder / f"{client.name}.jsonl")
+
+    def remove_cgroup(self, client: str) -> None:
+        """Remove a client's cgroup; its processes have ended or left. Raises CommandFailed, GuestLost."""
+        self.receiver.check(["rmdir", cgroup_of(client)])
+
+
+def _target(pair: Pair, role: Role, guest: Guest) -> RoleTarget:
+    address = Address("127.0.0.1", guest.ssh_port, pair.request.image.ssh_key)
+    return RoleTarget(guest.plan.name, role, address, guest.signals.hostkey, pair.addresses[role])
+
+
+def _preflight(ready: ReadyPair) -> None:
+    """A few MiB through the well-behaved client: do this kernel, NIC and MTU deliver pages that can be mapped?
+
+    The answer is evidence, judged by a rule; it is kept in the pair's captures and copied into each bundle.
+    """
+    folder = ready.captures / "preflight"
+    client = ready.start_client(PREFLIGHT, PREFLIGHT_PORT, 0, folder / "client")
+    sender = ready.start_sender(PREFLIGHT, PREFLIGHT_PORT, 0, folder / "sender")
+    deadline = Deadline.after("the preflight's bytes", PREFLIGHT_LIMIT)
+    client.wait("delivery", lambda p: p.said("holding"), deadline)
+    client.close()
+    for program in (client, sender):
+        program.wait("the end", lambda p: p.ended, deadline)
+    ready.remove_cgroup(PREFLIGHT.name)
+
+
+def pair_request(plan: SessionPlan, run: Run, attempt: int) -> PairRequest:
+    """What to provision for the runs that share this run's pair key; `attempt` counts pairs made for that key."""
+    pair_id = digest(plan.name, run.pair_key, attempt)
+    return PairRequest(
+        id=pair_id,
+        nic=run.profile,
+        shape=run.spec.shape,
+        kernel=plan.kernel(run.kernel),
+        image=plan.image,
+        accelerator=plan.accelerator,
+        captures=plan.folder / "pairs" / pair_id,
+        sockets=plan.sockets / "s",
+    )
+
+
+@contextlib.contextmanager
+def ready_pair(hypervisor: Hypervisor, request: PairRequest, progress: Progress) -> Iterator[ReadyPair]:
+    """Provision a pair and make it ready for traffic. Raises LabTrouble; all is gone when the block ends."""
+    began = time.monotonic()
+    changed = threading.Condition()
+    with contextlib.ExitStack() as stack:
+        progress("starting guests")
+        pair = stack.enter_context(provisioned(hypervisor, request))
+        progress("booting")
+        pair.wait_ready()
+        targets = {role: _target(pair, role, guest) for role, guest in pair.guests.items()}
+        progress("giving roles")
+        give_roles(targets, request.nic, request.captures, progress)
+        progress("connecting")
+        shells = {
+            role: stack.enter_context(connected(t.name, t.address, t.hostkey, changed)) for role, t in targets.items()
+        }
+        progress("waiting for carrier")
+        pair.wait_carrier()
+        ready = ReadyPair(pair, shells, changed, 0.0)
+        progress("preflight")
+        _preflight(ready)
+        ready.seconds = time.monotonic() - began
+        yield ready
+
+
+class PairKeeper:
+    """Keeps the pair of the last run open for the next one with the same key. One per worker.
+
+    A key whose pair could not be made ready is not tried again: two hundred runs must not each wait for a dead kernel.
+    """
+
+    def __init__(self, hypervisor: Hypervisor, plan: SessionPlan, progress: Progress) -> None:
+        self.hypervisor, self.plan, self.progress = hypervisor, plan, progress
+        self._stack = contextlib.ExitStack()
+        self._key = ""
+        self._ready: ReadyPair | None = None
+        self._attempts: dict[str, int] = {}
+        self._failed: dict[str, LabTrouble] = {}
+        self.captures = plan.folder
+
+    def acquire(self, run: Run) -> ReadyPair:
+        """A clean pair for this run. Raises LabTrouble; `captures` then says where its consoles are."""
+        if run.pair_key in self._failed:
+            self.captures = self._request(run).captures
+            raise self._failed[run.pair_key]
+        if self._ready is None or self._key != run.pair_key:
+            self.drop()
+            self._ready, self._key = self._make(run), run.pair_key
+        return self._ready
+
+    def _request(self, run: Run) -> PairRequest:
+        return pair_request(self.plan, run, self._attempts.get(run.pair_key, 0))
+
+    def _make(self, run: Run) -> ReadyPair:
+        self._attempts[run.pair_key] = self._attempts.get(run.pair_key, 0) + 1
+        request = self._request(run)
+        self.captures = request.captures
+        try:
+            return self._stack.enter_context(ready_pair(self.hypervisor, request, self.progress))
+        except LabTrouble as exc:
+            self._failed[run.pair_key] = exc
+            raise
+
+    def drop(self) -> None:
+        """Give the pair up: it is not clean any more, or another one is needed."""
+        self._ready = None
+        self._stack.close()

@@ -1,0 +1,54 @@
+"""The plan of one session as a value on disk: what `lab run` decided, and what every worker reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from lab.contracts import BootableKernel, GuestImage
+from lab.plan.matrix import Run
+
+PLAN_FILE = "plan.json"
+EVENTS_FILE = "events.jsonl"
+
+
+@dataclass(frozen=True)
+class SessionPlan:
+    """All that is decided before the first guest starts.
+
+    started      ISO 8601, UTC;  command as the user typed it
+    folder       where bundles and reports go
+    sockets      a short directory for AF_UNIX sockets and libvirt state, removed at the end
+    accelerator  `kvm` or `tcg`, proved for these kernels
+    pairs        how many may run at once
+    """
+
+    name: str
+    started: str
+    command: str
+    folder: Path
+    sockets: Path
+    connect: str
+    accelerator: str
+    pairs: int
+    image: GuestImage
+    kernels: tuple[BootableKernel, ...]
+    runs: tuple[Run, ...]
+
+    def kernel(self, name: str) -> BootableKernel:
+        return next(k for k in self.kernels if k.name == name)
+
+
+_ADAPTER: TypeAdapter[SessionPlan] = TypeAdapter(SessionPlan)
+
+
+def dump(plan: SessionPlan) -> bytes:
+    """JSON of a plan."""
+    return _ADAPTER.dump_json(plan, indent=1)
+
+
+def load(data: bytes) -> SessionPlan:
+    """The plan back. Raises pydantic.ValidationError."""
+    return _ADAPTER.validate_json(data)

@@ -1,0 +1,102 @@
+"""One run, from its plan to its verdict. This file is the diagram in docs/architecture.md, written out."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from lab.collect.bundle import BundleWriter, read_bundle
+from lab.contracts import Progress
+from lab.evidence.bundle import parse
+from lab.evidence.manifest import HostRecord, KernelRecord, PairRecord, Seconds
+from lab.experiment import Experiment, now
+from lab.pairs import PairKeeper
+from lab.plan.domain import cmdline
+from lab.plan.matrix import Run
+from lab.plan.session import SessionPlan
+from lab.report.jsonl import as_record
+from lab.report.model import RunResult
+from lab.report.plot import standalone
+from lab.verdict.decide import judge
+from lab.verdict.predict import predict
+
+
+def judged(bundle: Path, relative: str) -> RunResult:
+    """Bundle on disk -> Evidence -> Findings -> Verdict. Raises BadInput when there is no readable manifest."""
+    evidence = parse(read_bundle(bundle))
+    return RunResult(evidence.manifest, judge(evidence), relative)
+
+
+def write_derived(bundle: Path, result: RunResult) -> None:
+    """What can be made again at any time: the verdict as JSON and the curve."""
+    record = as_record(result, PurePosixPath(bundle.parent.as_posix()))
+    (bundle / "verdict.json").write_text(json.dumps(record, indent=1))
+    (bundle / "curve.svg").write_text(standalone(result.verdict.ledger, f"{result.manifest.run}"))
+
+
+@contextlib.contextmanager
+def experiment(run: Run, plan: SessionPlan, keeper: PairKeeper, progress: Progress) -> Iterator[Experiment]:
+    """The experiment a suite's script drives; whatever happens, its bundle is finished when the block ends."""
+    started = now()
+    subject = Experiment(run, keeper, BundleWriter(plan.folder / run.id), progress)
+    try:
+        yield subject
+    finally:
+        subject.bundle.finish(_fields(subject, plan, started))
+
+
+def verdict_of(subject: Experiment) -> RunResult:
+    """Judge a finished experiment from its bundle alone, as `lab judge` would."""
+    result = judged(subject.bundle.root, subject.run.id)
+    write_derived(subject.bundle.root, result)
+    return result
+
+
+def _fields(subject: Experiment, plan: SessionPlan, started: str) -> dict[str, Any]:
+    """The manifest but for the files."""
+    run, kernel = subject.run, plan.kernel(subject.run.kernel)
+    hypervisor = subject.keeper.hypervisor
+    pair_id = subject.keeper.captures.name
+    shape = run.spec.shape
+    return {
+        "run": run.id,
+        "case": run.case,
+        "nic": run.nic,
+        "repeat": run.repeat,
+        "predicted": predict(run.design, run.nic, run.case).value,
+        "kernel": KernelRecord(
+            name=kernel.name,
+            release=kernel.release,
+            design=kernel.design,
+            sha256=kernel.sha256,
+            config_sha256=kernel.config_sha256,
+        ),
+        "host": HostRecord(
+            qemu=hypervisor.qemu_version,
+            libvirt=hypervisor.libvirt_version,
+            accelerator=plan.accelerator,
+            connection=plan.connect,
+            machine="q35",
+            image_sha256=plan.image.sha256,
+        ),
+        "pair": PairRecord(
+            id=pair_id,
+            shape=shape.name,
+            receiver_mib=shape.receiver_mib,
+            sender_mib=shape.sender_mib,
+            runs_before=subject.runs_before,
+            cmdline=cmdline(pair_id, "receiver", run.profile),
+        ),
+        "mtu": run.profile.mtu,
+        "floor": run.profile.floor,
+        "clients": subject.client_records(),
+        "incidents": subject.incidents,
+        "seconds": Seconds(**{k: round(v, 3) for k, v in subject.seconds.items()}),
+        "started": started,
+        "lab_version": importlib.metadata.version("lab"),
+        "reproduce": f"lab run {run.case} --kernel '{run.kernel}' --nic {run.nic}",
+    }

@@ -1,0 +1,155 @@
+"""From what the user wrote to a plan on disk: names resolved, kernels and image made, accelerator proved, pairs admitted."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import secrets
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.contracts import BootableKernel, GuestImage, Progress
+from lab.errors import BadInput
+from lab.guestimage.build import ensure_image, ensure_init
+from lab.kernels.bootable import make_bootable
+from lab.kernels.catalogue import resolve
+from lab.paths import project_root
+from lab.plan.capacity import HostSize, admit, pairs_that_fit
+from lab.plan.cases import CASES, STANDARD, Shape
+from lab.plan.matrix import Run, expand, longest_first
+from lab.plan.nics import NICS
+from lab.plan.session import PLAN_FILE, SessionPlan, dump
+from lab.provision.accel import proved_accelerator
+from lab.provision.hypervisor import EMBEDDED, connect
+from lab.provision.pair import PairRequest
+from lab.spec.suite import SuiteSpec, load_suite, unknown
+from lab.units import MIB
+
+DEFAULT_SUITE = "default"
+
+
+@dataclass(frozen=True)
+class SessionRequest:
+    """What the user asked for; empty tuples mean what the suite says.
+
+    names     suites or cases; results the folder for sessions, or None for ./results
+    pairs     how many at once, 0 for as many as fit
+    """
+
+    names: tuple[str, ...] = ()
+    kernels: tuple[str, ...] = ()
+    nics: tuple[str, ...] = ()
+    repeat: int = 0
+    pairs: int = 0
+    connect: str = EMBEDDED
+    accelerator: str = "auto"
+    command: str = ""
+
+
+def suites_dir() -> Path:
+    return project_root() / "suites"
+
+
+def suite_names() -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in suites_dir().glob("*.toml")))
+
+
+def read_suite(name: str) -> SuiteSpec:
+    """Raises BadInput with file and key of every problem."""
+    path = suites_dir() / f"{name}.toml"
+    return load_suite(path.read_text(), str(path))
+
+
+def combine(request: SessionRequest) -> SuiteSpec:
+    """One spec from suite files and options. Raises BadInput listing every unknown name."""
+    known = (*suite_names(), *CASES)
+    problems = unknown("suite or case", request.names, known)
+    problems += unknown("NIC profile", request.nics, tuple(NICS))
+    if request.pairs < 0 or request.repeat < 0:
+        problems.append("-n and --repeat take positive numbers")
+    if request.accelerator not in ("auto", "kvm", "tcg"):
+        problems.append(f"--accel {request.accelerator!r} is none of auto, kvm, tcg")
+    if problems:
+        raise BadInput(problems, hint="lab cases, lab nics, lab kernels list what there is")
+    suites = [read_suite(name) for name in request.names if name not in CASES]
+    base = suites[0] if suites else read_suite(DEFAULT_SUITE)
+    cases = _cases(request.names, suites, base)
+    return SuiteSpec(
+        description=base.description,
+        kernels=request.kernels or base.kernels,
+        nics=request.nics or base.nics,
+        cases=cases,
+        repeat=request.repeat or base.repeat,
+    )
+
+
+def _cases(names: Sequence[str], suites: Sequence[SuiteSpec], base: SuiteSpec) -> tuple[str, ...]:
+    wanted = [case for suite in suites for case in suite.cases] + [name for name in names if name in CASES]
+    return tuple(dict.fromkeys(wanted)) or base.cases
+
+
+def host_size() -> HostSize:
+    """Memory available now and CPUs this process may use."""
+    text = Path("/proc/meminfo").read_text()
+    available = next(int(line.split()[1]) for line in text.splitlines() if line.startswith("MemAvailable"))
+    return HostSize(available * 1024 // MIB, len(os.sched_getaffinity(0)))
+
+
+def runtime_dir() -> Path:
+    """A short private directory for sockets and libvirt state (AF_UNIX paths end at 108 bytes); the caller removes it."""
+    return Path(tempfile.mkdtemp(prefix="lab-", dir=os.environ.get("LAB_RUNTIME") or "/tmp"))  # noqa: S108
+
+
+def probe_request(kernel: BootableKernel, image: GuestImage, folder: Path, sockets: Path) -> PairRequest:
+    """A guest to try an accelerator with."""
+    return PairRequest("probe000", NICS["loopback"], STANDARD, kernel, image, "tcg", folder / "probe", sockets / "s")
+
+
+def choose_accelerator(
+    request: SessionRequest, kernels: Sequence[BootableKernel], image: GuestImage, folder: Path, sockets: Path
+) -> str:
+    """What the user said, else what every kernel of the session was proved to boot under."""
+    if request.accelerator != "auto":
+        return request.accelerator
+    with connect(request.connect, sockets / "probe") as hypervisor:
+        proved = [proved_accelerator(hypervisor, probe_request(k, image, folder, sockets))[0] for k in kernels]
+    return "kvm" if all(word == "kvm" for word in proved) else "tcg"
+
+
+def worker_count(request: SessionRequest, runs: Sequence[Run]) -> int:
+    """Pairs at once: what fits, but no more than there are different pairs. Raises BadInput with the arithmetic."""
+    shapes: list[Shape] = [run.spec.shape for run in runs]
+    fit = admit(host_size(), shapes, request.pairs) if request.pairs else pairs_that_fit(host_size(), shapes)
+    return min(fit, len({run.pair_key for run in runs}))
+
+
+def prepare(request: SessionRequest, folder: Path, sockets: Path, progress: Progress) -> SessionPlan:
+    """Make all that the session needs and write its plan into `folder`. Raises BadInput, LabTrouble."""
+    spec = combine(request)
+    resolved = resolve(spec.kernels)
+    image = ensure_image(progress)
+    kernels = tuple(make_bootable(k, init=ensure_init(progress), progress=progress) for k in resolved)
+    started = datetime.datetime.now(datetime.UTC)
+    name = f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    runs = expand(name, [(k.name, k.design) for k in kernels], spec.nics, spec.cases, spec.repeat)
+    workers = worker_count(request, runs)
+    session = folder / name
+    session.mkdir(parents=True)
+    progress("proving the accelerator")
+    plan = SessionPlan(
+        name=name,
+        started=started.isoformat(timespec="seconds"),
+        command=request.command,
+        folder=session,
+        sockets=sockets,
+        connect=request.connect,
+        accelerator=choose_accelerator(request, kernels, image, session, sockets),
+        pairs=workers,
+        image=image,
+        kernels=kernels,
+        runs=longest_first(runs),
+    )
+    (session / PLAN_FILE).write_bytes(dump(plan))
+    return plan
