@@ -1,0 +1,328 @@
+"""zc-client, zc-sender and lab-telemetry, really built and really talking, with or without root and mappable pages."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.unit.guest.programs import Line, Tools, pattern
+
+SOURCES = Path(__file__).parents[3] / "images" / "guest"
+KEEPERS = ("map", "copy", "hold", "pin-vmsplice")
+MIB = 1 << 20
+
+pytestmark = pytest.mark.skipif(
+    not (shutil.which("gcc") and shutil.which("make")), reason="the guest programs are built with gcc and make"
+)
+
+
+@pytest.fixture(scope="module")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Tools:
+    out = tmp_path_factory.mktemp("guest")
+    names = [str(out / name) for name in ("zc-sender", "zc-client", "lab-telemetry")]
+    subprocess.run(["make", "-j3", "-C", str(SOURCES), f"OUT={out}", *names], check=True, capture_output=True)
+    return Tools(out)
+
+
+def check_counters(line: Line) -> None:
+    """What must hold on every line, whatever could be mapped."""
+    assert line["delivered"] == line["mapped"] + line["copied"]
+    assert line["mapped"] % 4096 == line["mapped_now"] % 4096 == line["pinned"] % 4096 == 0
+    assert line["distinct"] <= line["mapped_now"] + line["pinned"]
+    assert line["held"] == line["distinct"] + line["anon"]
+
+
+def kept(behaviour: str, line: Line) -> int:
+    """What the behaviour promises to keep, by its own kind of counter."""
+    return {
+        "map": 0,
+        "copy": line["anon"],
+        "hold": line["mapped_now"],
+        "pin-vmsplice": line["pinned"],
+    }[behaviour]
+
+
+@pytest.mark.parametrize("behaviour", KEEPERS)
+@pytest.mark.parametrize(
+    ("size", "sockets"), [(1, 1), (4095, 1), (4097, 1), (10 * MIB + 3, 1), (3 * MIB + 5, 3), (2, 3)]
+)
+def test_delivers_what_was_sent(tools: Tools, behaviour: str, size: int, sockets: int) -> None:
+    both = ("--sockets", sockets, "--bytes", size, "--seed", 7)
+    with tools.client(behaviour, *both, "--verify") as (client, port), tools.sender(port, *both) as sender:
+        sent, status = sender.end()
+        assert (sent.event, sent["sent"], status) == ("done", size, 0)
+
+        holding = client.until("holding")
+        check_counters(holding)
+        assert (holding.text("reason"), holding["delivered"]) == ("complete", size)
+        assert kept(behaviour, holding) == {"map": 0, "copy": size}.get(behaviour, holding["mapped"])
+
+        client.tell("release", "quit")
+        released = client.until("released")
+        assert released["held"] == released["mapped_now"] == released["pinned"] == 0
+        done, status = client.end()
+        assert (done.event, status, done["mismatches"], done["first_mismatch"]) == ("done", 0, 0, -1)
+        assert done.text("hash") == sent.text("hash")
+
+
+@pytest.mark.parametrize("behaviour", KEEPERS)
+def test_without_bytes_it_runs_to_the_end_of_the_stream(tools: Tools, behaviour: str) -> None:
+    with tools.client(behaviour, "--sockets", 2) as (client, port):
+        with tools.sender(port, "--sockets", 2, "--bytes", MIB + 1) as sender:
+            assert sender.end()[0].event == "done"
+        holding = client.until("holding")
+        assert (holding.text("reason"), holding["delivered"]) == ("eof", MIB + 1)
+
+
+@pytest.mark.parametrize("behaviour", KEEPERS)
+def test_takes_no_byte_more_than_it_was_told(tools: Tools, behaviour: str) -> None:
+    with tools.client(behaviour, "--bytes", MIB + 5) as (client, port), tools.sender(port) as sender:
+        assert client.until("holding")["delivered"] == MIB + 5
+        client.tell("quit")
+        assert client.end()[1] == 0
+        broken, status = sender.end()
+        assert (broken.event, status) == ("broken", 0)
+        assert broken["errno"] > 0
+
+
+def test_killed_sender_ends_delivery(tools: Tools) -> None:
+    with tools.client("copy", "--ring", 65536) as (client, port):
+        with tools.sender(port, "--rate", MIB) as sender:
+            client.until("progress")
+            sender.process.kill()
+        assert client.until("holding").text("reason") in ("eof", "error")
+
+
+def test_reset_is_an_error_with_errno_and_call(tools: Tools) -> None:
+    with tools.client("map") as (client, port):
+        with socket.create_connection(("127.0.0.1", port)) as peer:
+            client.until("accepted")
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        holding = client.until("holding")
+        assert (holding.text("reason"), holding["errno"]) == ("error", errno.ECONNRESET)
+        assert holding.text("call") in ("TCP_ZEROCOPY_RECEIVE", "recv")  # whichever came first
+
+
+def test_killed_client_breaks_the_sender(tools: Tools) -> None:
+    with tools.client("copy", "--ring", 65536) as (client, port), tools.sender(port) as sender:
+        client.until("progress")
+        client.process.kill()
+        broken, status = sender.end()
+        assert (broken.event, status) == ("broken", 0)
+        assert broken["sent"] > 0
+
+
+def test_commands_are_obeyed_during_a_transfer(tools: Tools) -> None:
+    with tools.client("hold") as (client, port), tools.sender(port, "--rate", 8 * MIB) as sender:
+        client.until("progress")
+        client.tell("release")
+        assert client.until("released")["held"] == 0
+        assert sender.end()[0].event == "broken"
+        assert client.process.stdin is not None
+        client.process.stdin.close()
+        done, status = client.end()
+        assert (done.event, status) == ("done", 0)
+
+
+def test_quit_before_anybody_connects(tools: Tools) -> None:
+    last, status = tools.run("zc-client", "--behaviour", "map", "--name", "t", "--port", 0)
+    assert (last.event, status) == ("done", 0)
+
+
+def test_leave_writes_to_the_other_cgroup(tools: Tools, tmp_path: Path) -> None:
+    (tmp_path / "cgroup.procs").touch()
+    with tools.client("hold", "--cgroup", tmp_path) as (client, _):
+        assert client.lines[0].text("cgroup") == str(tmp_path)
+        client.tell(f"leave {tmp_path}")
+        assert client.until("left").text("cgroup") == str(tmp_path)
+        client.tell(f"leave {tmp_path / 'nowhere'}")
+        last, status = client.end()
+        assert (last.event, status) == ("error", 1)
+
+
+def test_ring_is_all_that_a_copying_client_keeps(tools: Tools) -> None:
+    with tools.client("copy", "--ring", 65536, "--bytes", MIB) as (client, port), tools.sender(port, "--bytes", MIB):
+        holding = client.until("holding")
+        assert (holding["anon"], holding["held"], holding["delivered"]) == (65536, 65536, MIB)
+
+
+@pytest.mark.parametrize("rcvbuf", [None, 262144])
+def test_slow_reports_a_full_queue(tools: Tools, rcvbuf: int | None) -> None:
+    options = ("--rcvbuf", rcvbuf) if rcvbuf else ()
+    with tools.client("slow", "--sockets", 2, *options) as (client, port), tools.sender(port, "--sockets", 2) as sender:
+        holding = client.until("holding")
+        assert holding.text("reason") == "full"
+        assert holding["queued"] > 0
+        assert holding["delivered"] == holding["held"] == 0
+        client.tell("release", "quit")
+        assert client.end()[1] == 0
+        assert sender.end()[0].event == "broken"
+
+
+def test_slow_is_complete_when_everything_is_queued(tools: Tools) -> None:
+    with tools.client("slow", "--bytes", 5000) as (client, port), tools.sender(port, "--bytes", 5000):
+        holding = client.until("holding")
+        assert (holding.text("reason"), holding["queued"]) == ("complete", 5000)
+
+
+def test_rate_is_kept_by_absolute_time(tools: Tools) -> None:
+    with tools.client("copy", "--bytes", MIB) as (client, port), tools.sender(port, "--bytes", MIB, "--rate", 4 * MIB):
+        client.until("holding")
+        times = [x.fields["t"] for x in client.lines if x.event in ("accepted", "holding")]
+        assert isinstance(times[0], float)
+        assert isinstance(times[1], float)
+        assert 0.2 < times[1] - times[0] < 2
+
+
+@pytest.mark.parametrize("flip", [None, 0, 4097, 65541])
+def test_verify_finds_the_byte_that_differs(tools: Tools, flip: int | None) -> None:
+    payload = bytearray(pattern(seed=3, socket=0, size=65542))
+    if flip is not None:
+        payload[flip] ^= 0x40
+    options = ("--bytes", len(payload), "--seed", 3, "--verify")
+    with tools.client("map", *options) as (client, port), socket.create_connection(("127.0.0.1", port)) as peer:
+        for cut in range(0, len(payload), 9973):  # an odd size: every alignment comes up
+            peer.sendall(payload[cut : cut + 9973])
+        client.until("holding")
+        client.tell("quit")
+        done, _ = client.end()
+    assert (done["mismatches"], done["first_mismatch"]) == ((0, -1) if flip is None else (1, flip))
+
+
+def test_ipv6(tools: Tools) -> None:
+    if not socket.has_ipv6 or not Path("/proc/net/if_inet6").exists():
+        pytest.skip("no IPv6 here")
+    with (
+        tools.client("map", "--bytes", 9000) as (client, port),
+        tools.sender(port, "--bytes", 9000, to="::1") as sender,
+    ):
+        assert client.until("holding")["delivered"] == 9000
+        assert sender.end()[0].event == "done"
+
+
+def test_nobody_listens(tools: Tools) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        last, status = tools.run("zc-sender", "--to", "127.0.0.1", "--port", unused.getsockname()[1])
+    assert (last.event, status) == ("error", 1)
+    assert "refused" in last.text("message")
+
+
+@pytest.mark.parametrize(
+    ("program", "options", "complaints"),
+    [
+        ("zc-client", ("--behaviour", "x", "--chunk", 5000), ("--name", "--port", '"x"', "4096")),
+        ("zc-client", ("--behaviour", "map", "--name", "t", "--port", 70000, "--ring", 1), ("65535", "--ring")),
+        ("zc-sender", ("--to", "host", "--bytes", "-1", "--what"), ("--port", '"host"', '"-1"', "--what")),
+        ("zc-sender", ("--to",), ("--to needs", "--port")),
+        ("lab-telemetry", ("--pages",), ("--once", "--pages")),
+        ("lab-telemetry", ("--once", "x", "--interval", 5), ("--once goes without",)),
+    ],
+)
+def test_bad_options_are_all_named_at_once(
+    tools: Tools, program: str, options: tuple[object, ...], complaints: tuple[str, ...]
+) -> None:
+    last, status = tools.run(program, *options)
+    assert (last.event, status) == ("error", 2)
+    for complaint in complaints:
+        assert complaint in last.text("message")
+
+
+@pytest.mark.parametrize("program", ["zc-client", "zc-sender", "lab-telemetry"])
+def test_help_tells_every_option(tools: Tools, program: str) -> None:
+    done = subprocess.run([str(tools.path / program), "--help"], capture_output=True, text=True, check=True)
+    assert "Options:" in done.stdout
+    assert all(len(line) <= 110 for line in done.stdout.splitlines())
+
+
+def fake_root(path: Path) -> Path:
+    """A cgroup tree of plain files: one child with a limit, one without memory.peak."""
+    files = {
+        "cgroup.stat": "nr_descendants 2\nnr_dying_descendants 5\n",
+        "one/memory.current": "8192\n",
+        "one/memory.peak": "12288\n",
+        "one/memory.max": "67108864\n",
+        "one/cgroup.procs": "12\n13\n",
+        "one/memory.events": "low 0\nmax 3\noom_kill 1\n",
+        "one/memory.stat": "anon 4096\nfile 0\nsock 100\npgfault 7\n",
+        "two/memory.max": "max\n",
+    }
+    for name, text in files.items():
+        (path / name).parent.mkdir(exist_ok=True)
+        (path / name).write_text(text)
+    return path
+
+
+def test_checkpoint_tells_the_cgroups(tools: Tools, tmp_path: Path) -> None:
+    line, status = tools.run("lab-telemetry", "--once", "base", "--root", fake_root(tmp_path))
+    assert (status, line.event, line.text("name"), line["dying"]) == (0, "checkpoint", "base", 5)
+    cgroups = line.fields["cg"]
+    assert isinstance(cgroups, dict)
+    assert cgroups["one"] == {
+        "ino": os.stat(tmp_path / "one").st_ino,
+        "current": 8192,
+        "peak": 12288,
+        "max": 67108864,
+        "procs": 2,
+        "events": {"low": 0, "max": 3, "oom_kill": 1},
+        "stat": {"anon": 4096, "file": 0, "sock": 100},
+    }
+    assert (cgroups["two"]["max"], cgroups["two"]["peak"], cgroups["two"]["procs"]) == (-1, -1, -1)
+
+
+def test_checkpoint_tells_the_machine(tools: Tools, tmp_path: Path) -> None:
+    line, _ = tools.run("lab-telemetry", "--once", "base", "--root", tmp_path / "nowhere")
+    meminfo, vmstat, net = (line.fields[k] for k in ("meminfo", "vmstat", "net"))
+    assert isinstance(meminfo, dict)
+    assert isinstance(vmstat, dict)
+    assert isinstance(net, dict)
+    total = next(x for x in Path("/proc/meminfo").read_text().splitlines() if x.startswith("MemTotal:"))
+    assert meminfo["MemTotal"] == int(total.split()[1]) * 1024
+    assert "Active(anon)" in meminfo
+    assert vmstat["nr_free_pages"] > 0
+    assert set(net) == {"tcp_mem_pages", "rx_bytes", "rx_packets", "rx_dropped"}
+    assert (line["dying"], line.fields["cg"]) == (-1, {})
+
+
+def test_checkpoint_counts_pages_or_says_why_not(tools: Tools, tmp_path: Path) -> None:
+    line, status = tools.run("lab-telemetry", "--once", "base", "--pages", "--root", fake_root(tmp_path))
+    if not os.access("/proc/kpageflags", os.R_OK):
+        assert (line.event, status) == ("error", 1)
+        return
+    pages = line.fields["pages"]
+    assert isinstance(pages, dict)
+    assert pages["plain"] > 0
+    assert pages["free"] > 0
+    assert set(pages["charged"]) == {str(os.stat(tmp_path / c).st_ino) for c in ("one", "two")}
+
+
+def test_samples_keep_their_cadence_and_number(tools: Tools, tmp_path: Path) -> None:
+    with tools.start(
+        "lab-telemetry", "--out", "-", "--interval", 20, "--samples", 10, "--root", fake_root(tmp_path)
+    ) as telemetry:
+        _, status = telemetry.end()
+    times = [x.fields["t"] for x in telemetry.lines]
+    assert status == 0
+    assert [x["seq"] for x in telemetry.lines] == list(range(10))
+    assert isinstance(times[0], float)
+    assert isinstance(times[-1], float)
+    assert 0.15 < times[-1] - times[0] < 2
+
+
+def test_a_reader_that_does_not_read_loses_whole_lines_only(tools: Tools, tmp_path: Path) -> None:
+    argv = [str(tools.path / "lab-telemetry"), "--out", "-", "--interval", "1", "--samples", "300"]
+    argv += ["--root", str(fake_root(tmp_path))]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as telemetry:
+        assert telemetry.wait(timeout=10) == 0  # nobody has read yet: it never blocks
+        assert telemetry.stdout is not None
+        whole = telemetry.stdout.read().rsplit(b"\n", 1)[0].splitlines()
+    seqs = [json.loads(x)["seq"] for x in whole]
+    assert 0 < len(seqs) < 300
+    assert seqs == list(range(len(seqs)))
