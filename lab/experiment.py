@@ -73,6 +73,7 @@ class Experiment:
     pair: ReadyPair | None = None
     trouble: LabTrouble | None = None
     runs_before: int = 0
+    dying_control: int = 0
     _marks: dict[str, Mark] = field(default_factory=dict)
     _began: float = 0.0
     _driver: IO[str] | None = None
@@ -235,13 +236,18 @@ class Experiment:
         self.ready.remove_cgroup(name)
         self._gone_groups.add(name)
 
-    def bury_empty(self) -> None:
+    def bury_control(self) -> None:
         """The control of `bury`: a cgroup made, used by an ordinary process and removed."""
         self._require_preflight()
         group = f"{CGROUPS}/control"
         enter = f"echo 0 > {group}/cgroup.procs; cat /proc/meminfo > /dev/null"
         self.ready.receiver.check(["sh", "-c", f"mkdir {group} && sh -c '{enter}' && rmdir {group}"])
-        self.checkpoint("control")
+        sample = self.checkpoint("control")
+        self.dying_control = sample.dying if sample else 0
+
+    def counter(self, name: str, key: str) -> int:
+        """A counter of a client's last line."""
+        return int(self.streams[name].client.last().get(key, 0))
 
     def end(self) -> None:
         """Clients quit, cgroups go, memory settles; then the last checkpoint."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import json
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from types import TracebackType
 from typing import Any
 
 from lab.collect.bundle import BundleWriter, read_bundle
 from lab.contracts import Progress
+from lab.errors import LabError
 from lab.evidence.bundle import parse
 from lab.evidence.manifest import HostRecord, KernelRecord, PairRecord, Seconds
 from lab.experiment import Experiment, now
@@ -22,6 +22,7 @@ from lab.report.jsonl import as_record
 from lab.report.model import RunResult
 from lab.report.plot import standalone
 from lab.verdict.decide import judge
+from lab.verdict.model import Word
 from lab.verdict.predict import predict
 
 
@@ -38,22 +39,49 @@ def write_derived(bundle: Path, result: RunResult) -> None:
     (bundle / "curve.svg").write_text(standalone(result.verdict.ledger, f"{result.manifest.run}"))
 
 
-@contextlib.contextmanager
-def experiment(run: Run, plan: SessionPlan, keeper: PairKeeper, progress: Progress) -> Iterator[Experiment]:
-    """The experiment a suite's script drives; whatever happens, its bundle is finished when the block ends."""
-    started = now()
-    subject = Experiment(run, keeper, BundleWriter(plan.folder / run.id), progress)
-    try:
-        yield subject
-    finally:
-        subject.bundle.finish(_fields(subject, plan, started))
+class Trial:
+    """One run in a `with` block: the block drives the experiment, its end leaves a judged bundle, whatever happened.
 
+    `result` is there after the block; `verdict` and `predicted` are what a suite compares.
+    """
 
-def verdict_of(subject: Experiment) -> RunResult:
-    """Judge a finished experiment from its bundle alone, as `lab judge` would."""
-    result = judged(subject.bundle.root, subject.run.id)
-    write_derived(subject.bundle.root, result)
-    return result
+    def __init__(self, run: Run, plan: SessionPlan, keeper: PairKeeper, progress: Progress) -> None:
+        self.run, self.plan = run, plan
+        self.experiment = Experiment(run, keeper, BundleWriter(plan.folder / run.id), progress)
+        self.result: RunResult | None = None
+        self._started = ""
+
+    def __enter__(self) -> Experiment:
+        self._started = now()
+        return self.experiment.__enter__()
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> bool:
+        try:
+            handled = self.experiment.__exit__(kind, exc, tb)
+        finally:
+            bundle = self.experiment.bundle
+            bundle.finish(_fields(self.experiment, self.plan, self._started))
+            self.result = judged(bundle.root, self.run.id)
+            write_derived(bundle.root, self.result)
+        return handled
+
+    @property
+    def predicted(self) -> Word:
+        return predict(self.run.design, self.run.nic, self.run.case)
+
+    @property
+    def verdict(self) -> Word:
+        """The measured word. Raises LabError before the block has ended."""
+        if self.result is None:
+            raise LabError(f"{self.run.id} has not been run")
+        return self.result.verdict.word
+
+    def __repr__(self) -> str:
+        """What pytest shows of a verdict nobody predicted: its findings."""
+        if self.result is None:
+            return f"<{self.run.id}>"
+        findings = "".join(f"\n  {f.word} {f.rule}: {f.message} [{f.pointer}]" for f in self.result.verdict.findings)
+        return f"{self.run.id}: {self.verdict}, predicted {self.predicted}{findings}"
 
 
 def _fields(subject: Experiment, plan: SessionPlan, started: str) -> dict[str, Any]:

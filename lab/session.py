@@ -1,4 +1,4 @@
-"""From what the user wrote to a plan on disk: names resolved, kernels and image made, accelerator proved, pairs admitted."""
+"""From what the user wrote to a plan on disk: names resolved, things made, accelerator proved, pairs admitted."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def host_size() -> HostSize:
 
 
 def runtime_dir() -> Path:
-    """A short private directory for sockets and libvirt state (AF_UNIX paths end at 108 bytes); the caller removes it."""
+    """A short private directory for sockets and libvirt state (AF_UNIX paths end at 108 bytes)."""
     return Path(tempfile.mkdtemp(prefix="lab-", dir=os.environ.get("LAB_RUNTIME") or "/tmp"))  # noqa: S108
 
 

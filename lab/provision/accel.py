@@ -38,7 +38,7 @@ def boots(hypervisor: Hypervisor, request: PairRequest, *, accelerator: str, lim
 
 
 def proved_accelerator(hypervisor: Hypervisor, request: PairRequest) -> tuple[str, str]:
-    """`kvm` or `tcg` for the request's kernel, and the reason. The proof is remembered by kernel, QEMU and host kernel."""
+    """`kvm` or `tcg` for the request's kernel, and the reason. Remembered by kernel and host."""
     problem = kvm_device_problem()
     if problem:
         return "tcg", problem

@@ -167,6 +167,20 @@ def states(evidence: Evidence, t: float) -> tuple[ClientEvent, ...]:
     return tuple(e for e in found if e)
 
 
+def tcp_growth(sample: Sample, start: Sample) -> int:
+    """Growth of what TCP says is in its queues, in bytes at true size."""
+    return (sample.net.get("tcp_mem_pages", 0) - start.net.get("tcp_mem_pages", 0)) * PAGE_SIZE
+
+
+def queue_charge(now: Moment, start: Sample, name: str) -> int:
+    """Bytes of a cgroup's charge that are for data still in socket queues, which the client does not hold yet.
+
+    No more than memory.stat says is `sock`, and no more than TCP says is queued: a kernel may bill held pages as sock.
+    """
+    groups = [(s, s.cgroups[name]) for s in (now.low, now.high) if name in s.cgroups]
+    return min((max(0, min(g.stat.get("sock", 0), tcp_growth(s, start))) for s, g in groups), default=0)
+
+
 def verdict_line(evidence: Evidence, ledger: Ledger) -> str:
     """Pointer to the line a verdict on the ledger rests on."""
     held = evidence.receiver.checkpoint("held")

@@ -18,9 +18,11 @@ from lab.verdict.measure import (
     killed,
     limit_of,
     mem_total,
+    moment,
     most_charged,
     passed,
     peak,
+    queue_charge,
     refused,
     run_kills,
     settled,
@@ -39,17 +41,23 @@ def billed(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
         return [unclear("billed", f"there is no moment at which {ledger.client} can be measured", pointer)]
     if last.charged > mem_total(evidence):
         return [failed("billed", f"{mib(last.charged)} charged is more than the guest has: it underflowed", pointer)]
-    slack = tolerance(evidence, last.held) + last.moving
+    slack, queued = tolerance(evidence, last.held) + last.moving, _queue_charge(evidence, ledger)
+    escape = last.escape + queued
     limit = "no limit" if ledger.limit is None else f"a limit of {mib(ledger.limit)}"
     message = (
-        f"{ledger.client} held {mib(last.held)} and was charged {mib(last.charged)}: {mib(last.escape)} escaped "
-        f"({_ratio(last.escape, last.held)}), {mib(slack)} are tolerated; {limit}"
+        f"{ledger.client} held {mib(last.held)} and was charged {mib(last.charged)}, {mib(queued)} of it for queues: "
+        f"{mib(escape)} escaped ({_ratio(escape, last.held)}), {mib(slack)} are tolerated; {limit}"
     )
-    if last.escape > slack:
+    if escape > slack:
         return [failed("billed", message, pointer)]
     if last.moving > last.held // 2:
         return [unclear("billed", f"{message}; it moved too fast to be measured", pointer)]
     return [passed("billed", message, pointer)]
+
+
+def _queue_charge(evidence: Evidence, ledger: Ledger) -> int:
+    now, start = moment(evidence, ledger), baseline(evidence)
+    return queue_charge(now, start, ledger.client) if now and start else 0
 
 
 def _ratio(part: int, whole: int) -> str:
@@ -72,12 +80,15 @@ def _charge_back(evidence: Evidence, name: str, released: Sample) -> Finding:
     group, pointer = released.cgroups.get(name), at_sample(released)
     if group is None:
         return unclear("returned", f"/lab/{name} was gone before its charge could be read", pointer)
-    before = _own_charge(evidence, name)
-    allowed = before + MIB + batch(evidence)
-    message = f"memory.current is {mib(group.current)} after release, up to {mib(allowed)} is its own"
-    if group.current > mem_total(evidence):
+    allowed = _own_charge(evidence, name) + MIB + batch(evidence)
+    after = next(
+        (s.cgroups[name].current for s in evidence.receiver.samples if s.t >= released.t and name in s.cgroups), 0
+    )
+    current = max(group.current, after)  # it had settled, so a reading just after must not be higher
+    message = f"memory.current is {mib(current)} after release, up to {mib(allowed)} is its own"
+    if current > mem_total(evidence):
         return failed("returned", f"{message}: it underflowed", pointer)
-    return (passed if group.current <= allowed else failed)("returned", message, pointer)
+    return (passed if current <= allowed else failed)("returned", message, pointer)
 
 
 def _own_charge(evidence: Evidence, name: str) -> int:

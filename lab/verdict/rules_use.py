@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from lab.evidence.ledger import counted, keeps
+from lab.evidence.ledger import bracket, counted, keeps
 from lab.evidence.memory import baseline, gone
 from lab.evidence.model import ClientEvent, Evidence, Ledger, ProgramLog, Sample
 from lab.plan.cases import Case
@@ -14,11 +14,13 @@ from lab.verdict.measure import (
     agreement,
     at,
     at_sample,
+    batch,
     deliver_of,
     moment,
     passed,
     states,
     stopped,
+    tcp_growth,
     unclear,
     verdict_line,
 )
@@ -130,7 +132,7 @@ def witnesses(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Findin
         return [_nothing_to_compare(evidence, ledger)]
     kept = Kept.of(states(evidence, now.t))
     found = [_free_memory(kept, now, start, ledger.last.moving)]
-    found += [_anonymous(kept, now, start, ledger.last.moving)] if kept.anon else []
+    found += [_anonymous(kept, now, start, ledger.last.moving), _charge(evidence, ledger.client, now)]
     found += [_pages(kept, now, start, evidence, case)] if now.checkpoint else []
     found += [_queue(kept, now, start)] if kept.queued else []
     return found
@@ -160,7 +162,7 @@ class Kept:
 
 def _free_memory(kept: Kept, now: Moment, start: Sample, moving: int) -> Finding:
     """Free memory fell by what was held, give or take what lay in socket queues, which is unexplained as well."""
-    queues = max(0, *(_tcp_growth(s, start) for s in (now.low, now.high)))
+    queues = max(0, *(tcp_growth(s, start) for s in (now.low, now.high)))
     low, high = sorted((gone(now.low, start), gone(now.high, start)))
     agree = low - queues - agreement(kept.pages) - moving <= kept.pages <= high + agreement(kept.pages) + moving
     message = (
@@ -171,12 +173,29 @@ def _free_memory(kept: Kept, now: Moment, start: Sample, moving: int) -> Finding
 
 
 def _anonymous(kept: Kept, now: Moment, start: Sample, moving: int) -> Finding:
-    """Received data kept in anonymous memory shows as AnonPages."""
+    """Received data kept in anonymous memory shows as AnonPages; other anonymous memory would pass for a charge."""
     low, high = sorted(s.meminfo["AnonPages"] - start.meminfo["AnonPages"] for s in (now.low, now.high))
     slack = agreement(kept.anon) + moving
     message = f"clients say they keep {mib(kept.anon)} in anonymous memory; AnonPages grew by {mib(low)} to {mib(high)}"
     agree = low - slack <= kept.anon <= high + slack
     return (passed if agree else unclear)("witnesses", message, at_sample(now.low))
+
+
+def _charge(evidence: Evidence, name: str, now: Moment) -> Finding:
+    """The charge, too, is not taken from one number: it lies below the kernel's own peak, and what has settled stays.
+
+    A checkpoint is taken when nothing moves, so the samples a second around it must say the same.
+    """
+    around = bracket(evidence.receiver.samples, now.t, near=1.0)
+    groups = [s.cgroups[name] for s in (now.low, now.high, *(around or ())) if name in s.cgroups]
+    over = [g for g in groups if g.peak is not None and g.current > g.peak + batch(evidence)]
+    charges = [g.current for g in groups]
+    if not around or not groups:
+        return unclear("witnesses", f"no telemetry around {now.t:.1f} s to set the charge against", at_sample(now.low))
+    spread = max(charges) - min(charges) if now.checkpoint else 0
+    message = f"memory.current of /lab/{name} reads {mib(min(charges))} to {mib(max(charges))} at that moment"
+    sound = not over and spread <= agreement(max(charges))
+    return (passed if sound else unclear)("witnesses", message, at_sample(now.low))
 
 
 def _pages(kept: Kept, now: Moment, start: Sample, evidence: Evidence, case: Case) -> Finding:
@@ -194,7 +213,7 @@ def _pages(kept: Kept, now: Moment, start: Sample, evidence: Evidence, case: Cas
     charged = sum(_charged_growth(now.low, start, c.name) for c in case.clients)
     kinds = [PAGE_SIZE * max(0, pages) for pages in (plain, mapped, charged)]
     slack = agreement(kept.pages)
-    other = kept.anon + max(0, _tcp_growth(now.low, start))
+    other = kept.anon + max(0, tcp_growth(now.low, start))
     agree = max(kinds) - other - slack <= kept.pages <= sum(kinds) + slack
     message = (
         f"clients say they hold {mib(kept.pages)}; pages without an owner grew by {mib(kinds[0])}, "
@@ -214,15 +233,10 @@ def _charged_growth(now: Sample, start: Sample, name: str) -> int:
 
 def _queue(kept: Kept, now: Moment, start: Sample) -> Finding:
     """Queued data counts in TCP's own memory at its true size, headers and slack included, so at least as much."""
-    tcp, missing = _tcp_growth(now.high, start), gone(now.high, start)
+    tcp, missing = tcp_growth(now.high, start), gone(now.high, start)
     agree = tcp >= kept.queued * 9 // 10 and missing >= kept.queued - agreement(kept.queued)
     message = f"{mib(kept.queued)} queued; TCP's memory grew by {mib(tcp)}, {mib(missing)} are gone"
     return (passed if agree else unclear)("witnesses", message, at_sample(now.high))
-
-
-def _tcp_growth(sample: Sample, start: Sample) -> int:
-    pages = sample.net.get("tcp_mem_pages", 0) - start.net.get("tcp_mem_pages", 0)
-    return pages * PAGE_SIZE
 
 
 def unproven_cases(cases: Iterable[str]) -> list[str]:

@@ -1,0 +1,268 @@
+"""pytest options, fixtures and reports for suites/. `lab run` is a face over this; there is no second engine.
+
+`pytest suites/ -n auto --kernel 6.12 --nic e1000e-split` makes a plan in the controlling process, hands its path to the
+workers, and each worker keeps one pair open for the runs that can share it. Everything heavy is imported only when a
+suite is really run: this plugin is loaded by every pytest in the environment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lab.errors import LabError
+from lab.plan.cases import CASES
+from lab.plan.matrix import Run
+from lab.plan.session import EVENTS_FILE, PLAN_FILE, SessionPlan, load
+
+if TYPE_CHECKING:
+    from lab.pairs import PairKeeper
+    from lab.run import Trial
+
+PLAN = pytest.StashKey[SessionPlan]()
+OWNER = pytest.StashKey[bool]()
+
+
+# -- options -------------------------------------------------------------------------------------------------------
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("lab", "kernel zerocopy lab (suites/ only)")
+    group.addoption("--kernel", action="append", default=[], help="kernel to boot: see `lab kernels`; repeatable")
+    group.addoption("--nic", action="append", default=[], help="NIC profile: see `lab nics`; repeatable")
+    group.addoption("--lab-names", action="append", default=[], help="suite or case to run (default: suite `default`)")
+    group.addoption("--repeat", type=int, default=0, help="run each cell that many times")
+    group.addoption("--connect", default="embed", help="libvirt URI (default: the embedded driver, no daemon)")
+    group.addoption("--accel", default="auto", help="auto, kvm or tcg")
+    group.addoption("--results", default="", help="folder for sessions (default: ./results)")
+    group.addoption("--lab-runtime", default="", help="short folder for sockets; removed by whoever made it")
+
+
+def _targets_suites(config: pytest.Config) -> bool:
+    from lab.session import suites_dir
+
+    roots = [Path(str(arg).split("::")[0]).resolve() for arg in config.args]
+    return any(suites_dir() == root or suites_dir() in root.parents for root in roots)
+
+
+def _request(config: pytest.Config) -> Any:  # noqa: ANN401 - imported late
+    from lab.session import SessionRequest
+
+    option = config.option
+    wanted = getattr(option, "numprocesses", None)
+    return SessionRequest(
+        names=tuple(option.lab_names),
+        kernels=tuple(option.kernel),
+        nics=tuple(option.nic),
+        repeat=option.repeat,
+        pairs=wanted if isinstance(wanted, int) else 0,
+        connect=option.connect,
+        accelerator=option.accel,
+        command=os.environ.get("LAB_COMMAND") or shlex.join(["pytest", *config.invocation_params.args]),
+    )
+
+
+def session_plan(config: pytest.Config) -> SessionPlan:
+    """The plan of this pytest run, made at first use; a worker reads the one its controller made."""
+    if PLAN not in config.stash:
+        workerinput = getattr(config, "workerinput", None)
+        if workerinput is not None:
+            config.stash[PLAN] = load(Path(workerinput["lab_plan"]).read_bytes())
+        else:
+            config.stash[PLAN] = _make_plan(config)
+    return config.stash[PLAN]
+
+
+def _make_plan(config: pytest.Config) -> SessionPlan:
+    from lab.paths import results_root
+    from lab.session import prepare, runtime_dir
+
+    folder = Path(config.option.results).resolve() if config.option.results else results_root()
+    given = config.option.lab_runtime
+    sockets = Path(given) if given else runtime_dir()
+    config.stash[OWNER] = not given
+    try:
+        return prepare(_request(config), folder, sockets, lambda what: print(f"lab: {what}", file=sys.stderr))
+    except LabError as exc:
+        if not given:
+            shutil.rmtree(sockets, ignore_errors=True)
+        raise pytest.UsageError(str(exc)) from exc
+
+
+# -- xdist: workers under a reaper, grouped by pair ------------------------------------------------------------------
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Runs that can share a pair go to one worker."""
+    if getattr(config.option, "numprocesses", None) and _targets_suites(config):
+        config.option.dist = "loadgroup"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """`-n auto` is the number of pairs that fit."""
+    return session_plan(config).pairs if _targets_suites(config) else None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
+    """Start each worker under a child subreaper: libvirt waits for QEMU's zombie, and not every pid 1 reaps at once."""
+    if not _targets_suites(config):
+        return
+    plan = session_plan(config)
+    if len(specs) > plan.pairs:
+        del specs[plan.pairs :]
+    reaper = shutil.which("tini")
+    for spec in specs:
+        if reaper is not None and spec.popen and not spec.python:
+            spec.python = shlex.join([reaper, "-s", "--", sys.executable])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - an xdist class
+    if _targets_suites(node.config):
+        node.workerinput["lab_plan"] = str(session_plan(node.config).folder / PLAN_FILE)
+
+
+# -- collection ----------------------------------------------------------------------------------------------------
+
+
+def case_of(function_name: str) -> str:
+    """`test_pin_vmsplice` is the script of case `pin-vmsplice`."""
+    return function_name.removeprefix("test_").replace("_", "-")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "trial" not in metafunc.fixturenames:
+        return
+    case = case_of(metafunc.function.__name__)
+    if case not in CASES:
+        raise pytest.UsageError(f"{metafunc.function.__name__}: there is no case {case!r} in lab/plan/cases.py")
+    runs = [run for run in session_plan(metafunc.config).runs if run.case == case]
+    params = [pytest.param(r, id=r.label, marks=pytest.mark.xdist_group(r.pair_key)) for r in runs]
+    metafunc.parametrize("trial", params or [pytest.param(None, id="not-planned")], indirect=True)
+
+
+def _run_of(item: pytest.Item) -> Run | None:
+    callspec = getattr(item, "callspec", None)
+    return callspec.params.get("trial") if callspec else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Drop the scripts of cases that are not planned, and put the rest into the plan's order."""
+    lab = [item for item in items if "trial" in getattr(item, "fixturenames", ())]
+    if not lab:
+        return
+    unplanned = [item for item in lab if _run_of(item) is None]
+    if unplanned:
+        config.hook.pytest_deselected(items=unplanned)
+    order = {run.id: n for n, run in enumerate(session_plan(config).runs)}
+    planned = [(order[run.id], item) for item in lab if (run := _run_of(item)) is not None]
+    others = [item for item in items if item not in lab]
+    items[:] = others + [item for _, item in sorted(planned, key=lambda pair: pair[0])]
+
+
+# -- fixtures ------------------------------------------------------------------------------------------------------
+
+
+def _tell(plan: SessionPlan, **event: object) -> None:
+    """Append one line to the session's events; `lab run` shows them as they come."""
+    with (plan.folder / EVENTS_FILE).open("a") as f:
+        f.write(json.dumps(event) + "\n")
+
+
+def _raise_interrupt(_signum: int, _frame: FrameType | None) -> None:
+    """The first signal ends the run in order; those that follow must not cut its clean-up short."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="session")
+def lab_plan(pytestconfig: pytest.Config) -> SessionPlan:
+    """The plan of this session."""
+    return session_plan(pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def lab_keeper(lab_plan: SessionPlan, pytestconfig: pytest.Config) -> Iterator[PairKeeper]:
+    """This worker's connection to the hypervisor, and the pair it keeps open."""
+    from lab.pairs import PairKeeper
+    from lab.provision.hypervisor import connect
+
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "w")
+    (lab_plan.sockets / f"{worker}.pid").write_text(str(os.getpid()))
+    with connect(lab_plan.connect, lab_plan.sockets / worker) as hypervisor:
+        keeper = PairKeeper(hypervisor, lab_plan, lambda what: _tell(lab_plan, event="stage", worker=worker, what=what))
+        try:
+            yield keeper
+        finally:
+            keeper.drop()
+
+
+@pytest.fixture
+def trial(request: pytest.FixtureRequest, lab_plan: SessionPlan, lab_keeper: PairKeeper) -> Iterator[Trial]:
+    """One planned run; see `lab.run.Trial`."""
+    from lab.run import Trial
+
+    run: Run = request.param
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "w")
+
+    def progress(what: str) -> None:
+        _tell(lab_plan, event="stage", worker=worker, run=run.id, what=what)
+
+    subject = Trial(run, lab_plan, lab_keeper, progress)
+    lab_keeper.progress = progress
+    progress("waiting for a pair")
+    try:
+        yield subject
+    finally:
+        request.node.user_properties.append(("lab_bundle", run.id))
+        if subject.result is not None:
+            _tell(lab_plan, event="verdict", worker=worker, run=run.id, word=subject.verdict.value)
+
+
+# -- signals, reports ------------------------------------------------------------------------------------------------
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if _targets_suites(session.config):
+        signal.signal(signal.SIGTERM, _raise_interrupt)
+        if hasattr(session.config, "workerinput"):
+            signal.signal(signal.SIGINT, _raise_interrupt)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The controlling process writes the reports from the bundles on disk."""
+    config = session.config
+    if hasattr(config, "workerinput") or PLAN not in config.stash:
+        return
+    from lab.reports import write_reports
+
+    plan = config.stash[PLAN]
+    write_reports(plan)
+    if config.stash.get(OWNER, False):
+        shutil.rmtree(plan.sockets, ignore_errors=True)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if PLAN not in config.stash or hasattr(config, "workerinput"):
+        return
+    from lab.reports import REPORT, overview_text
+
+    plan = config.stash[PLAN]
+    terminalreporter.section("verdicts")
+    terminalreporter.write(overview_text(plan))
+    terminalreporter.write_line(f"report: {plan.folder / REPORT}")

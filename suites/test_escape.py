@@ -1,0 +1,41 @@
+"""Does a client get away with memory that nobody is charged for?"""
+
+from __future__ import annotations
+
+from lab.run import Trial
+
+
+def test_hold(trial: Trial) -> None:
+    """Map four times the limit and never unmap."""
+    with trial as experiment:
+        experiment.start("abuser")
+        experiment.delivered("abuser")
+        experiment.checkpoint("held")
+        experiment.release("abuser")
+        experiment.checkpoint("released")
+        experiment.end()
+    assert trial.verdict == trial.predicted, trial
+
+
+def test_pin_vmsplice(trial: Trial) -> None:
+    """Map, vmsplice into pipes, unmap, and repeat to four times the limit."""
+    with trial as experiment:
+        experiment.start("abuser")
+        experiment.delivered("abuser")
+        experiment.checkpoint("held")
+        experiment.release("abuser")
+        experiment.checkpoint("released")
+        experiment.end()
+    assert trial.verdict == trial.predicted, trial
+
+
+def test_bystander(trial: Trial) -> None:
+    """An innocent takes a steady stream while the abuser pins until something gives."""
+    with trial as experiment:
+        experiment.start("innocent")
+        experiment.flowing("innocent", bytes_more=6 << 20)
+        experiment.start("abuser")
+        experiment.until_something_gives("abuser")
+        experiment.observe(samples=20)
+        experiment.end()
+    assert trial.verdict == trial.predicted, trial

@@ -1,0 +1,34 @@
+"""Where does a charge end, once the pages are given back?"""
+
+from __future__ import annotations
+
+from lab.run import Trial
+
+
+def test_release(trial: Trial) -> None:
+    """Pin, drop every reference, and look where charge and free memory settle."""
+    with trial as experiment:
+        experiment.start("abuser")
+        experiment.delivered("abuser")
+        experiment.checkpoint("held")
+        experiment.release("abuser")
+        experiment.settled("charge gone", lambda s: "abuser" in s.cgroups and s.cgroups["abuser"].current < 1 << 20)
+        experiment.checkpoint("released")
+        experiment.end()
+    assert trial.verdict == trial.predicted, trial
+
+
+def test_dead_memcg(trial: Trial) -> None:
+    """Remove the cgroup while its pages are out, then drop them; a used and removed cgroup is the control."""
+    with trial as experiment:
+        experiment.bury_control()
+        experiment.start("abuser")
+        experiment.delivered("abuser")
+        experiment.checkpoint("held")
+        experiment.bury("abuser")
+        experiment.checkpoint("removed")
+        experiment.release("abuser")
+        experiment.settled("the dead buried", lambda s: s.dying <= experiment.dying_control)
+        experiment.checkpoint("released")
+        experiment.end()
+    assert trial.verdict == trial.predicted, trial
