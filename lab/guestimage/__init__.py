@@ -1,5 +1,5 @@
 """EFFECT. Builds the guests' read-only userland from the recipe in images/."""
 
-from lab.guestimage.build import ensure_image, ensure_init
+from lab.guestimage.build import current_image, ensure_image, ensure_init
 
-__all__ = ["ensure_image", "ensure_init"]
+__all__ = ["current_image", "ensure_image", "ensure_init"]

@@ -1,22 +1,40 @@
-"""`python -m lab.guestimage`: build the guest image; prints where it lies, and progress on standard error."""
+"""`python -m lab.guestimage [base|programs|key|image]`: make the guest image or a part of it.
+
+Prints where it lies; progress goes to standard error, which stays empty when there was nothing to do.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
-from lab.errors import LabError
-from lab.guestimage.build import ensure_image
+from lab.contracts import Progress
+from lab.errors import BadInput, LabError
+from lab.guestimage.base import ensure_base
+from lab.guestimage.build import ensure_image, the_recipe
+from lab.guestimage.programs import ensure_programs
+from lab.guestimage.sshkey import ensure_ssh_key
+
+PARTS: dict[str, Callable[[Progress], Path]] = {
+    "base": lambda progress: ensure_base(the_recipe(), progress),
+    "programs": ensure_programs,
+    "key": ensure_ssh_key,
+    "image": lambda progress: ensure_image(progress).path,
+}
 
 
-def main() -> int:
+def main(words: list[str]) -> int:
+    part = words[0] if words else "image"
     try:
-        image = ensure_image(lambda text: print(text, file=sys.stderr, flush=True))
+        if part not in PARTS or len(words) > 1:
+            raise BadInput([f"{' '.join(words)!r}: choose one of {', '.join(PARTS)}."])
+        print(PARTS[part](lambda text: print(text, file=sys.stderr, flush=True)))
     except LabError as exc:
         print(exc, file=sys.stderr)
         return 2
-    print(image.path)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -20,7 +20,6 @@ _NEEDED = 1500 * MIB
 
 def ensure_base(recipe: Recipe, progress: Progress) -> Path:
     """Directory with `root.tar` and `packages.txt`, the versions that went into it. Raises FetchFailed, HostTrouble."""
-    key = key_of(recipe.suite, *recipe.packages, "--exclude", *recipe.exclude)
 
     def make(partial: Path) -> None:
         require_space(partial, _NEEDED)
@@ -31,7 +30,13 @@ def ensure_base(recipe: Recipe, progress: Progress) -> Path:
             raise _explained(exc) from exc
         (partial / "packages.txt").write_text("\n".join(_packages(partial / "root.tar")) + "\n")
 
-    return ensure_dir(cache_root() / "images" / f"base-{key}", make, progress=progress)
+    return ensure_dir(base_dir(recipe), make, progress=progress)
+
+
+def base_dir(recipe: Recipe) -> Path:
+    """Where the packages of a recipe lie; complete when it exists."""
+    key = key_of(recipe.suite, *recipe.packages, "--exclude", *recipe.exclude)
+    return cache_root() / "images" / f"base-{key}"
 
 
 def mmdebstrap_argv(recipe: Recipe, target: Path) -> list[str]:

@@ -11,10 +11,10 @@ from pathlib import Path
 from lab.commands import run
 from lab.contracts import GuestImage, Progress
 from lab.filecache import ensure_dir, key_of, sha256_of
-from lab.guestimage.base import ensure_base
-from lab.guestimage.programs import ensure_programs
+from lab.guestimage.base import base_dir, ensure_base
+from lab.guestimage.programs import ensure_programs, programs_dir
 from lab.guestimage.recipe import Recipe, load_recipe
-from lab.guestimage.sshkey import ensure_ssh_key
+from lab.guestimage.sshkey import ensure_ssh_key, ssh_key
 from lab.paths import cache_root, project_root
 
 _RECIPE = "1"  # raise it whenever the code below makes something else of the same input
@@ -32,29 +32,51 @@ def ensure_image(progress: Progress) -> GuestImage:
 
     Raises BadInput (a recipe nobody understands), FetchFailed, HostTrouble.
     """
-    images = project_root() / "images"
-    recipe = load_recipe(images / "recipe.toml")
-    base, programs, ssh_key = ensure_base(recipe, progress), ensure_programs(progress), ensure_ssh_key(progress)
-    public_key = ssh_key.with_suffix(".pub").read_bytes()
-    key = key_of(_RECIPE, base.name, programs.name, public_key, *recipe.remove, "--files", *_files(images / "rootfs"))
+    recipe = the_recipe()
+    base, programs = ensure_base(recipe, progress), ensure_programs(progress)
+    public_key = ensure_ssh_key(progress).with_suffix(".pub").read_bytes()
+    target = _image_dir(recipe)
 
     def make(partial: Path) -> None:
         with tempfile.TemporaryDirectory(dir=partial) as work:
             tree = Path(work) / "root"
-            _assemble(tree, recipe, base, programs, images / "rootfs", public_key, progress)
-            _pack(tree, partial / "userland.erofs", key, progress)
+            _assemble(tree, recipe, base, programs, public_key, progress)
+            _pack(tree, partial / "userland.erofs", target.name, progress)
         shutil.copy(base / "packages.txt", partial)
-        facts = {"key": key, "sha256": sha256_of(partial / "userland.erofs")}
+        facts = {"key": target.name, "sha256": sha256_of(partial / "userland.erofs")}
         (partial / "image.json").write_text(json.dumps(facts))
 
-    target = ensure_dir(cache_root() / "images" / key, make, progress=progress)
-    facts = json.loads((target / "image.json").read_text())
-    return GuestImage(path=target / "userland.erofs", sha256=facts["sha256"], key=key, ssh_key=ssh_key)
+    return _described(ensure_dir(target, make, progress=progress))
 
 
-def _assemble(
-    tree: Path, recipe: Recipe, base: Path, programs: Path, overlay: Path, public_key: bytes, progress: Progress
-) -> None:
+def current_image() -> GuestImage | None:
+    """The image that `ensure_image` would give, when it need not be made first."""
+    if not ssh_key().is_file():
+        return None
+    target = _image_dir(the_recipe())
+    return _described(target) if target.is_dir() else None
+
+
+def the_recipe() -> Recipe:
+    return load_recipe(project_root() / "images" / "recipe.toml")
+
+
+def _image_dir(recipe: Recipe) -> Path:
+    """Keyed by all that goes into the image; the SSH key must be there already."""
+    parts = (base_dir(recipe).name, programs_dir().name, ssh_key().with_suffix(".pub").read_bytes())
+    return cache_root() / "images" / key_of(_RECIPE, *parts, *recipe.remove, "--files", *_files(_overlay()))
+
+
+def _overlay() -> Path:
+    return project_root() / "images" / "rootfs"
+
+
+def _described(made: Path) -> GuestImage:
+    facts = json.loads((made / "image.json").read_text())
+    return GuestImage(made / "userland.erofs", sha256=facts["sha256"], key=facts["key"], ssh_key=ssh_key())
+
+
+def _assemble(tree: Path, recipe: Recipe, base: Path, programs: Path, public_key: bytes, progress: Progress) -> None:
     """Lay everything into `tree`. Owners and device nodes are left out: both need root, and no guest needs them."""
     progress("guest image: assembling")
     tree.mkdir()
@@ -63,7 +85,7 @@ def _assemble(
         _remove(tree / unwanted)
     for place in _MOUNT_POINTS:
         (tree / place).mkdir(parents=True, exist_ok=True)
-    shutil.copytree(overlay, tree, symlinks=True, dirs_exist_ok=True)
+    shutil.copytree(_overlay(), tree, symlinks=True, dirs_exist_ok=True)
     for program in programs.iterdir():
         shutil.copy(program, tree / PROGRAMS_AT)
     keys = tree / "root/.ssh/authorized_keys"

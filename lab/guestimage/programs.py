@@ -18,7 +18,6 @@ def sources() -> Path:
 def ensure_programs(progress: Progress) -> Path:
     """Directory with the static programs; made anew when a source has changed. Raises HostTrouble."""
     here = sources()
-    key = programs_key(here)
 
     def make(partial: Path) -> None:
         progress("building the guest programs")
@@ -27,7 +26,12 @@ def ensure_programs(progress: Progress) -> Path:
         except CommandFailed as exc:
             raise HostTrouble(f"the guest programs do not build: {exc.message}", hint="make setup") from exc
 
-    return ensure_dir(cache_root() / "programs" / key, make, progress=progress)
+    return ensure_dir(programs_dir(), make, progress=progress)
+
+
+def programs_dir() -> Path:
+    """Where the programs built from today's sources lie; complete when it exists."""
+    return cache_root() / "programs" / programs_key(sources())
 
 
 def programs_key(here: Path) -> str:

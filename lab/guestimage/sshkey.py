@@ -17,4 +17,9 @@ def ensure_ssh_key(progress: Progress) -> Path:
         partial.chmod(0o700)
         run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", str(partial / "id_ed25519")])
 
-    return ensure_dir(cache_root() / "ssh", make, progress=progress) / "id_ed25519"
+    return ensure_dir(ssh_key().parent, make, progress=progress) / ssh_key().name
+
+
+def ssh_key() -> Path:
+    """Where the private key lies, once made."""
+    return cache_root() / "ssh" / "id_ed25519"

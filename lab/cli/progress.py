@@ -1,0 +1,39 @@
+"""Shows what long work is doing: a line that moves on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+
+from lab.contracts import Progress
+
+_EVERY = 5.0  # seconds between plain lines that only differ after their first colon
+
+
+@contextmanager
+def shown() -> Iterator[Progress]:
+    """Standard output stays free for results."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield PlainLines()
+        return
+    with console.status("") as status:
+        yield status.update
+
+
+class PlainLines:
+    """For logs: one line per step, and a sign of life of a long one."""
+
+    def __init__(self) -> None:
+        self._step, self._said_at = "", 0.0
+
+    def __call__(self, text: str) -> None:
+        step, now = text.partition(":")[0] if "MiB of" in text else text, time.monotonic()
+        if step == self._step and now - self._said_at < _EVERY:
+            return
+        self._step, self._said_at = step, now
+        print(f"  {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,82 @@
+"""`lab setup`: make this host fit, fetch the kernels, build the guest image. What is there already is left alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from lab.cli.progress import shown
+from lab.contracts import Progress
+from lab.errors import BadInput
+from lab.kernels import CatalogueKernel, Kernel, catalogue, make_bootable, resolve
+
+
+def setup(
+    check: Annotated[bool, typer.Option("--check", help="Say what would be done, and do nothing.")] = False,
+    kernel: Annotated[
+        list[str] | None,
+        typer.Option("--kernel", help="Fetch this kernel; may be given again. Default: newest of each line."),
+    ] = None,
+    browser: Annotated[bool, typer.Option("--browser", help="Also install a browser, for the report tests.")] = False,
+) -> None:
+    """Make this host fit: packages, kernels, guest image."""
+    started = time.monotonic()
+    with shown() as progress:
+        todo = [
+            *_packages(check=check, with_browser=browser, progress=progress),
+            *_kernels(kernel or [], check=check, progress=progress),
+            *_image(check=check, progress=progress),
+        ]
+    for line in todo:
+        typer.echo(f"{'would do' if check else 'done'}: {line}")
+    if not todo:
+        typer.echo("nothing to do: packages, kernels and guest image are there")
+    typer.echo(f"setup took {time.monotonic() - started:.1f} s")
+
+
+def _packages(*, check: bool, with_browser: bool, progress: Progress) -> list[str]:
+    from lab.drive import host
+
+    lacking = host.missing_packages(host.wanted_packages(["hypervisor", *(["browser"] if with_browser else [])]))
+    if not lacking:
+        return []
+    if not check:
+        progress(f"installing {len(lacking)} packages: {' '.join(lacking)}")
+        host.install_packages(lacking, with_browser=with_browser, progress=progress)
+    return [f"install {' '.join(lacking)}"]
+
+
+def _kernels(names: Sequence[str], *, check: bool, progress: Progress) -> list[str]:
+    from lab.guestimage import ensure_init
+
+    chosen = resolve(names) if names else newest_of_each_line(catalogue())
+    done = []
+    for kernel in chosen:
+        if not check:
+            make_bootable(kernel, init=ensure_init(progress), progress=progress)
+        if isinstance(kernel, CatalogueKernel) and not kernel.fetched:
+            done.append(f"fetch kernel {kernel.name} ({kernel.size / 1e6:.0f} MB)")
+    return done
+
+
+def newest_of_each_line(offered: Sequence[CatalogueKernel]) -> tuple[Kernel, ...]:
+    """One generic kernel per line, oldest line first. Raises BadInput when there is none."""
+    newest = {k.line: k for k in offered if k.flavour == "generic"}
+    if not newest:
+        raise BadInput(["the package manager offers no kernel."], hint="sudo apt-get update")
+    return tuple(newest.values())
+
+
+def _image(*, check: bool, progress: Progress) -> list[str]:
+    from lab.guestimage import current_image
+
+    if current_image():
+        return []
+    if not check:
+        from lab.drive import host
+
+        host.build_image(progress)
+    return ["build the guest image"]

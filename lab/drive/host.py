@@ -1,0 +1,75 @@
+"""Makes this host fit with playbooks/hypervisor.yml and image.yml, and tells beforehand what is missing."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import yaml
+
+from lab.commands import missing
+from lab.contracts import Progress
+from lab.drive.playbook import LOCALHOST, run_playbook
+from lab.errors import HostTrouble
+from lab.paths import project_root
+
+_PLAYBOOKS = project_root() / "playbooks"
+
+
+def wanted_packages(roles: Sequence[str]) -> tuple[str, ...]:
+    """The packages that roles install: the variable ROLE_packages of each role's vars/main.yml."""
+    found: list[str] = []
+    for role in roles:
+        text = (_PLAYBOOKS / "roles" / role / "vars" / "main.yml").read_text()
+        found += yaml.safe_load(text)[f"{role}_packages"]
+    return tuple(found)
+
+
+def missing_packages(wanted: Sequence[str]) -> tuple[str, ...]:
+    """Those that are not installed on this host. Raises HostTrouble where there is no dpkg."""
+    argv = ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\\n", *wanted]
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)  # status 1: some name is unknown
+    except FileNotFoundError as exc:
+        raise missing(argv[0]) from exc
+    return not_installed(wanted, done.stdout)
+
+
+def not_installed(wanted: Sequence[str], listing: str) -> tuple[str, ...]:
+    """Of lines `NAME STATUS`; a package that is not listed is not installed."""
+    installed = {
+        name for name, _, status in (line.partition(" ") for line in listing.splitlines()) if status == "installed"
+    }
+    return tuple(name for name in wanted if name not in installed)
+
+
+def install_packages(lacking: Sequence[str], *, with_browser: bool, progress: Progress) -> None:
+    """Run the hypervisor playbook on this host. Raises HostTrouble, also when root rights cannot be had silently."""
+    root = os.geteuid() == 0
+    if not root and not _may_sudo():
+        raise HostTrouble(
+            f"installing packages needs root, and {getpass.getuser()} cannot use sudo without a password",
+            hint=f"sudo apt-get install --no-install-recommends {' '.join(lacking)}",
+        )
+    run_playbook(
+        _PLAYBOOKS / "hypervisor.yml",
+        inventory=LOCALHOST,
+        extra_vars={"lab_become": not root, "with_browser": with_browser},
+        progress=progress,
+    )
+
+
+def build_image(progress: Progress) -> None:
+    """Run the image playbook on this host. Raises HostTrouble."""
+    variables = {"lab_python": sys.executable, "lab_checkout": str(project_root())}
+    run_playbook(_PLAYBOOKS / "image.yml", inventory=LOCALHOST, extra_vars=variables, progress=progress)
+
+
+def _may_sudo() -> bool:
+    if shutil.which("sudo") is None:
+        return False
+    return subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode == 0
