@@ -1,0 +1,178 @@
+"""A receiver that exists on paper: enough physics to write telemetry, page counts and console lines of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from lab.units import MIB, PAGE_SIZE
+
+Json = dict[str, Any]
+
+TOTAL = 700 * MIB
+OWN = MIB // 2  # what a client process is charged for itself
+TRUESIZE = 1.25  # memory a queued byte takes, headers and slack included
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """How a design charges. `at_limit`: what becomes of a client whose mapped pages reach memory.max."""
+
+    mapped: bool = True
+    pinned: bool = True
+    anon: bool = True
+    sock: bool = True
+    at_limit: str = "refuse"
+
+
+KERNELS = {
+    "stock": Kernel(mapped=False, pinned=False),
+    "precharge": Kernel(pinned=False),
+    "unmap-hook": Kernel(pinned=False, at_limit="kill"),
+    "put-hook": Kernel(),
+    "pool-return": Kernel(at_limit="kill"),
+}
+
+
+@dataclass
+class Client:
+    """A client's counters, in bytes, and its cgroup."""
+
+    name: str
+    behaviour: str
+    limit: int | None
+    ino: int
+    pid: int
+    delivered: int = 0
+    mapped: int = 0
+    mapped_now: int = 0
+    pinned: int = 0
+    anon: int = 0
+    queued: int = 0
+    procs: int = 0
+    kills: int = 0
+    peak: int = 0
+    stuck: int = 0
+    alive: bool = True
+    cgroup: bool = True
+
+    @property
+    def pages(self) -> int:
+        return self.mapped_now + self.pinned
+
+    def take(self, size: int, ring: int) -> None:
+        self.delivered += size
+        if self.behaviour == "copy":
+            self.anon = min(self.anon + size, ring or self.anon + size)
+            return
+        if self.behaviour == "slow":
+            self.queued, self.delivered = self.queued + size, 0
+            return
+        self.mapped += size
+        if self.behaviour == "hold":
+            self.mapped_now += size
+        if self.behaviour == "pin-vmsplice":
+            self.pinned += size
+
+    def drop(self) -> None:
+        self.mapped_now = self.pinned = self.anon = self.queued = 0
+
+    def counters(self) -> Json:
+        keys = ("delivered", "mapped", "mapped_now", "pinned", "anon", "queued")
+        held = {"copied": self.delivered - self.mapped, "distinct": self.pages, "held": self.pages + self.anon}
+        return {**{key: getattr(self, key) for key in keys}, **held}
+
+
+@dataclass
+class Machine:
+    """The receiver's kernel. Time in guest seconds."""
+
+    kernel: Kernel
+    clients: dict[str, Client]
+    t: float = 100.0
+    seq: int = 0
+    kills: int = 0
+    dying: int = 0
+    leak: int = 0
+    telemetry: list[Json] = field(default_factory=list)
+    console: list[str] = field(default_factory=list)
+
+    def charge(self, client: Client) -> int:
+        kernel = self.kernel
+        kept = client.mapped_now * kernel.mapped + client.pinned * kernel.pinned + client.anon * kernel.anon
+        return round(OWN * client.procs + kept + client.queued * TRUESIZE * kernel.sock + client.stuck)
+
+    def wants(self, client: Client, size: int, ring: int) -> int:
+        """memory.current if the client took `size` more."""
+        grows = {"hold": self.kernel.mapped, "pin-vmsplice": self.kernel.pinned, "copy": self.kernel.anon}
+        kept = min(size, ring - client.anon) if ring else size
+        return self.charge(client) + kept * grows.get(client.behaviour, False)
+
+    def free(self) -> int:
+        return TOTAL - sum(self._explained().values()) - self._unexplained()
+
+    def sample(self) -> Json:
+        for client in self.clients.values():
+            client.peak = max(client.peak, self.charge(client))
+        explained = self._explained()
+        free = TOTAL - sum(explained.values()) - self._unexplained() - 100 * PAGE_SIZE
+        return {
+            "t": round(self.t, 6),
+            "seq": self.seq,
+            "meminfo": {"MemTotal": TOTAL, "MemFree": free, **explained},
+            "vmstat": {"oom_kill": self.kills},
+            "pcp_pages": 100,
+            "net": {"tcp_mem_pages": self._queues() // PAGE_SIZE, "rx_bytes": 1, "rx_packets": 1, "rx_dropped": 0},
+            "dying": self.dying,
+            "cg": {c.name: self._group(c) for c in self.clients.values() if c.cgroup},
+        }
+
+    def tick(self) -> None:
+        self.telemetry.append(self.sample())
+        self.seq += 1
+
+    def pages(self) -> Json:
+        clients = self.clients.values()
+        mapped = sum(c.mapped_now for c in clients)
+        plain = 20 * MIB + sum(c.pinned for c in clients) + self._queues() + self.leak
+        return {
+            "plain": plain // PAGE_SIZE + 100,
+            "free": self.free() // PAGE_SIZE,
+            "mapped_uncharged": 0 if self.kernel.mapped else mapped // PAGE_SIZE,
+            "charged": {str(c.ino): self.charge(c) // PAGE_SIZE for c in clients if c.cgroup},
+        }
+
+    def oom_kill(self, client: Client, *, memcg: bool) -> None:
+        where = f"oom_memcg=/lab/{client.name}" if memcg else "global_oom"
+        constraint, head = ("MEMCG", "Memory cgroup out") if memcg else ("NONE", "Out")
+        self.printk(
+            f"oom-kill:constraint=CONSTRAINT_{constraint},nodemask=(null),cpuset=/,mems_allowed=0,{where},"
+            f"task_memcg=/lab/{client.name},task=zc-client,pid={client.pid},uid=0"
+        )
+        self.printk(f"{head} of memory: Killed process {client.pid} (zc-client) total-vm:300000kB, anon-rss:64000kB")
+        client.drop()
+        client.alive, client.procs, client.kills, self.kills = False, 0, client.kills + 1, self.kills + 1
+
+    def printk(self, text: str) -> None:
+        self.console.append(f"[{self.t:12.6f}] {text}")
+
+    def _explained(self) -> Json:
+        anon = sum(c.anon + OWN * c.procs for c in self.clients.values())
+        return {"Buffers": 0, "Cached": 30 * MIB, "AnonPages": 5 * MIB + anon, "Slab": 25 * MIB, "PageTables": MIB}
+
+    def _unexplained(self) -> int:
+        return 20 * MIB + sum(c.pages for c in self.clients.values()) + self._queues() + self.leak
+
+    def _queues(self) -> int:
+        return round(sum(c.queued for c in self.clients.values()) * TRUESIZE)
+
+    def _group(self, client: Client) -> Json:
+        return {
+            "ino": client.ino,
+            "current": self.charge(client),
+            "peak": client.peak,
+            "max": -1 if client.limit is None else client.limit,
+            "procs": client.procs,
+            "events": {"max": 0, "oom": client.kills, "oom_kill": client.kills},
+            "stat": {"anon": client.anon, "sock": round(client.queued * TRUESIZE * self.kernel.sock), "file_mapped": 0},
+        }

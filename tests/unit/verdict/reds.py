@@ -1,0 +1,271 @@
+"""The red side of every rule: what to spoil in a good run, and the word that must come of it.
+
+Each row is a run that only its rule objects to (`alone`), so that taking the rule away would turn it green.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from lab.units import MIB
+from lab.verdict.model import Word
+from tests.unit.verdict.builder import Story, story
+from tests.unit.verdict.machine import KERNELS, Json, Kernel
+
+
+@dataclass(frozen=True)
+class Red:
+    """`make` tells the spoilt run; `rule` must be the one that objects, with `word`."""
+
+    rule: str
+    name: str
+    word: Word
+    make: Callable[[], Story]
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.name}"
+
+
+def spoilt(case: str, spoil: Callable[[Story], object], kernel: Kernel = KERNELS["put-hook"]) -> Callable[[], Story]:
+    def make() -> Story:
+        told = story(case, kernel)
+        spoil(told)
+        return told
+
+    return make
+
+
+def console(text: str, guest: str = "receiver") -> Callable[[Story], object]:
+    def spoil(told: Story) -> None:
+        lines = told.machine.console if guest == "receiver" else told.sender_console
+        lines.append(f"[  101.000000] {text}")
+
+    return spoil
+
+
+def client(name: str, event: str, **fields: object) -> Callable[[Story], object]:
+    return lambda told: told.event(name, event).update(fields)
+
+
+def record(name: str, **fields: object) -> Callable[[Story], object]:
+    return lambda told: told.record(name).update(fields)
+
+
+def manifest(**fields: object) -> Callable[[Story], object]:
+    return lambda told: told.manifest.update(fields)
+
+
+def every_sample(change: Callable[[Json], object]) -> Callable[[Story], object]:
+    def spoil(told: Story) -> None:
+        for sample in (*told.machine.telemetry, *told.checkpoints):
+            change(sample)
+
+    return spoil
+
+
+def in_checkpoint(name: str, change: Callable[[Json], object]) -> Callable[[Story], object]:
+    return lambda told: change(told.checkpoint(name))
+
+
+def shift_memory(sample: Json, size: int) -> None:
+    sample["meminfo"]["MemFree"] -= size
+
+
+def leak_after_release(told: Story) -> None:
+    for name in ("released", "end"):
+        shift_memory(told.checkpoint(name), 20 * MIB)
+
+
+def fewer(told: Story, start: float, end: float) -> None:
+    told.machine.telemetry[:] = [s for s in told.machine.telemetry if not start < s["t"] < end]
+
+
+def claim(told: Story, factor: float) -> None:
+    """The client says it holds so many times what it does."""
+    for line in told.clients["abuser"]:
+        if "held" in line:
+            line["held"] = round(line["held"] * factor)
+
+
+def mapped(told: Story, share: float) -> None:
+    for line in told.clients["abuser"]:
+        if "mapped" in line:
+            line["mapped"] = round(line["mapped"] * share)
+
+
+def innocent_slows(told: Story) -> None:
+    """Its bytes stop coming when the abuser has taken what it can."""
+    most = max(e["t"] for e in told.clients["abuser"] if e["event"] in ("progress", "holding"))
+    stuck = max(e["delivered"] for e in told.clients["innocent"] if "delivered" in e and e["t"] <= most)
+    for line in told.clients["innocent"]:
+        if line.get("delivered", 0) > stuck:
+            line["delivered"] = stuck
+
+
+def kill_line(told: Story, who: str, *, memcg: str | None) -> None:
+    """One more kill, on the console and in the kernel's counter."""
+    t = told.machine.telemetry[-2]["t"]
+    where = f"CONSTRAINT_MEMCG,oom_memcg={memcg}" if memcg else "CONSTRAINT_NONE,global_oom"
+    head = "Memory cgroup out" if memcg else "Out"
+    told.machine.console.append(f"[{t:12.6f}] oom-kill:constraint={where},task_memcg={who},task=x,pid=9,uid=0")
+    told.machine.console.append(f"[{t:12.6f}] {head} of memory: Killed process 9 (x) total-vm:1kB")
+    told.machine.telemetry[-1]["vmstat"]["oom_kill"] += 1
+
+
+def truncate_client(told: Story) -> None:
+    files = told.files()
+    told.tampered["clients/abuser.jsonl"] = files["clients/abuser.jsonl"][:-20]
+
+
+def charge_at(told: Story, name: str, extra: int) -> None:
+    """The charge of a cgroup at a checkpoint and in the samples after it."""
+    t = told.checkpoint(name)["t"]
+    for sample in (*told.machine.telemetry, *told.checkpoints):
+        if sample["t"] >= t and "abuser" in sample["cg"]:
+            group = sample["cg"]["abuser"]
+            group["current"] += extra
+            group["peak"] = max(group["peak"], group["current"])
+
+
+def peak_over(told: Story) -> None:
+    for sample in (*told.machine.telemetry, *told.checkpoints):
+        if "abuser" in sample["cg"]:
+            sample["cg"]["abuser"]["peak"] += 80 * MIB
+
+
+F, E, M = Word.FAIL, Word.ERROR, Word.MISS
+FREE = Kernel(anon=False)
+NO_SOCK = Kernel(sock=False)
+
+REDS: tuple[Red, ...] = (
+    Red(
+        "kernel-alive", "warning", F, spoilt("hold", console("WARNING: CPU: 0 PID: 1 at mm/page_counter.c:1 f+0x1/0x2"))
+    ),
+    Red(
+        "kernel-alive",
+        "sender's oops",
+        F,
+        spoilt("hold", console("BUG: kernel NULL pointer dereference, address: 0", "sender")),
+    ),
+    Red(
+        "kernel-alive",
+        "panic",
+        F,
+        spoilt("bystander", console("Kernel panic - not syncing: System is deadlocked on memory")),
+    ),
+    Red("kernel-alive", "hang", F, spoilt("hold", lambda s: s.incident("hang"))),
+    Red("lab-alive", "boot", M, spoilt("hold", lambda s: s.incident("boot"))),
+    Red("lab-alive", "lost guest", M, spoilt("release", lambda s: s.incident("lost"))),
+    Red("lab-alive", "disk full", M, spoilt("release", lambda s: s.incident("host", ""))),
+    Red("lab-alive", "client crashed", E, spoilt("hold", record("abuser", status=139))),
+    Red("lab-alive", "client killed by nobody", E, spoilt("hold", record("abuser", status=137))),
+    Red("lab-alive", "client failed", E, spoilt("hold", record("abuser", status=1))),
+    Red("lab-alive", "end unseen", M, spoilt("hold", record("abuser", status=None))),
+    Red("lab-alive", "sender failed", E, spoilt("hold", record("abuser", sender_status=2))),
+    Red("lab-alive", "sender never started", M, spoilt("hold", lambda s: s.senders["abuser"].pop(0))),
+    Red("complete", "altered client log", E, spoilt("sock-control", truncate_client)),
+    Red("complete", "absent sender log", E, spoilt("hold", lambda s: s.absent.add("sender/telemetry.jsonl"))),
+    Red("complete", "absent extra file", E, spoilt("hold", lambda s: s.absent.add("sender/console.log"))),
+    Red("complete", "gap in telemetry", E, spoilt("bystander", lambda s: fewer(s, 100.65, 103.75))),
+    Red("complete", "lines lost", E, spoilt("bystander", lambda s: s.machine.telemetry.__delitem__(slice(5, 25, 2)))),
+    Red("complete", "no end", E, spoilt("hold", lambda s: s.clients["abuser"].pop())),
+    Red(
+        "complete",
+        "limit not in force",
+        E,
+        spoilt("hold", every_sample(lambda s: s["cg"].get("abuser", {}).update(max=-1))),
+    ),
+    Red("complete", "no end checkpoint", E, spoilt("hold", lambda s: s.checkpoints.pop(-1))),
+    Red("complete", "kill untold", E, spoilt("hold", lambda s: s.machine.telemetry[-1]["vmstat"].update(oom_kill=1))),
+    Red("complete", "other behaviour", E, spoilt("hold", record("abuser", behaviour="pin-vmsplice"))),
+    Red("preflight", "below the floor", E, spoilt("hold", lambda s: s.preflight[0].update(mapped=3 * MIB))),
+    Red("preflight", "nothing mapped", E, spoilt("sock-control", lambda s: s.preflight[0].update(mapped=0))),
+    Red("preflight", "did not end", E, spoilt("hold", lambda s: s.preflight[0].update(event="progress"))),
+    Red("preflight", "too little", E, spoilt("hold", lambda s: s.preflight[0].update(mapped=100, delivered=100))),
+    Red("preflight", "no floor", E, spoilt("sock-control", manifest(floor=0.0))),
+    Red("exercised", "copied instead", E, spoilt("hold", partial(mapped, share=0.5))),
+    Red("exercised", "nothing mapped", E, spoilt("pin-vmsplice", partial(mapped, share=0.0))),
+    Red(
+        "exercised",
+        "never removed",
+        E,
+        spoilt("dead-memcg", in_checkpoint("removed", lambda c: shift_memory(c, -60 * MIB))),
+    ),
+    Red("witnesses", "client exaggerates", E, spoilt("release", partial(claim, factor=1.3))),
+    Red("witnesses", "client is silent", E, spoilt("release", partial(claim, factor=0.7))),
+    Red(
+        "witnesses", "memory did not go", E, spoilt("hold", in_checkpoint("held", lambda c: shift_memory(c, -30 * MIB)))
+    ),
+    Red("witnesses", "more memory went", E, spoilt("hold", in_checkpoint("held", lambda c: shift_memory(c, 30 * MIB)))),
+    Red(
+        "witnesses",
+        "page counts differ",
+        E,
+        spoilt("hold", in_checkpoint("held", lambda c: c["pages"].update(plain=10**5))),
+    ),
+    Red(
+        "witnesses",
+        "page counts too few",
+        E,
+        spoilt("hold", in_checkpoint("held", lambda c: c["pages"].update(charged={}))),
+    ),
+    Red("witnesses", "no page counts", E, spoilt("hold", in_checkpoint("held", lambda c: c.pop("pages")))),
+    Red(
+        "witnesses",
+        "charge flickers",
+        E,
+        spoilt("hold", lambda s: s.checkpoint("held")["cg"]["abuser"].update(current=30 * MIB)),
+    ),
+    Red(
+        "witnesses",
+        "secret memory",
+        E,
+        spoilt("hold", in_checkpoint("held", lambda c: c["meminfo"].update(AnonPages=50 * MIB))),
+    ),
+    Red("billed", "mapped pages", F, partial(story, "hold", KERNELS["stock"])),
+    Red("billed", "pinned pages, stock", F, partial(story, "pin-vmsplice", KERNELS["stock"])),
+    Red("billed", "pinned pages, precharge", F, partial(story, "pin-vmsplice", KERNELS["precharge"])),
+    Red("returned", "charge stuck", F, spoilt("release", lambda s: charge_at(s, "released", 2 * MIB))),
+    Red("returned", "charge underflows", F, spoilt("release", lambda s: charge_at(s, "released", 2**63))),
+    Red(
+        "returned",
+        "memory leaks",
+        F,
+        spoilt("release", leak_after_release),
+    ),
+    Red("returned", "release unseen", E, spoilt("release", lambda s: s.checkpoints.remove(s.checkpoint("released")))),
+    Red("buried", "lingers", F, spoilt("dead-memcg", in_checkpoint("end", lambda c: c.update(dying=2)))),
+    Red("buried", "memory leaks", F, spoilt("dead-memcg", in_checkpoint("end", lambda c: shift_memory(c, 20 * MIB)))),
+    Red(
+        "buried",
+        "not removed",
+        E,
+        spoilt("dead-memcg", lambda s: s.checkpoint("removed")["cg"].update(s.checkpoint("held")["cg"])),
+    ),
+    Red("isolated", "innocent's rate", F, spoilt("bystander", innocent_slows)),
+    Red("isolated", "stranger killed", F, spoilt("bystander", partial(kill_line, who="/system", memcg=None))),
+    Red(
+        "isolated",
+        "killed in its own cgroup",
+        F,
+        spoilt("bystander", partial(kill_line, who="/lab/other", memcg="/lab/other")),
+    ),
+    Red("contained", "peak far over", F, spoilt("copy-control", peak_over)),
+    Red("contained", "not charged", F, partial(story, "copy-control", FREE)),
+    Red("contained", "stranger killed", F, spoilt("copy-control", partial(kill_line, who="/system", memcg=None))),
+    Red("queue-billed", "not charged", F, partial(story, "sock-control", NO_SOCK)),
+    Red(
+        "queue-billed",
+        "no counter",
+        E,
+        spoilt("sock-control", in_checkpoint("held", lambda c: c["cg"]["abuser"].update(stat={}))),
+    ),
+    Red("bytes-equal", "mismatch", F, spoilt("bytes-equal", client("pin", "done", mismatches=3, first_mismatch=4096))),
+    Red("bytes-equal", "hash", F, spoilt("bytes-equal", client("map", "done", hash="bad"))),
+    Red("bytes-equal", "bytes lost", F, spoilt("bytes-equal", client("copy", "done", delivered=16 * MIB - 1))),
+    Red("bytes-equal", "no hash", E, spoilt("bytes-equal", lambda s: s.event("hold", "done").pop("hash"))),
+    Red("bytes-equal", "not checked", E, spoilt("bytes-equal", lambda s: s.event("hold", "done").pop("mismatches"))),
+    Red("bytes-equal", "sender broke", E, spoilt("bytes-equal", lambda s: s.senders["map"][-1].update(event="broken"))),
+)

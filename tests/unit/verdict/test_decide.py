@@ -1,0 +1,78 @@
+"""The ladder, rung by rung."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lab.errors import BadInput
+from lab.evidence.bundle import parse
+from lab.plan.cases import CASES
+from lab.verdict.decide import decide
+from lab.verdict.model import Finding, Word
+from lab.verdict.predict import predict
+from tests.unit.verdict.builder import story
+
+HOLD = CASES["hold"]
+GREEN = tuple(Finding(rule, Word.PASS, "well", "manifest.json") for rule in HOLD.rules)
+
+
+def with_words(**words: Word) -> tuple[Finding, ...]:
+    """All green but the rules named (underscores for hyphens)."""
+    named = {rule.replace("_", "-"): word for rule, word in words.items()}
+    return tuple(Finding(f.rule, named.get(f.rule, f.word), f.message, f.pointer) for f in GREEN)
+
+
+@pytest.mark.parametrize(
+    ("findings", "word"),
+    [
+        (GREEN, Word.PASS),
+        ((), Word.ERROR),
+        (GREEN[1:], Word.ERROR),
+        (with_words(billed=Word.FAIL), Word.FAIL),
+        (with_words(billed=Word.FAIL)[1:], Word.ERROR),
+        (with_words(billed=Word.FAIL, witnesses=Word.ERROR), Word.ERROR),
+        (with_words(billed=Word.FAIL, lab_alive=Word.MISS), Word.MISS),
+        (with_words(complete=Word.ERROR, lab_alive=Word.MISS), Word.MISS),
+        (with_words(kernel_alive=Word.FAIL, complete=Word.ERROR, lab_alive=Word.MISS), Word.FAIL),
+        (with_words(kernel_alive=Word.ERROR), Word.ERROR),
+        (with_words(billed=Word.DONE), Word.ERROR),
+        (with_words(billed=Word.SKIP), Word.ERROR),
+    ],
+)
+def test_the_ladder(findings: tuple[Finding, ...], word: Word) -> None:
+    assert decide(findings, HOLD) is word
+
+
+@given(st.lists(st.tuples(st.sampled_from(HOLD.rules), st.sampled_from(list(Word)))))
+def test_pass_needs_every_rule_and_nothing_else(pairs: list[tuple[str, Word]]) -> None:
+    findings = [Finding(rule, word, "", "") for rule, word in pairs]
+    if decide(findings, HOLD) is Word.PASS:
+        assert {f.word for f in findings} == {Word.PASS}
+        assert {f.rule for f in findings} == set(HOLD.rules)
+
+
+def test_a_case_nobody_knows_is_refused() -> None:
+    told = story("hold")
+    told.manifest["case"] = "nosuch"
+    with pytest.raises(BadInput, match="nosuch"):
+        told.verdict()
+
+
+def test_judging_twice_gives_the_same() -> None:
+    evidence = story("bystander").files()
+    assert story("bystander").verdict() == story("bystander").verdict()
+    assert parse(evidence) == parse(evidence)
+
+
+def test_predictions_name_what_they_do_not_know() -> None:
+    with pytest.raises(BadInput) as caught:
+        predict("nodesign", "nonic", "nocase")
+    assert len(caught.value.problems) == 3
+
+
+def test_prediction_on_a_nic_that_maps_nothing_is_error() -> None:
+    assert predict("stock", "vmxnet3", "hold") is Word.ERROR
+    assert predict("stock", "e1000e-split", "hold") is Word.FAIL
+    assert predict("put-hook", "e1000e-split", "hold") is Word.PASS

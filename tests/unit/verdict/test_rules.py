@@ -1,0 +1,86 @@
+"""Every rule speaks for a good run, objects to a bad one, and is missed when it is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from lab.evidence.bundle import parse
+from lab.evidence.model import Evidence, Ledger
+from lab.plan.cases import CASES, Case
+from lab.plan.designs import DESIGNS
+from lab.verdict.decide import judge
+from lab.verdict.measure import Rule
+from lab.verdict.model import Finding, Word
+from lab.verdict.predict import predict
+from lab.verdict.rules import RULES
+from lab.verdict.rules_use import unproven_cases
+from tests.unit.verdict.builder import story
+from tests.unit.verdict.machine import KERNELS
+from tests.unit.verdict.reds import REDS, Red
+
+SEVERITY = (Word.MISS, Word.ERROR, Word.FAIL)
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("design", DESIGNS)
+def test_a_kernel_of_each_design_gets_the_predicted_word(design: str, case: str) -> None:
+    verdict = story(case, KERNELS[design]).verdict()
+    assert verdict.word is predict(design, "e1000e-split", case), verdict.findings
+    assert not {f.word for f in verdict.findings} & {Word.ERROR, Word.MISS}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_rule_of_a_case_is_in_the_table_and_speaks(case: str) -> None:
+    verdict = story(case).verdict()
+    assert verdict.word is Word.PASS
+    assert {f.rule for f in verdict.findings} == set(CASES[case].rules) <= RULES.keys()
+
+
+def test_every_case_has_a_proof_of_exercise_and_every_rule_a_red_side() -> None:
+    assert not unproven_cases(CASES)
+    assert {red.rule for red in REDS} == RULES.keys()
+
+
+@pytest.mark.parametrize("red", REDS, ids=str)
+def test_the_rule_objects(red: Red) -> None:
+    verdict = red.make().verdict()
+    worst = [f for f in verdict.findings if f.rule == red.rule and f.word is red.word]
+    assert verdict.word is red.word, verdict.findings
+    assert worst, verdict.findings
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_each_rule_carries_load(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the rule always content, a run that must not be green would be."""
+    evidence = [parse(red.make().files()) for red in REDS if red.rule == rule]
+    before = [judge(e).word for e in evidence]
+    monkeypatch.setitem(RULES, rule, _content(rule))
+    after = [judge(e).word for e in evidence]
+    assert Word.PASS not in before
+    assert Word.PASS in after
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_silent_rule_is_not_a_pass(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = [name for name, case in CASES.items() if rule in case.rules]
+    evidence = [parse(story(name).files()) for name in cases]
+    monkeypatch.setitem(RULES, rule, lambda *_: [])
+    assert {judge(e).word for e in evidence} == {Word.ERROR}
+
+
+@pytest.mark.parametrize("red", REDS, ids=str)
+def test_findings_point_into_the_bundle(red: Red) -> None:
+    files = red.make().files()
+    for finding in judge(parse(files)).findings:
+        path, _, line = finding.pointer.partition(":")
+        lines = files.get(path, b"").count(b"\n")
+        assert not line or 1 <= int(line) <= lines, finding
+
+
+def _content(rule: str) -> Rule:
+    def pleased(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
+        return [Finding(rule, Word.PASS, "always content", "manifest.json")]
+
+    return pleased
