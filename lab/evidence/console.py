@@ -109,6 +109,8 @@ def _records(line: int, text: str) -> Iterator[Message]:
 def _splats(found: tuple[Message, ...]) -> tuple[Splat, ...]:
     splats: list[Splat] = []
     for message in found:
+        if splats and message.text.startswith("---[ end "):
+            continue  # the closing line of what is told already
         splat = _splat(message) or (None if splats else _taint(message))
         if splat:
             splats.append(splat)

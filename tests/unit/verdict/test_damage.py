@@ -17,7 +17,7 @@ from lab.verdict.model import Word
 from tests.unit.verdict.builder import story
 from tests.unit.verdict.machine import KERNELS
 
-QUICK = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 RED_RUNS = (("hold", "stock"), ("pin-vmsplice", "precharge"), ("bystander", "stock"))
 NEEDED = (
     "receiver/console.log",

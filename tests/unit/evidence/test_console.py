@@ -1,0 +1,105 @@
+"""Consoles: the corpus of logs with their expected parse, and what no log may do to the parser.
+
+`LAB_UPDATE_CORPUS=1 pytest tests/unit/evidence` rewrites the expectations; read the difference before committing it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lab.evidence.console import SIGNS, parse_console
+from lab.evidence.model import Constraint
+
+CORPUS = Path(__file__).parents[2] / "corpus" / "console"
+LOGS = sorted(CORPUS.glob("*.log"))
+
+
+def told(data: bytes) -> dict[str, object]:
+    """The parse as JSON: everything but the path, which the caller chose."""
+    console = asdict(parse_console("receiver/console.log", data))
+    del console["path"]
+    plain: dict[str, object] = json.loads(json.dumps(console))
+    return plain
+
+
+@pytest.mark.parametrize("log", LOGS, ids=lambda log: log.stem)
+def test_corpus(log: Path) -> None:
+    found, expected = told(log.read_bytes()), log.with_suffix(".json")
+    if os.environ.get("LAB_UPDATE_CORPUS") == "1":
+        expected.write_text(json.dumps(found, indent=1) + "\n")
+    assert found == json.loads(expected.read_text())
+
+
+def test_every_sign_is_in_the_corpus_or_below() -> None:
+    kinds = {splat.kind for log in LOGS for splat in parse_console("c", log.read_bytes()).splats}
+    assert {sign.kind for sign in SIGNS} | {"taint"} == kinds | {"kmsan", "kcsan"}
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("BUG: KMSAN: uninit-value in tcp_recvmsg+0x1/0x2", "kmsan"),
+        ("BUG: KCSAN: data-race in tcp_poll / tcp_recvmsg", "kcsan"),
+        ("traps: PANIC: double fault, error_code: 0x0", "panic"),
+        ("Unable to handle kernel NULL pointer dereference at virtual address 0", "oops"),
+        ("divide error: 0000 [#1] SMP", "oops"),
+        ("WARNING: suspicious RCU usage", "warning"),
+        ("rcu: rcu_preempt kthread starved for 2100 jiffies! g5 f0x0 RCU_GP_WAIT_FQS(5) ->state=0x0", "rcu-stall"),
+        ("page dumped because: VM_BUG_ON_PAGE(page_ref_count(page) == 0)", "bug"),
+        ("INFO: task kworker/u4:1+events:33 blocked for more than 10 seconds.", "hung-task"),
+    ],
+)
+@pytest.mark.parametrize(
+    "frame", ["{}", "[    1.000000] {}", "[    1.000000][    T1] {}", "<4>[    1.0] [    1.000000] {}\r"]
+)
+def test_signs_in_every_frame(text: str, kind: str, frame: str) -> None:
+    assert [s.kind for s in parse_console("c", frame.format(text).encode()).splats] == [kind]
+
+
+def test_a_warning_is_not_fatal_and_a_panic_is() -> None:
+    splats = parse_console("c", b"WARNING: CPU: 0 PID: 1 at x\nKernel panic - not syncing: y\n").splats
+    assert [(s.fatal, s.line) for s in splats] == [(False, 1), (True, 2)]
+
+
+def test_the_closing_line_of_a_panic_is_told_only_where_the_panic_is_not() -> None:
+    closing = b"---[ end Kernel panic - not syncing: y ]---\n"
+    assert [s.kind for s in parse_console("c", closing).splats] == ["panic"]
+    assert len(parse_console("c", b"Kernel panic - not syncing: y\n" + closing).splats) == 1
+
+
+def test_a_killed_line_alone_is_a_kill_and_a_report_alone_as_well() -> None:
+    alone = parse_console("c", b"[    1.000000] Out of memory: Killed process 5 (a b) total-vm:1kB").kills
+    report = b"oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/lab,task_memcg=/lab/x,task=t,pid=6,uid=0\n"
+    assert [(k.constraint, k.pid, k.task, k.task_memcg) for k in alone] == [(Constraint.GLOBAL, 5, "a b", "")]
+    assert [(k.constraint, k.pid, k.task_memcg) for k in parse_console("c", report).kills] == [
+        (Constraint.MEMCG, 6, "/lab/x")
+    ]
+
+
+def test_a_process_that_is_already_exiting_is_not_a_kill() -> None:
+    text = b"Memory cgroup out of memory: OOM victim 12 (x) is already exiting. Skip OOM killed the process\n"
+    assert parse_console("c", text).kills == ()
+
+
+@given(st.binary(max_size=2000))
+def test_any_bytes_are_a_console(data: bytes) -> None:
+    console = parse_console("c", data)
+    numbers = [k.line for k in console.kills] + [s.line for s in console.splats]
+    assert all(1 <= number <= console.lines for number in numbers)
+
+
+@given(st.sampled_from(LOGS), st.binary(max_size=40), st.integers(0, 10**4))
+def test_noise_on_lines_of_its_own_hides_nothing(log: Path, noise: bytes, at: int) -> None:
+    lines = log.read_bytes().split(b"\n")
+    where = at % len(lines)
+    noisy = b"\n".join([*lines[:where], noise.replace(b"\n", b""), *lines[where:]])
+    before, after = parse_console("c", log.read_bytes()), parse_console("c", noisy)
+    assert len(after.kills) >= len(before.kills)
+    assert {s.kind for s in after.splats} >= {s.kind for s in before.splats} - {"taint"}

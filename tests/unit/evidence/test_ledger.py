@@ -1,0 +1,124 @@
+"""The arithmetic of free memory, and the ledger on a run that is known exactly."""
+
+from __future__ import annotations
+
+import pytest
+
+from lab.evidence.bundle import parse
+from lab.evidence.ledger import bracket, build_ledger, state_at
+from lab.evidence.memory import EXPLAINED, RECLAIMABLE_VMSTAT, baseline, gone, unexplained
+from lab.evidence.model import Ledger, Sample
+from lab.units import MIB, PAGE_SIZE
+from tests.unit.verdict.builder import Story, story
+from tests.unit.verdict.machine import KERNELS
+
+
+def sample(t: float = 0.0, pcp_pages: int = 0, **meminfo: int) -> Sample:
+    base = {"MemTotal": 1000 * MIB, "MemFree": 1000 * MIB}
+    return Sample(t, 0, {**base, **meminfo}, {}, {}, pcp_pages, 0, {})
+
+
+def ledger(told: Story) -> Ledger:
+    return build_ledger(parse(told.files()), told.case)
+
+
+def test_an_idle_guest_has_nothing_unexplained() -> None:
+    assert unexplained(sample()) == 0
+
+
+@pytest.mark.parametrize("key", [key for key, _ in EXPLAINED])
+def test_memory_with_a_name_is_explained_once(key: str) -> None:
+    assert unexplained(sample(MemFree=900 * MIB, **{key: 100 * MIB})) == 0
+
+
+@pytest.mark.parametrize(
+    "key", ["Mapped", "Shmem", "KernelStack", "MemAvailable", "Mlocked", "AnonHugePages", "SReclaimable"]
+)
+def test_lines_that_overlap_or_estimate_explain_nothing(key: str) -> None:
+    assert unexplained(sample(MemFree=900 * MIB, **{key: 100 * MIB})) == 100 * MIB
+
+
+def test_pages_on_per_cpu_lists_are_free() -> None:
+    assert unexplained(sample(MemFree=1000 * MIB - 7 * PAGE_SIZE, pcp_pages=7)) == 0
+
+
+def test_what_a_shrinker_gives_back_is_not_gone() -> None:
+    cached = {"SReclaimable": 10 * MIB, "KReclaimable": 74 * MIB, "Slab": 10 * MIB}
+    assert unexplained(sample(MemFree=926 * MIB, **cached)) == 0
+    by_vmstat = sample(MemFree=936 * MIB)
+    pool = Sample(0, 0, by_vmstat.meminfo, {RECLAIMABLE_VMSTAT[0]: 64 * MIB // PAGE_SIZE}, {}, 0, 0, {})
+    assert unexplained(pool) == 0
+
+
+def test_gone_is_growth_since_the_baseline() -> None:
+    evidence = parse(story("hold", KERNELS["stock"]).files())
+    start, held = baseline(evidence), evidence.receiver.checkpoint("held")
+    assert start
+    assert held
+    assert start.name == "baseline"
+    assert gone(held, start) == 256 * MIB
+
+
+def test_brackets() -> None:
+    samples = (sample(1.0), sample(1.1), sample(2.0))
+    assert bracket(samples, 1.05) == (samples[0], samples[1])
+    assert bracket(samples, 1.1) == (samples[1], samples[1])
+    assert bracket(samples, 1.2) is None
+    assert bracket(samples, 0.9) is None
+    assert bracket(samples, 2.1) is None
+    assert bracket((), 1.0) is None
+
+
+def test_the_settled_checkpoint_is_the_last_line() -> None:
+    told = story("hold", KERNELS["stock"])
+    last = ledger(told).last
+    assert last
+    assert (last.t, last.held, last.moving) == (told.checkpoint("held")["t"], 256 * MIB, 0)
+    assert last.gone == 256 * MIB
+    assert last.escape > 255 * MIB
+
+
+def test_without_it_the_first_moment_of_most_is() -> None:
+    told = story("hold", KERNELS["stock"])
+    told.checkpoints.remove(told.checkpoint("held"))
+    found = ledger(told)
+    assert found.last
+    assert found.last.held == 256 * MIB
+    assert found.last == next(p for p in found.points if p.held == 256 * MIB)
+
+
+def test_nothing_is_read_off_samples_after_death() -> None:
+    told = story("hold", KERNELS["unmap-hook"])
+    found = ledger(told)
+    death = next(t for t, mark in found.marks if mark == "oom kill in abuser")
+    assert found.last
+    assert found.points[-1].t < death
+    assert found.last.held - found.last.charged <= found.last.moving
+
+
+def test_charges_move_evenly_between_samples() -> None:
+    """A point half-way between two samples is charged for half of what came between them, not for all or nothing."""
+    found = ledger(story("hold", KERNELS["unmap-hook"]))
+    steps = [b.charged - a.charged for a, b in zip(found.points[2:-2], found.points[3:-1], strict=True)]
+    assert set(steps) == {8 * MIB}
+
+
+def test_marks_tell_the_story_in_order() -> None:
+    marks = ledger(story("copy-control")).marks
+    assert [t for t, _ in marks] == sorted(t for t, _ in marks)
+    assert {"ready", "accepted", "checkpoint baseline", "oom kill", "oom kill in abuser"} <= {m for _, m in marks}
+
+
+def test_a_client_without_output_has_an_empty_ledger() -> None:
+    told = story("hold")
+    told.absent.add("clients/abuser.jsonl")
+    found = ledger(told)
+    assert (found.points, found.last, found.limit) == ((), None, 64 * MIB)
+
+
+def test_what_a_client_said_last() -> None:
+    log = parse(story("hold").files()).clients["abuser"]
+    assert state_at(log, 0.0) is None
+    last = state_at(log, 10**6)
+    assert last
+    assert last.event == "done"
