@@ -4,7 +4,7 @@
  *
  * Started as /init of the initramfs it loads the modules listed in /modules/load, mounts the read-only
  * userland from the first virtio disk, moves into it, brings up the control NIC, the cgroup tree, telemetry and
- * the SSH server, and says so on the virtio-serial port "lab.ready". From then on it reaps orphans and reports
+ * an SSH server, and says so on the virtio-serial port "lab.ready". From then on it reaps orphans and reports
  * carrier changes of the link NIC on the same port, so that the host waits for signals and never for seconds.
  *
  * Kernel command line: lab.nic=MODULE (driver of the link NIC), lab.ctl=MAC, lab.link=MAC, lab.host=NAME.
@@ -41,7 +41,7 @@
 
 static int ready_fd = -1;
 static int link_index;
-static pid_t ssh_pid, telemetry_pid;
+static pid_t telemetry_pid;
 
 static double now(void)
 {
@@ -285,7 +285,8 @@ static int find_port(const char *want, char *dev, size_t size)
 	return found;
 }
 
-static pid_t spawn(char *const argv[], const char *out)
+/* Starts a program; `io` becomes its standard input and output, unless it is -1. */
+static pid_t spawn(char *const argv[], int io)
 {
 	static char *const env[] = { "PATH=/usr/lib/lab:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", NULL };
 	sigset_t none;
@@ -296,8 +297,8 @@ static pid_t spawn(char *const argv[], const char *out)
 	setsid();
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	if (out)
-		dup2(open(out, O_WRONLY | O_CREAT | O_TRUNC, 0600), 1);
+	if (io >= 0)
+		dup2(dup2(io, 0), 1);
 	execve(argv[0], argv, env);
 	say("cannot start %s: %s", argv[0], strerror(errno));
 	_exit(127);
@@ -311,22 +312,44 @@ static void start_telemetry(void)
 		say("there is no virtio-serial port lab.telemetry");
 		return;
 	}
-	telemetry_pid = spawn((char *[]){ "/usr/lib/lab/lab-telemetry", "--out", port, "--interval", "100", NULL }, NULL);
+	telemetry_pid = spawn((char *[]){ "/usr/lib/lab/lab-telemetry", "--out", port, "--interval", "100", NULL }, -1);
 }
 
 /* A host key of this boot alone; its public half goes to the host on the ready port, which then knows whom it talks to. */
-static void start_ssh(char *hostkey, size_t size)
+static void make_hostkey(char *hostkey, size_t size)
 {
 	char text[2048], *at;
-	pid_t pid = spawn((char *[]){ "/usr/bin/dropbearkey", "-t", "ed25519", "-f", "/run/hostkey", NULL }, "/run/hostkey.pub");
+	int out = open("/run/hostkey.pub", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
-	waitpid(pid, NULL, 0);
+	waitpid(spawn((char *[]){ "/usr/bin/dropbearkey", "-t", "ed25519", "-f", "/run/hostkey", NULL }, out), NULL, 0);
+	close(out);
 	slurp("/run/hostkey.pub", text, sizeof(text));
 	at = strstr(text, "ssh-ed25519 ");
 	snprintf(hostkey, size, "%s", at ? at : "");
 	hostkey[strcspn(hostkey, "\n")] = 0;
-	ssh_pid = spawn((char *[]){ "/usr/sbin/dropbear", "-F", "-s", "-j", "-k", "-r", "/run/hostkey", "-p", "22", NULL }, NULL);
-	put("/proc/self/oom_score_adj", "0");
+}
+
+/* init itself listens, so that "ready" cannot be said before a connection would be answered. */
+static int listen_ssh(void)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(22) };
+	int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+
+	setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (bind(s, (struct sockaddr *)&a, sizeof(a)) || listen(s, 16))
+		die("listen on port 22");
+	return s;
+}
+
+static void serve_ssh(int listener)
+{
+	static char *const argv[] = { "/usr/sbin/dropbear", "-i", "-s", "-j", "-k", "-r", "/run/hostkey", NULL };
+	int c = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+
+	if (c >= 0) {
+		spawn(argv, c);
+		close(c);
+	}
 }
 
 static void report_link(const struct nlmsghdr *h)
@@ -354,21 +377,22 @@ static void reap(void)
 	int status;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		if (pid == ssh_pid || pid == telemetry_pid)
-			tell("{\"t\":%.6f,\"event\":\"died\",\"program\":\"%s\",\"status\":%d}\n", now(),
-			     pid == ssh_pid ? "dropbear" : "lab-telemetry", status);
+		if (pid == telemetry_pid)
+			tell("{\"t\":%.6f,\"event\":\"died\",\"program\":\"lab-telemetry\",\"status\":%d}\n", now(), status);
 }
 
-static void serve(int sfd, int nl)
+static void serve(int sfd, int nl, int ssh)
 {
-	struct pollfd p[] = { { .fd = sfd, .events = POLLIN }, { .fd = nl, .events = POLLIN } };
+	struct pollfd p[] = { { sfd, POLLIN, 0 }, { nl, POLLIN, 0 }, { ssh, POLLIN, 0 } };
 	struct signalfd_siginfo si;
 
 	for (;;) {
-		if (poll(p, 2, -1) < 0 && errno != EINTR)
+		if (poll(p, 3, -1) < 0 && errno != EINTR)
 			die("poll");
 		if (p[1].revents)
 			read_links(nl);
+		if (p[2].revents)
+			serve_ssh(ssh);
 		if (!(p[0].revents & POLLIN) || read(sfd, &si, sizeof(si)) != sizeof(si))
 			continue;
 		if (si.ssi_signo == SIGTERM) {
@@ -384,7 +408,7 @@ int main(void)
 	struct sockaddr_nl group = { .nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK };
 	char port[128], hostkey[1024];
 	sigset_t set;
-	int nl;
+	int nl, ssh;
 
 	mount_or_die("devtmpfs", "/dev", "devtmpfs", 0);
 	dup2(dup2(open("/dev/console", O_RDWR), 1), 2);
@@ -399,13 +423,14 @@ int main(void)
 	sigaddset(&set, SIGTERM);
 	nl = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 	bind(nl, (struct sockaddr *)&group, sizeof(group));
-	put("/proc/self/oom_score_adj", "-1000"); /* inherited by the SSH server, so that the abuser can be watched to its end */
+	put("/proc/self/oom_score_adj", "-1000"); /* inherited by what serves SSH: the abuser is watched to its end */
 	start_telemetry();
-	start_ssh(hostkey, sizeof(hostkey));
+	make_hostkey(hostkey, sizeof(hostkey));
+	ssh = listen_ssh();
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	put("/proc/sys/kernel/printk", "7"); /* boot is quiet for speed; what comes now is evidence */
 	if (find_port("lab.ready", port, sizeof(port)))
 		ready_fd = open(port, O_WRONLY | O_CLOEXEC);
 	tell("{\"t\":%.6f,\"event\":\"ready\",\"link\":%s,\"hostkey\":\"%s\"}\n", now(), link_index ? "true" : "false", hostkey);
-	serve(signalfd(-1, &set, SFD_CLOEXEC), nl);
+	serve(signalfd(-1, &set, SFD_CLOEXEC), nl, ssh);
 }
