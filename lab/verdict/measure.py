@@ -101,8 +101,13 @@ def killed(evidence: Evidence, name: str) -> OomKill | None:
 
 
 def refused(evidence: Evidence, name: str) -> ClientEvent | None:
-    """The line on which a client says that the kernel refused it memory (ENOMEM)."""
-    log = evidence.clients.get(name)
+    """The line on which a client says that its cgroup's limit refused it memory.
+
+    ENOMEM far from the limit has other reasons (address space, number of mappings), and proves nothing.
+    """
+    log, limit = evidence.clients.get(name), limit_of(evidence, name)
+    if limit is None or peak(evidence, name) < limit * 3 // 4:
+        return None
     events = log.events if log else ()
     return next((e for e in events if e.event == "holding" and e.fields.get("errno") in (ENOMEM, "ENOMEM")), None)
 

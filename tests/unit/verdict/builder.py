@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lab.evidence.bundle import parse
 from lab.plan.cases import CASES, Case, ClientSpec
@@ -152,9 +152,11 @@ class Story:
         return files | {path: "".join(f"{line}\r\n" for line in lines).encode() for path, lines in texts.items()}
 
 
-def story(case: str, kernel: Kernel = Kernel(), *, nic: str = "e1000e-split") -> Story:  # noqa: B008 (frozen)
-    """A whole run of a case on a kernel; judged PASS when the kernel charges everything."""
-    told = _begin(CASES[case], kernel, nic)
+def story(case: str, kernel: Kernel = Kernel(), *, nic: str = "e1000e-split", deliver: int = 0) -> Story:  # noqa: B008
+    """A whole run of a case on a kernel; judged PASS when the kernel charges everything. `deliver` bends the case."""
+    table = CASES[case]
+    clients = tuple(replace(c, deliver=deliver or c.deliver) for c in table.clients)
+    told = _begin(replace(table, clients=clients), kernel, nic)
     told.wait(3)
     if case == "dead-memcg":
         told.machine.dying = 1

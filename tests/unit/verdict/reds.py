@@ -73,6 +73,14 @@ def shift_memory(sample: Json, size: int) -> None:
     sample["meminfo"]["MemFree"] -= size
 
 
+def gave_up() -> Story:
+    """A kernel that charges nothing, and a client that ran out of address space at 48 MiB."""
+    told = story("hold", Kernel(mapped=False), deliver=48 * MIB)
+    told.event("abuser", "holding").update(reason="error", errno=12, call="mmap")
+    told.record("abuser").update(deliver=256 * MIB)
+    return told
+
+
 def leak_after_release(told: Story) -> None:
     for name in ("released", "end"):
         shift_memory(told.checkpoint(name), 20 * MIB)
@@ -193,6 +201,7 @@ REDS: tuple[Red, ...] = (
         E,
         spoilt("dead-memcg", in_checkpoint("removed", lambda c: shift_memory(c, -60 * MIB))),
     ),
+    Red("exercised", "stopped for a reason of its own", E, gave_up),
     Red("witnesses", "client exaggerates", E, spoilt("release", partial(claim, factor=1.3))),
     Red("witnesses", "client is silent", E, spoilt("release", partial(claim, factor=0.7))),
     Red(
