@@ -40,13 +40,13 @@ def setup(
 def _packages(*, check: bool, with_browser: bool, progress: Progress) -> list[str]:
     from lab.drive import host
 
-    lacking = host.missing_packages(host.wanted_packages(["hypervisor", *(["browser"] if with_browser else [])]))
-    if not lacking:
+    needs = host.lacking(["hypervisor", *(["browser"] if with_browser else [])])
+    if not needs:
         return []
     if not check:
-        progress(f"installing {len(lacking)} packages: {' '.join(lacking)}")
-        host.install_packages(lacking, with_browser=with_browser, progress=progress)
-    return [f"install {' '.join(lacking)}"]
+        progress(f"installing {needs}")
+        host.install(needs, with_browser=with_browser, progress=progress)
+    return [f"install {needs}"]
 
 
 def _kernels(names: Sequence[str], *, check: bool, progress: Progress) -> list[str]:

@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pwd import getpwall
 
 import yaml
 
@@ -20,13 +22,37 @@ from lab.paths import project_root
 _PLAYBOOKS = project_root() / "playbooks"
 
 
-def wanted_packages(roles: Sequence[str]) -> tuple[str, ...]:
-    """The packages that roles install: the variable ROLE_packages of each role's vars/main.yml."""
-    found: list[str] = []
+@dataclass(frozen=True)
+class Needs:
+    """Packages and system users: what roles want, or what of it this host lacks."""
+
+    packages: tuple[str, ...]
+    users: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.packages or self.users)
+
+    def __str__(self) -> str:
+        return ", ".join([*self.packages, *(f"system user {user}" for user in self.users)])
+
+
+def lacking(roles: Sequence[str]) -> Needs:
+    """What roles would install on this host. System users are needed only where the lab itself runs as root."""
+    wanted = role_needs(roles)
+    known = {entry.pw_name for entry in getpwall()}
+    users = [user for user in wanted.users if user not in known] if os.geteuid() == 0 else []
+    return Needs(missing_packages(wanted.packages), tuple(users))
+
+
+def role_needs(roles: Sequence[str]) -> Needs:
+    """Read from vars/main.yml of each role: ROLE_packages and, where there is one, ROLE_users."""
+    packages: list[str] = []
+    users: list[str] = []
     for role in roles:
-        text = (_PLAYBOOKS / "roles" / role / "vars" / "main.yml").read_text()
-        found += yaml.safe_load(text)[f"{role}_packages"]
-    return tuple(found)
+        variables = yaml.safe_load((_PLAYBOOKS / "roles" / role / "vars" / "main.yml").read_text())
+        packages += variables[f"{role}_packages"]
+        users += variables.get(f"{role}_users", [])
+    return Needs(tuple(packages), tuple(users))
 
 
 def missing_packages(wanted: Sequence[str]) -> tuple[str, ...]:
@@ -47,13 +73,13 @@ def not_installed(wanted: Sequence[str], listing: str) -> tuple[str, ...]:
     return tuple(name for name in wanted if name not in installed)
 
 
-def install_packages(lacking: Sequence[str], *, with_browser: bool, progress: Progress) -> None:
+def install(needs: Needs, *, with_browser: bool, progress: Progress) -> None:
     """Run the hypervisor playbook on this host. Raises HostTrouble, also when root rights cannot be had silently."""
     root = os.geteuid() == 0
     if not root and not _may_sudo():
         raise HostTrouble(
             f"installing packages needs root, and {getpass.getuser()} cannot use sudo without a password",
-            hint=f"sudo apt-get install --no-install-recommends {' '.join(lacking)}",
+            hint=f"sudo apt-get install --no-install-recommends {' '.join(needs.packages)}",
         )
     run_playbook(
         _PLAYBOOKS / "hypervisor.yml",
