@@ -249,8 +249,8 @@ class Experiment:
         """A counter of a client's last line."""
         return int(self.streams[name].client.last().get(key, 0))
 
-    def end(self) -> None:
-        """Clients quit, cgroups go, memory settles; then the last checkpoint."""
+    def end(self, *, until: Callable[[Sample], bool] = lambda _: True) -> None:
+        """Clients quit, memory settles (and whatever `until` asks for besides); the last checkpoint; cgroups go."""
         for stream in self.streams.values():
             self._step("quit", client=stream.spec.name)
             stream.client.close()
@@ -259,7 +259,7 @@ class Experiment:
             for program in (stream.client, stream.sender):
                 self._watch(program, lambda p: p.ended, deadline)
         start = self._baseline
-        self.settled("memory back", lambda s: start is None or unexplained(s) - unexplained(start) < MIB)
+        self.settled("memory back", lambda s: (start is None or unexplained(s) - unexplained(start) < MIB) and until(s))
         self.checkpoint("end")
         for name in self.streams.keys() - self._gone_groups:
             self.ready.remove_cgroup(name)

@@ -93,8 +93,8 @@ def _preflight(ready: ReadyPair) -> None:
 
 
 def pair_request(plan: SessionPlan, run: Run, attempt: int) -> PairRequest:
-    """What to provision for the runs that share this run's pair key; `attempt` counts pairs made for that key."""
-    pair_id = digest(plan.name, run.pair_key, attempt)
+    """What to provision for this run and those after it that can share the pair; `attempt` counts pairs of its key."""
+    pair_id = digest(run.id, attempt)
     return PairRequest(
         id=pair_id,
         nic=run.profile,
@@ -145,30 +145,27 @@ class PairKeeper:
         self._key = ""
         self._ready: ReadyPair | None = None
         self._attempts: dict[str, int] = {}
-        self._failed: dict[str, LabTrouble] = {}
+        self._failed: dict[str, tuple[Path, LabTrouble]] = {}
         self.captures = plan.folder
 
     def acquire(self, run: Run) -> ReadyPair:
         """A clean pair for this run. Raises LabTrouble; `captures` then says where its consoles are."""
         if run.pair_key in self._failed:
-            self.captures = self._request(run).captures
-            raise self._failed[run.pair_key]
+            self.captures, trouble = self._failed[run.pair_key]
+            raise trouble
         if self._ready is None or self._key != run.pair_key:
             self.drop()
             self._ready, self._key = self._make(run), run.pair_key
         return self._ready
 
-    def _request(self, run: Run) -> PairRequest:
-        return pair_request(self.plan, run, self._attempts.get(run.pair_key, 0))
-
     def _make(self, run: Run) -> ReadyPair:
         self._attempts[run.pair_key] = self._attempts.get(run.pair_key, 0) + 1
-        request = self._request(run)
+        request = pair_request(self.plan, run, self._attempts[run.pair_key])
         self.captures = request.captures
         try:
             return self._stack.enter_context(ready_pair(self.hypervisor, request, self.progress))
         except LabTrouble as exc:
-            self._failed[run.pair_key] = exc
+            self._failed[run.pair_key] = (request.captures, exc)
             raise
 
     def drop(self) -> None:

@@ -104,8 +104,10 @@ def _make_plan(config: pytest.Config) -> SessionPlan:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Runs that can share a pair go to one worker."""
-    if getattr(config.option, "numprocesses", None) and _targets_suites(config):
+    """Runs that can share a pair go to one worker. A worker is not told so by xdist: say it there too."""
+    if hasattr(config, "workerinput"):
+        config.option.loadgroup = "lab_plan" in config.workerinput
+    elif getattr(config.option, "numprocesses", None) and _targets_suites(config):
         config.option.dist = "loadgroup"
 
 

@@ -28,7 +28,6 @@ def test_dead_memcg(trial: Trial) -> None:
         experiment.bury("abuser")
         experiment.checkpoint("removed")
         experiment.release("abuser")
-        experiment.settled("the dead buried", lambda s: s.dying <= experiment.dying_control)
         experiment.checkpoint("released")
-        experiment.end()
+        experiment.end(until=lambda s: s.dying <= experiment.dying_control)
     assert trial.verdict == trial.predicted, trial

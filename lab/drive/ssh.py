@@ -78,18 +78,25 @@ class Program:
 def _read_program(program: Program, stdout: Any, out: Path) -> None:  # noqa: ANN401 - paramiko's file
     with contextlib.suppress(*_TROUBLE), out.open("ab") as capture:
         for line in stdout:
-            raw = line.encode() if isinstance(line, str) else line
-            capture.write(raw)
+            capture.write(line)
             capture.flush()
             with program.changed:
                 with contextlib.suppress(ValueError):
-                    program.events.append(json.loads(raw))
+                    program.events.append(json.loads(line))
                 program.changed.notify_all()
     status = program.channel.recv_exit_status()
     with program.changed:
         program.status = None if status < 0 else status
         program.ended = True
         program.changed.notify_all()
+
+
+def _copy(stream: Any, out: Path) -> None:  # noqa: ANN401 - paramiko's file
+    """What a program, or the shell that saw it die, says outside its protocol."""
+    with contextlib.suppress(*_TROUBLE), out.open("ab") as capture:
+        for line in stream:
+            capture.write(line)
+            capture.flush()
 
 
 @dataclass
@@ -137,10 +144,13 @@ class GuestShell:
         """Start a program whose lines are captured in `stdout` as they come. Raises GuestLost."""
         stdout.parent.mkdir(parents=True, exist_ok=True)
         channel = self._open(argv, seconds=20)
-        channel.set_combine_stderr(True)
         program = Program(name, argv, stdout, channel, self.changed)
-        lines = channel.makefile("rb")
-        threading.Thread(target=_read_program, args=(program, lines, stdout), name=f"read-{name}", daemon=True).start()
+        readers = (
+            (_read_program, (program, channel.makefile("rb"), stdout)),
+            (_copy, (channel.makefile_stderr("rb"), stdout.with_suffix(".stderr"))),
+        )
+        for target, args in readers:
+            threading.Thread(target=target, args=args, name=f"read-{name}", daemon=True).start()
         return program
 
 

@@ -12,6 +12,8 @@ from lab.errors import CommandFailed
 # Not: meta packages (no third number), -rt, -dbg, -unsigned, other architectures.
 _PACKAGE = re.compile(r"linux-image-(?P<release>\d+\.\d+\.\d+\S*?-(?P<cloud>cloud-)?amd64)")
 
+_Key = tuple[tuple[tuple[int, ...], int], ...]
+
 
 @dataclass(frozen=True)
 class Offer:
@@ -58,18 +60,23 @@ def parse_offers(text: str) -> tuple[Offer, ...]:
     return tuple(sorted(newest.values(), key=lambda o: (version_key(o.version), o.flavour)))
 
 
-def version_key(version: str) -> tuple[tuple[tuple[int, ...], int], ...]:
+def version_key(version: str) -> tuple[_Key, _Key]:
     """Orders versions as dpkg does (deb-version(7)): numbers by value, `~` before the end, letters before the rest.
 
     An epoch is not treated: kernel packages have none.
     """
-    parts = re.findall(r"(\D*)(\d*)", version)
-    return tuple(((*map(_weight, word), 0), int(number or 0)) for word, number in parts if word or number)
+    upstream, dash, revision = version.rpartition("-")
+    return (_key(upstream), _key(revision)) if dash else (_key(version), _key("0"))
 
 
 def line_of(version: str) -> str:
     """`6.12.117-1~deb12u1` belongs to the line `6.12`."""
     return ".".join(version.split(".")[:2])
+
+
+def _key(text: str) -> _Key:
+    """The last match is empty; it makes the end of the text comparable with what another text has there."""
+    return tuple(((*map(_weight, word), 0), int(number or 0)) for word, number in re.findall(r"(\D*)(\d*)", text))
 
 
 def _weight(char: str) -> int:

@@ -13,6 +13,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import zstandard
 
@@ -21,29 +22,27 @@ _PT_NOTE = 4
 _XEN_PHYS32_ENTRY = 18  # XEN_ELFNOTE_PHYS32_ENTRY, include/xen/interface/elfnote.h
 
 
-def _unzstd(data: bytes) -> bytes:
-    return zstandard.ZstdDecompressor().decompressobj().decompress(data)
+class _Decompressor(Protocol):
+    @property
+    def eof(self) -> bool: ...
+
+    def decompress(self, data: bytes, /) -> bytes: ...
 
 
 # Payload magic -> decompressor that stops at the end of its stream: the build appends the unpacked size to most.
 # lz4 and lzo have no row (no decoder for the kernel's legacy framing at hand): such a kernel boots as bzImage.
-_DECOMPRESSORS: dict[bytes, Callable[[bytes], bytes]] = {
-    b"\xfd7zXZ\x00": lambda d: lzma.LZMADecompressor().decompress(d),
-    b"\x28\xb5\x2f\xfd": _unzstd,
-    b"\x1f\x8b": lambda d: zlib.decompressobj(31).decompress(d),
-    b"BZh": lambda d: bz2.BZ2Decompressor().decompress(d),
-    b"\x5d\x00\x00": lambda d: lzma.LZMADecompressor(lzma.FORMAT_ALONE).decompress(d),
+_DECOMPRESSORS: dict[bytes, Callable[[], _Decompressor]] = {
+    b"\xfd7zXZ\x00": lzma.LZMADecompressor,
+    b"\x28\xb5\x2f\xfd": lambda: zstandard.ZstdDecompressor().decompressobj(),
+    b"\x1f\x8b": lambda: zlib.decompressobj(31),
+    b"BZh": bz2.BZ2Decompressor,
+    b"\x5d\x00\x00": lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE),
 }
 
 
 def extract_vmlinux(image: bytes) -> bytes | None:
     """The kernel's ELF when QEMU can boot it by PVH, None when only the bzImage will do."""
-    payload = image if image.startswith(b"\x7fELF") else _payload(image)
-    decompress = next((d for magic, d in _DECOMPRESSORS.items() if payload.startswith(magic)), None)
-    try:
-        elf = decompress(payload) if decompress else payload
-    except (lzma.LZMAError, zstandard.ZstdError, zlib.error, OSError, EOFError, ValueError):
-        return None
+    elf = image if image.startswith(b"\x7fELF") else _unpacked(_payload(image))
     return elf if has_pvh_note(elf) else None
 
 
@@ -52,6 +51,8 @@ def has_pvh_note(elf: bytes) -> bool:
     if elf[:5] != b"\x7fELF\x02" or len(elf) < 64:
         return False
     table, entry_size, count = struct.unpack_from("<Q", elf, 32)[0], *struct.unpack_from("<HH", elf, 54)
+    if table + entry_size * count > len(elf):
+        return False
     for at in range(table, table + entry_size * count, entry_size):
         kind, _, offset, _, _, size = struct.unpack_from("<IIQQQQ", elf, at)
         if kind == _PT_NOTE and _names_entry(elf[offset : offset + size]):
@@ -86,6 +87,19 @@ def _payload(image: bytes) -> bytes:
     offset, length = struct.unpack_from("<II", image, 0x248)
     start = (setup_sectors + 1) * 512 + offset
     return image[start : start + length]
+
+
+def _unpacked(payload: bytes) -> bytes:
+    """Empty when the payload is of no known kind, damaged or cut short; a plain ELF is left as it is."""
+    make = next((m for magic, m in _DECOMPRESSORS.items() if payload.startswith(magic)), None)
+    if make is None:
+        return payload
+    decompressor = make()
+    try:
+        data = decompressor.decompress(payload)
+    except (lzma.LZMAError, zstandard.ZstdError, zlib.error, OSError):
+        return b""
+    return data if decompressor.eof else b""
 
 
 def _names_entry(notes: bytes) -> bool:

@@ -126,7 +126,7 @@ CASES: dict[str, Case] = {
             "sock-control",
             "(control) data queued in the socket is charged as sock",
             "a reader that never reads",
-            (ClientSpec("abuser", "slow", LIMIT, 4 * LIMIT, sockets=4),),
+            (ClientSpec("abuser", "slow", LIMIT, 4 * LIMIT, sockets=4, rcvbuf=4 * MIB),),
             (*ALWAYS, "queue-billed"),
             needs_map=False,
             seconds=3,

@@ -166,9 +166,10 @@ def moment(evidence: Evidence, ledger: Ledger) -> Moment | None:
     return Moment(ledger.last.t, *around) if around else None
 
 
-def states(evidence: Evidence, t: float) -> tuple[ClientEvent, ...]:
-    """What every client said of itself last at time t."""
-    found = (state_at(log, t) for log in evidence.clients.values())
+def states(evidence: Evidence, now: Moment) -> tuple[ClientEvent, ...]:
+    """What every client said of itself last; one that an OOM kill had ended by then keeps nothing any more."""
+    alive = (log for name, log in evidence.clients.items() if not kills_seen(now.low, name))
+    found = (state_at(log, now.t) for log in alive)
     return tuple(e for e in found if e)
 
 

@@ -130,7 +130,7 @@ def witnesses(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Findin
     now, start = moment(evidence, ledger), baseline(evidence)
     if now is None or start is None or ledger.last is None:
         return [_nothing_to_compare(evidence, ledger)]
-    kept = Kept.of(states(evidence, now.t))
+    kept = Kept.of(states(evidence, now))
     found = [_free_memory(kept, now, start, ledger.last.moving)]
     found += [_anonymous(kept, now, start, ledger.last.moving), _charge(evidence, ledger.client, now)]
     found += [_pages(kept, now, start, evidence, case)] if now.checkpoint else []
