@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from lab.errors import BadInput
+from lab.kernels import CatalogueKernel, LocalKernel, resolve
+from tests.unit.kernels.binaries import bzimage, vmlinux
+
+
+def offered(release: str, line: str, flavour: str = "generic") -> CatalogueKernel:
+    return CatalogueKernel(
+        name=release,
+        package=f"linux-image-{release}",
+        version=release,
+        line=line,
+        flavour=flavour,
+        size=1,
+        design="stock",
+        fetched=False,
+        release=release,
+        lacks=(),
+        installed_size=1,
+        deb_sha256="",
+    )
+
+
+KNOWN = (
+    offered("6.1.0-55-amd64", "6.1"),
+    offered("6.1.0-56-amd64", "6.1"),
+    offered("6.12.115+deb12-amd64", "6.12"),
+    offered("6.12.117+deb12-amd64", "6.12"),
+    offered("6.12.117+deb12-cloud-amd64", "6.12", "cloud"),
+)
+
+
+def names(wanted: Sequence[str]) -> list[str]:
+    return [k.name for k in resolve(wanted, known=KNOWN)]
+
+
+def test_a_name_a_line_and_the_newest() -> None:
+    assert names(["6.1", "6.12.115+deb12-amd64", "newest"]) == [
+        "6.1.0-56-amd64",
+        "6.12.115+deb12-amd64",
+        "6.12.117+deb12-amd64",
+    ]
+
+
+def test_the_same_kernel_by_two_names_is_taken_once() -> None:
+    assert names(["6.12", "newest", "6.12.117+deb12-amd64"]) == ["6.12.117+deb12-amd64"]
+
+
+def test_cloud_is_taken_by_its_own_name_only() -> None:
+    assert names(["6.12.117+deb12-cloud-amd64"]) == ["6.12.117+deb12-cloud-amd64"]
+
+
+def test_a_design_is_part_of_the_name() -> None:
+    (kernel,) = resolve(["6.1@precharge"], known=KNOWN)
+    assert (kernel.name, kernel.design, kernel.release) == ("6.1.0-56-amd64@precharge", "precharge", "6.1.0-56-amd64")
+
+
+def test_a_kernel_of_ones_own(tmp_path: Path) -> None:
+    image, lib = tmp_path / "bzImage", tmp_path / "6.99.1-test"
+    image.write_bytes(bzimage(b""))
+    lib.mkdir()
+    (lib / "modules.builtin").touch()
+    assert resolve([f"{image}:{lib}@put-hook"], known=()) == (
+        LocalKernel("6.99.1-test@put-hook", image, lib, "6.99.1-test", "put-hook"),
+    )
+
+
+def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "script").write_text("#!/bin/sh")
+    with pytest.raises(BadInput) as caught:
+        names(["6.13", "6.12.117-deb12-amd64", "newest@stok", f"{tmp_path}/script:{tmp_path}", "/no/such"])
+    assert [p.partition(" close")[0] for p in caught.value.problems] == [
+        "kernel '6.13' is not known;",
+        "kernel '6.12.117-deb12-amd64' is not known;",
+        "design 'stok' is not known;",
+        f"kernel {tmp_path}/script: neither a bzImage nor an x86-64 vmlinux.",
+        f"modules {tmp_path}: not a lib/modules/RELEASE directory (it has no modules.builtin).",
+        "kernel /no/such: there is no such file.",
+    ]
+    assert "6.12.117+deb12-amd64" in caught.value.problems[1]
+    assert "lab kernels" in caught.value.hint
+
+
+def test_two_kernels_of_one_name_cannot_be_told_apart(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(vmlinux())
+    with pytest.raises(BadInput, match="2 different kernels have this name"):
+        resolve([str(tmp_path / "a"), str(tmp_path / "b")], known=())
