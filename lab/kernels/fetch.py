@@ -140,6 +140,6 @@ def _may_pass(error: Exception) -> bool:
 def _hint(text: str) -> str:
     if "No space left" in text:
         return MOVE_CACHE
-    if "404" in text or "Can't find" in text or "Unable to locate" in text:
-        return "sudo apt-get update (the package lists are older than the mirror)"
+    if "404" in text or "Hash Sum mismatch" in text or "Can't find" in text or "Unable to locate" in text:
+        return "sudo apt-get update (the package lists do not fit what the mirror has)"
     return "check the network and the mirror in /etc/apt, then run the same command again"

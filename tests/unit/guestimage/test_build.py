@@ -1,0 +1,101 @@
+"""The image from a base of three files: everything after the download, with the real tar and mkfs.erofs."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import stat
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from lab.guestimage import current_image, ensure_image, ensure_init
+from lab.guestimage.__main__ import main
+from lab.guestimage.base import base_dir
+from lab.guestimage.build import the_recipe
+
+needs_erofs = pytest.mark.skipif(shutil.which("mkfs.erofs") is None, reason="this host has no mkfs.erofs")
+
+
+def quiet(_: str) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The guest programs, compiled once for all tests here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAB_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return ensure_init(quiet).parent
+
+
+@pytest.fixture
+def base(tmp_path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
+    shutil.copytree(programs, tmp_path / "cache" / "programs" / programs.name)
+    made = base_dir(the_recipe())
+    made.mkdir(parents=True)
+    with tarfile.open(made / "root.tar", "w") as archive:
+        for name, data in (("./etc/passwd", b"old"), ("./etc/shells", b"/bin/sh\n"), ("./usr/share/perl5/x", b"")):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+        device = tarfile.TarInfo("./dev/console")
+        device.type = tarfile.CHRTYPE
+        archive.addfile(device)
+    (made / "packages.txt").write_text("python3 3.11\n")
+    return made
+
+
+@needs_erofs
+def test_the_image_is_made_once_and_found_again(base: Path, tmp_path: Path) -> None:
+    assert current_image() is None
+    said: list[str] = []
+    image = ensure_image(said.append)
+    assert said
+    assert image.path.read_bytes()[1024:1028] == b"\xe2\xe1\xf5\xe0"  # the superblock's magic
+    assert stat.S_IMODE(image.ssh_key.stat().st_mode) == 0o600
+    said.clear()
+    assert ensure_image(said.append) == image == current_image()
+    assert said == []
+    assert sorted(p.name for p in image.path.parent.iterdir()) == ["image.json", "packages.txt", "userland.erofs"]
+
+
+@needs_erofs
+def test_the_image_holds_what_a_guest_needs(base: Path, tmp_path: Path) -> None:
+    image = ensure_image(quiet)
+    listing = tmp_path / "tree"
+    subprocess.run(["fsck.erofs", f"--extract={listing}", str(image.path)], check=True, capture_output=True)
+    assert (listing / "etc/passwd").read_text().startswith("root:x:0:0:root:/root:/bin/sh")
+    assert (listing / "etc/shells").read_text() == "/bin/sh\n"
+    assert not (listing / "usr/share/perl5").exists()
+    assert not (listing / "dev/console").exists()
+    assert {"lab-init", "lab-telemetry", "zc-client", "zc-sender"} <= {
+        p.name for p in (listing / "usr/lib/lab").iterdir()
+    }
+    keys = listing / "root/.ssh/authorized_keys"
+    assert keys.read_text() == image.ssh_key.with_suffix(".pub").read_text()
+    assert stat.S_IMODE(keys.stat().st_mode) == 0o600
+    if os.geteuid() == 0:
+        assert keys.stat().st_uid == 0
+
+
+@needs_erofs
+def test_the_same_input_gives_the_same_bytes(base: Path) -> None:
+    first = ensure_image(quiet)
+    shutil.rmtree(first.path.parent)
+    assert ensure_image(quiet) == first
+
+
+def test_init_is_static_and_made_once(base: Path) -> None:
+    said: list[str] = []
+    assert b"/lib64/ld-linux" not in ensure_init(said.append).read_bytes()
+    assert said == []
+
+
+def test_an_unknown_part_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["imagge"]) == 2
+    assert "choose one of base, programs, key, image" in capsys.readouterr().err

@@ -1,0 +1,61 @@
+"""A package repository in a directory, with a kernel package in it, for the real apt."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+from tests.unit.kernels.binaries import bzimage, module, vmlinux, xz_with_size
+
+RELEASE = "6.99.1-test-amd64"
+PACKAGE = f"linux-image-{RELEASE}"
+
+
+def kernel_package(work: Path) -> Path:
+    """A .deb as Debian builds it, with one module of each kind."""
+    root = work / "package"
+    lib = root / "lib" / "modules" / RELEASE
+    for directory in (root / "DEBIAN", root / "boot", lib / "kernel"):
+        directory.mkdir(parents=True)
+    (root / "DEBIAN" / "control").write_text(
+        f"Package: {PACKAGE}\nVersion: 6.99.1-1\nArchitecture: amd64\nMaintainer: nobody <a@b>\n"
+        "Description: a kernel\nInstalled-Size: 1\n"
+    )
+    (root / "boot" / f"vmlinuz-{RELEASE}").write_bytes(bzimage(xz_with_size(vmlinux(release=RELEASE))))
+    (root / "boot" / f"config-{RELEASE}").write_text("CONFIG_X86_64=y\n")
+    for made in (module("erofs", depends=["libcrc32c"]), module("libcrc32c"), module("e1000e"), module("sound")):
+        name = made.partition(b"\0name=")[2].partition(b"\0")[0].decode()
+        (lib / "kernel" / f"{name}.ko").write_bytes(made)
+    (lib / "modules.builtin").write_text("kernel/drivers/virtio/virtio_pci.ko\n")
+    deb = work / "repository" / "kernel.deb"
+    deb.parent.mkdir()
+    subprocess.run(["dpkg-deb", "-Znone", "-b", str(root), str(deb)], check=True, capture_output=True)
+    return deb
+
+
+def apt_config(work: Path, deb: Path, *, sha256: str = "") -> Path:
+    """Configuration of an apt that knows this repository alone; its lists are fresh."""
+    digest = sha256 or hashlib.sha256(deb.read_bytes()).hexdigest()
+    (deb.parent / "Packages").write_text(
+        f"Package: {PACKAGE}\nVersion: 6.99.1-1\nArchitecture: amd64\nInstalled-Size: 1\nMaintainer: nobody <a@b>\n"
+        f"Filename: ./{deb.name}\nSize: {deb.stat().st_size}\nSHA256: {digest}\nDescription: a kernel\n\n"
+    )
+    for directory in ("state/lists/partial", "cache/archives/partial", "etc"):
+        (work / directory).mkdir(parents=True)
+    (work / "status").touch()
+    (work / "etc" / "sources.list").write_text(f"deb [trusted=yes] file:{deb.parent} ./\n")
+    config = work / "apt.conf"
+    config.write_text(
+        f'Dir::State "{work}/state"; Dir::State::status "{work}/status"; Dir::Cache "{work}/cache";\n'
+        f'Dir::Etc::sourcelist "{work}/etc/sources.list"; Dir::Etc::sourceparts "/dev/null";\n'
+        'Dir::Etc::preferencesparts "/dev/null"; APT::Architecture "amd64"; APT::Architectures "amd64";\n'
+        'APT::Update::Post-Invoke-Success ""; APT::Sandbox::User "";\n'
+    )
+    subprocess.run(
+        ["apt-get", "-q", "update"],
+        check=True,
+        capture_output=True,
+        env={"APT_CONFIG": str(config), "PATH": "/usr/bin:/bin"},
+    )
+    return config

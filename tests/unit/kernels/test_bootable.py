@@ -1,0 +1,102 @@
+"""From the package list to what QEMU boots, with the real apt and dpkg on a repository of our own."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from pathlib import Path
+
+import pytest
+import stamina
+
+from lab.errors import FetchFailed
+from lab.kernels import catalogue, make_bootable, resolve
+from tests.unit.kernels.binaries import bzimage, vmlinux, xz_with_size
+from tests.unit.kernels.repository import RELEASE, apt_config, kernel_package
+from tests.unit.kernels.test_cpio import read_back
+
+
+def quiet(_: str) -> None:
+    pass
+
+
+@pytest.fixture
+def deb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path / "lab-cache"))
+    made = kernel_package(tmp_path)
+    monkeypatch.setenv("APT_CONFIG", str(apt_config(tmp_path, made)))
+    return made
+
+
+@pytest.fixture
+def init(tmp_path: Path) -> Path:
+    path = tmp_path / "lab-init"
+    path.write_bytes(b"INIT")
+    return path
+
+
+def leftovers(root: Path) -> list[str]:
+    """Directories that look unfinished, and every file of a kernel that was never made."""
+    return [str(p) for p in root.rglob("*") if ".partial" in p.name or p.suffix == ".deb"]
+
+
+def test_a_package_becomes_bootable_and_is_then_only_looked_up(deb: Path, init: Path, tmp_path: Path) -> None:
+    (offered,) = catalogue()
+    assert (offered.name, offered.line, offered.fetched) == (RELEASE, "6.99", False)
+    said: list[str] = []
+    kernel = make_bootable(offered, init=init, progress=said.append)
+    assert kernel.boot.read_bytes() == vmlinux(release=RELEASE)
+    assert kernel.sha256 == hashlib.sha256(vmlinux(release=RELEASE)).hexdigest()
+    assert kernel.config_sha256 == hashlib.sha256(b"CONFIG_X86_64=y\n").hexdigest()
+    assert kernel.modules == ("libcrc32c", "erofs", "e1000e", "virtio_pci")
+    files = read_back(kernel.initrd.read_bytes())
+    assert files["modules/load"][1] == b"core 00-libcrc32c.ko\ncore 01-erofs.ko\nnic:e1000e 02-e1000e.ko\n"
+    assert said
+    assert leftovers(tmp_path / "lab-cache") == []
+
+    said.clear()
+    started = time.monotonic()
+    (again,) = resolve(["newest"])
+    assert make_bootable(again, init=init, progress=said.append) == kernel
+    assert (said, catalogue()[0].fetched) == ([], True)
+    assert time.monotonic() - started < 2
+
+
+def test_another_init_makes_another_initrd(deb: Path, init: Path) -> None:
+    (offered,) = catalogue()
+    first = make_bootable(offered, init=init, progress=quiet)
+    init.write_bytes(b"ANOTHER")
+    second = make_bootable(offered, init=init, progress=quiet)
+    assert second.initrd != first.initrd
+    assert second.boot == first.boot
+
+
+def test_a_package_other_than_listed_is_refused(deb: Path, init: Path, tmp_path: Path) -> None:
+    (offered,) = catalogue()
+    deb.write_bytes(deb.read_bytes()[:-1] + b"!")
+    with stamina.set_testing(True, attempts=1), pytest.raises(FetchFailed, match="apt-get update"):
+        make_bootable(offered, init=init, progress=quiet)
+    assert leftovers(tmp_path / "lab-cache") == []
+
+
+def test_a_package_that_is_gone_is_told_with_a_hint(deb: Path, init: Path, tmp_path: Path) -> None:
+    (offered,) = catalogue()
+    deb.unlink()
+    with stamina.set_testing(True, attempts=2), pytest.raises(FetchFailed, match="cannot fetch linux-image") as caught:
+        make_bootable(offered, init=init, progress=quiet)
+    assert caught.value.hint
+    assert leftovers(tmp_path / "lab-cache") == []
+
+
+def test_a_kernel_of_ones_own_without_modules(init: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path / "lab-cache"))
+    image = tmp_path / "arch" / "x86" / "boot" / "bzImage"
+    image.parent.mkdir(parents=True)
+    image.write_bytes(bzimage(xz_with_size(vmlinux())))
+    (tmp_path / ".config").write_text("CONFIG_PVH=y\n")
+    (own,) = resolve([f"{image}@pool-return"])
+    kernel = make_bootable(own, init=init, progress=quiet)
+    assert (kernel.name, kernel.design, kernel.release) == ("6.99.1-test@pool-return", "pool-return", "6.99.1-test")
+    assert kernel.boot.read_bytes() == vmlinux()
+    assert kernel.modules == ()
+    assert kernel.config_sha256 == hashlib.sha256(b"CONFIG_PVH=y\n").hexdigest()

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from lab.drive import host
+
+
+def test_the_role_says_what_is_wanted() -> None:
+    needs = host.role_needs(["hypervisor"])
+    assert {"qemu-system-x86", "mmdebstrap", "erofs-utils", "gcc", "make"} <= set(needs.packages)
+    assert needs.users == ("libvirt-qemu",)
+    assert "chromium" in host.role_needs(["hypervisor", "browser"]).packages
+
+
+def test_only_fully_installed_packages_count() -> None:
+    listing = "gcc installed\nmake config-files\ntini unpacked\n"
+    assert host.not_installed(["gcc", "make", "tini", "never-heard-of"], listing) == ("make", "tini", "never-heard-of")
+
+
+@pytest.mark.skipif(shutil.which("dpkg-query") is None, reason="this host has no dpkg")
+def test_dpkg_is_asked_for_all_at_once() -> None:
+    assert host.missing_packages(["dpkg", "no-such-package-anywhere"]) == ("no-such-package-anywhere",)
+
+
+def test_needs_are_told_in_words() -> None:
+    assert not host.Needs((), ())
+    assert str(host.Needs(("gcc",), ("libvirt-qemu",))) == "gcc, system user libvirt-qemu"
