@@ -27,7 +27,7 @@ def ensure_base(recipe: Recipe, progress: Progress) -> Path:
         try:
             follow(mmdebstrap_argv(recipe, partial / "root.tar"), on_line=lambda line: _tell(line, progress))
         except CommandFailed as exc:
-            raise _explained(exc) from exc
+            raise explained(exc) from exc
         (partial / "packages.txt").write_text("\n".join(_packages(partial / "root.tar")) + "\n")
 
     return ensure_dir(base_dir(recipe), make, progress=progress)
@@ -75,13 +75,13 @@ def _tell(line: str, progress: Progress) -> None:
         progress(f"guest image: {line.removeprefix('I: ').rstrip('.')}")
 
 
-def _explained(error: CommandFailed) -> FetchFailed | HostTrouble:
+def explained(error: CommandFailed) -> FetchFailed | HostTrouble:
+    """What mmdebstrap's output says about whose fault it is, in its own last words and without its long command line."""
     text = error.output
+    said = [line for line in text.splitlines() if line.startswith("E: ") and "failed to run" not in line]
+    reason = "cannot make the guest image:\n" + "\n".join(said[-4:] or text.splitlines()[-10:])
     if "No space left" in text:
-        return FetchFailed(f"cannot make the guest image: {error.message}", hint=MOVE_CACHE)
-    if "unable to pick chroot mode" in text or "cannot unshare" in text or "fakechroot" in text:
-        return HostTrouble(
-            f"this user can make no root file system: {error.message}",
-            hint="install fakechroot and fakeroot, or uidmap with a range in /etc/subuid, or run as root",
-        )
-    return FetchFailed(f"cannot make the guest image: {error.message}", hint="check the network; LAB_MIRROR=URL")
+        return FetchFailed(reason, hint=MOVE_CACHE)
+    if "unable to pick chroot mode" in text or "cannot unshare" in text:
+        return HostTrouble(reason, hint="install fakechroot and fakeroot, or run as root: this user can make no root")
+    return FetchFailed(reason, hint="check the network; LAB_MIRROR=URL takes the packages from another mirror")

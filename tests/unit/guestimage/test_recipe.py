@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.errors import BadInput
-from lab.guestimage.base import base_dir, mmdebstrap_argv, parse_status
+from lab.errors import BadInput, CommandFailed, FetchFailed, HostTrouble, LabError
+from lab.guestimage.base import base_dir, explained, mmdebstrap_argv, parse_status
 from lab.guestimage.build import the_recipe
 from lab.guestimage.recipe import Recipe, load_recipe
 
@@ -54,3 +54,18 @@ def test_the_mirror_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_versions_are_read_from_dpkg_status() -> None:
     text = "Package: b\nStatus: installed\nVersion: 2-1\n\nPackage: a\nVersion: 1\nDescription: x\n Version: no\n"
     assert parse_status(text) == ["a 1", "b 2-1"]
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "hint"),
+    [
+        ("I: running\nE: Failed to fetch http://x\nE: mmdebstrap failed to run", FetchFailed, "LAB_MIRROR"),
+        ("tar: root.tar: No space left on device\nE: setup failed", FetchFailed, "LAB_CACHE"),
+        ("E: unable to pick chroot mode automatically", HostTrouble, "fakechroot"),
+    ],
+)
+def test_failures_say_whose_fault_and_what_to_try(said: str, kind: type[LabError], hint: str) -> None:
+    error = explained(CommandFailed(["mmdebstrap", "--long"], 25, said))
+    assert isinstance(error, kind)
+    assert hint in error.hint
+    assert "--long" not in error.message
