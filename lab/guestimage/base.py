@@ -76,7 +76,7 @@ def _tell(line: str, progress: Progress) -> None:
 
 
 def explained(error: CommandFailed) -> FetchFailed | HostTrouble:
-    """What mmdebstrap's output says about whose fault it is, in its own last words and without its long command line."""
+    """Whose fault it is, in mmdebstrap's own last words and without its long command line."""
     text = error.output
     said = [line for line in text.splitlines() if line.startswith("E: ") and "failed to run" not in line]
     reason = "cannot make the guest image:\n" + "\n".join(said[-4:] or text.splitlines()[-10:])
