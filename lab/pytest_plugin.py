@@ -102,15 +102,6 @@ def _make_plan(config: pytest.Config) -> SessionPlan:
 # -- xdist: workers under a reaper, grouped by pair ------------------------------------------------------------------
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Runs that can share a pair go to one worker. A worker is not told so by xdist: say it there too."""
-    if hasattr(config, "workerinput"):
-        config.option.loadgroup = "lab_plan" in config.workerinput
-    elif getattr(config.option, "numprocesses", None) and _targets_suites(config):
-        config.option.dist = "loadgroup"
-
-
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """`-n auto` is the number of pairs that fit."""
@@ -132,6 +123,26 @@ def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:  # noqa: ANN401 - xdist classes
+    """Runs that can share a pair go to one worker.
+
+    `--dist loadgroup` would do, but xdist 3.8 marks groups in a way that pytest 9.1 and later do not carry to the
+    controller.
+    """
+    if not _targets_suites(config):
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    keys = {item_name(run): run.pair_key for run in session_plan(config).runs}
+
+    class PairScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist tells mypy nothing
+        def _split_scope(self, nodeid: str) -> str:
+            return keys.get(nodeid.split("::", 1)[-1], nodeid)
+
+    return PairScheduling(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - an xdist class
     if _targets_suites(node.config):
         node.workerinput["lab_plan"] = str(session_plan(node.config).folder / PLAN_FILE)
@@ -145,6 +156,11 @@ def case_of(function_name: str) -> str:
     return function_name.removeprefix("test_").replace("_", "-")
 
 
+def item_name(run: Run) -> str:
+    """The name pytest gives to the item of a run: `test_pin_vmsplice[6.12.117+deb12-amd64-virtio]`."""
+    return f"test_{run.case.replace('-', '_')}[{run.label}]"
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "trial" not in metafunc.fixturenames:
         return
@@ -152,7 +168,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if case not in CASES:
         raise pytest.UsageError(f"{metafunc.function.__name__}: there is no case {case!r} in lab/plan/cases.py")
     runs = [run for run in session_plan(metafunc.config).runs if run.case == case]
-    params = [pytest.param(r, id=r.label, marks=pytest.mark.xdist_group(r.pair_key)) for r in runs]
+    params = [pytest.param(r, id=r.label) for r in runs]
     metafunc.parametrize("trial", params or [pytest.param(None, id="not-planned")], indirect=True)
 
 
