@@ -45,7 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--connect", default="embed", help="libvirt URI (default: the embedded driver, no daemon)")
     group.addoption("--accel", default="auto", help="auto, kvm or tcg")
     group.addoption("--results", default="", help="folder for sessions (default: ./results)")
-    group.addoption("--lab-runtime", default="", help="short folder for sockets; removed by whoever made it")
+    group.addoption("--lab-plan", default="", help="run a plan made before (plan.json) instead of the options above")
 
 
 def _targets_suites(config: pytest.Config) -> bool:
@@ -68,7 +68,7 @@ def _request(config: pytest.Config) -> Any:  # noqa: ANN401 - imported late
         pairs=wanted if isinstance(wanted, int) else 0,
         connect=option.connect,
         accelerator=option.accel,
-        command=os.environ.get("LAB_COMMAND") or shlex.join(["pytest", *config.invocation_params.args]),
+        command=shlex.join(["pytest", *config.invocation_params.args]),
     )
 
 
@@ -76,8 +76,9 @@ def session_plan(config: pytest.Config) -> SessionPlan:
     """The plan of this pytest run, made at first use; a worker reads the one its controller made."""
     if PLAN not in config.stash:
         workerinput = getattr(config, "workerinput", None)
-        if workerinput is not None:
-            config.stash[PLAN] = load(Path(workerinput["lab_plan"]).read_bytes())
+        given = workerinput["lab_plan"] if workerinput is not None else config.option.lab_plan
+        if given:
+            config.stash[PLAN] = load(Path(given).read_bytes())
         else:
             config.stash[PLAN] = _make_plan(config)
     return config.stash[PLAN]
@@ -88,14 +89,12 @@ def _make_plan(config: pytest.Config) -> SessionPlan:
     from lab.session import prepare, runtime_dir
 
     folder = Path(config.option.results).resolve() if config.option.results else results_root()
-    given = config.option.lab_runtime
-    sockets = Path(given) if given else runtime_dir()
-    config.stash[OWNER] = not given
+    sockets = runtime_dir()
+    config.stash[OWNER] = True
     try:
         return prepare(_request(config), folder, sockets, lambda what: print(f"lab: {what}", file=sys.stderr))
     except LabError as exc:
-        if not given:
-            shutil.rmtree(sockets, ignore_errors=True)
+        shutil.rmtree(sockets, ignore_errors=True)
         raise pytest.UsageError(str(exc)) from exc
 
 

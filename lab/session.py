@@ -21,7 +21,7 @@ from lab.plan.cases import CASES, STANDARD, Shape
 from lab.plan.matrix import Run, expand, longest_first
 from lab.plan.nics import NICS
 from lab.plan.session import PLAN_FILE, SessionPlan, dump
-from lab.provision.accel import proved_accelerator
+from lab.provision.accel import prove, remembered
 from lab.provision.hypervisor import EMBEDDED, connect
 from lab.provision.pair import PairRequest
 from lab.spec.suite import SuiteSpec, load_suite, unknown
@@ -113,9 +113,11 @@ def choose_accelerator(
     """What the user said, else what every kernel of the session was proved to boot under."""
     if request.accelerator != "auto":
         return request.accelerator
-    with connect(request.connect, sockets / "probe") as hypervisor:
-        proved = [proved_accelerator(hypervisor, probe_request(k, image, folder, sockets))[0] for k in kernels]
-    return "kvm" if all(word == "kvm" for word in proved) else "tcg"
+    proofs = [remembered(kernel) for kernel in kernels]
+    if None in proofs:
+        with connect(request.connect, sockets / "probe") as hypervisor:
+            proofs = [prove(hypervisor, probe_request(k, image, folder, sockets)) for k in kernels]
+    return "kvm" if all(proof and proof.accelerator == "kvm" for proof in proofs) else "tcg"
 
 
 def worker_count(request: SessionRequest, runs: Sequence[Run]) -> int:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
+from lab.contracts import BootableKernel
 from lab.errors import LabTrouble
 from lab.filecache import key_of
 from lab.paths import cache_root
 from lab.provision.guest import started
 from lab.provision.hypervisor import Hypervisor
-from lab.provision.pair import PairRequest, guest_plan
+from lab.provision.pair import PairRequest, emulator, guest_plan
 
 PROBE_LIMIT = timedelta(seconds=20)
 
@@ -37,16 +38,39 @@ def boots(hypervisor: Hypervisor, request: PairRequest, *, accelerator: str, lim
     return ""
 
 
-def proved_accelerator(hypervisor: Hypervisor, request: PairRequest) -> tuple[str, str]:
-    """`kvm` or `tcg` for the request's kernel, and the reason. Remembered by kernel and host."""
+@dataclass(frozen=True)
+class Proof:
+    """`kvm` or `tcg`, and why."""
+
+    accelerator: str
+    reason: str
+
+
+def remembered(kernel: BootableKernel) -> Proof | None:
+    """What was proved before for this kernel, QEMU and host kernel; None when that has to be tried first."""
     problem = kvm_device_problem()
     if problem:
-        return "tcg", problem
-    key = key_of("accel-1", request.kernel.sha256, hypervisor.qemu_version, os.uname().release)
-    memory = cache_root() / "accelerator" / f"{key}.json"
+        return Proof("tcg", problem)
+    memory = _memory(kernel)
     if not memory.exists():
+        return None
+    said = json.loads(memory.read_text())["said"]
+    return Proof("tcg", f"a guest did not boot under KVM: {said}") if said else Proof("kvm", "a guest booted under KVM")
+
+
+def prove(hypervisor: Hypervisor, request: PairRequest) -> Proof:
+    """Boot a guest of the request's kernel under KVM, once for each kernel, QEMU and host kernel."""
+    if remembered(request.kernel) is None:
         said = boots(hypervisor, request, accelerator="kvm", limit=PROBE_LIMIT)
+        memory = _memory(request.kernel)
         memory.parent.mkdir(parents=True, exist_ok=True)
         memory.write_text(json.dumps({"said": said}))
-    said = json.loads(memory.read_text())["said"]
-    return ("tcg", f"a guest did not boot under KVM: {said}") if said else ("kvm", "a guest booted under KVM")
+    proof = remembered(request.kernel)
+    assert proof is not None  # noqa: S101 - it has just been written
+    return proof
+
+
+def _memory(kernel: BootableKernel) -> Path:
+    qemu = Path(emulator()).resolve()
+    stamp = f"{qemu} {qemu.stat().st_size} {qemu.stat().st_mtime_ns}"
+    return cache_root() / "accelerator" / f"{key_of('1', kernel.sha256, stamp, os.uname().release)}.json"

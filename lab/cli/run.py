@@ -1,0 +1,219 @@
+"""`lab run`: prepares a plan, has pytest run it, shows what happens, and tidies up whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path, PurePosixPath
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from lab.cli.progress import shown
+from lab.errors import BadInput
+from lab.units import Deadline, wait_until
+
+if TYPE_CHECKING:
+    from lab.plan.session import SessionPlan
+    from lab.report import Session
+
+STOP_LIMIT = timedelta(seconds=45)
+FOR_EVER = timedelta(days=7)
+
+EXIT_AS_PREDICTED, EXIT_OTHER, EXIT_LAB, EXIT_INTERRUPTED = 0, 1, 3, 130
+
+
+def run(
+    names: Annotated[list[str] | None, typer.Argument(help="Suites or cases; default: the suite `default`.")] = None,
+    kernel: Annotated[list[str] | None, typer.Option("--kernel", "-k", help="Kernel to boot; repeatable.")] = None,
+    nic: Annotated[list[str] | None, typer.Option("--nic", help="NIC profile; repeatable.")] = None,
+    pairs: Annotated[
+        str, typer.Option("-n", "--pairs", help="Pairs at once: a number, or auto for what fits.")
+    ] = "auto",
+    repeat: Annotated[int, typer.Option("--repeat", help="Run each cell that many times.")] = 0,
+    connect: Annotated[str, typer.Option("--connect", help="libvirt URI; `embed` needs no daemon.")] = "embed",
+    accel: Annotated[str, typer.Option("--accel", help="auto, kvm or tcg; auto proves KVM by booting.")] = "auto",
+    results: Annotated[Path | None, typer.Option("--results", help="Folder for sessions. [./results]")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per run on standard output.")] = False,
+) -> None:
+    """Run suites or cases on pairs of guests, and judge them."""
+    from lab.paths import results_root
+    from lab.session import SessionRequest, prepare, runtime_dir
+
+    request = SessionRequest(
+        names=tuple(names or ()),
+        kernels=tuple(kernel or ()),
+        nics=tuple(nic or ()),
+        repeat=repeat,
+        pairs=_pairs(pairs),
+        connect=connect,
+        accelerator=accel,
+        command=shlex.join(["lab", *sys.argv[1:]]),
+    )
+    sockets = runtime_dir()
+    try:
+        with shown() as progress:
+            plan = prepare(request, (results or results_root()).resolve(), sockets, progress)
+        raise typer.Exit(conduct(plan, as_json=as_json))
+    finally:
+        _tidy(sockets)
+
+
+def _pairs(text: str) -> int:
+    if text == "auto":
+        return 0
+    if not text.isdigit() or int(text) < 1:
+        raise BadInput([f"-n {text}: neither `auto` nor a positive number"])
+    return int(text)
+
+
+def _tidy(sockets: Path) -> None:
+    """Nothing of this session may stay: neither a guest whose worker was killed, nor sockets and libvirt state."""
+    from lab.provision.sweep import sweep
+
+    for name in sweep(sockets):
+        typer.echo(f"ended a guest that was left behind: {name}", err=True)
+    shutil.rmtree(sockets, ignore_errors=True)
+
+
+def engine_argv(plan: SessionPlan) -> list[str]:
+    """The pytest that runs a plan: under a child subreaper, and in a network namespace of its own if a link needs one."""
+    from lab.plan.session import PLAN_FILE
+    from lab.provision.namespace import argv_in_own_namespace
+    from lab.session import suites_dir
+
+    argv = [sys.executable, "-m", "pytest", str(suites_dir()), "-q", "-p", "no:cacheprovider"]
+    argv += ["-n", str(plan.pairs), "--lab-plan", str(plan.folder / PLAN_FILE)]
+    if any(run.profile.link == "tap" for run in plan.runs):
+        argv = argv_in_own_namespace(argv)
+    reaper = shutil.which("tini")
+    return [reaper, "-s", "--", *argv] if reaper else argv
+
+
+@dataclass
+class Show:
+    """What the user sees while pytest works: a line for each verdict, and what every worker is doing."""
+
+    plan: SessionPlan
+    as_json: bool
+    console: Console
+    seen: int = 0
+    done: int = 0
+    doing: dict[str, str] = field(default_factory=dict)
+
+    def catch_up(self) -> list[str]:
+        """Take the events written since the last call; returns the ids of runs that have a verdict now."""
+        from lab.plan.session import EVENTS_FILE
+
+        path = self.plan.folder / EVENTS_FILE
+        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+        fresh = [json.loads(line) for line in lines[self.seen :]]
+        self.seen = len(lines)
+        for event in fresh:
+            self.doing[event["worker"]] = f"{event.get('run', '')} {event.get('what', '')}".strip()
+        return [event["run"] for event in fresh if event["event"] == "verdict"]
+
+    def tell(self, run_id: str) -> None:
+        """One line for a finished run."""
+        from lab.report.jsonl import as_record
+        from lab.run import judged
+
+        self.done += 1
+        result = judged(self.plan.folder / run_id, run_id)
+        record = as_record(result, PurePosixPath(self.plan.folder.as_posix()))
+        if self.as_json:
+            print(json.dumps(record), flush=True)
+            return
+        seconds = sum(record["seconds"].values())
+        mark = "" if not result.disagrees else f"  ! predicted {result.predicted}"
+        self.console.print(
+            f"[{self.done}/{len(self.plan.runs)}] {record['verdict']:5} {record['case']:13} {record['nic']:13} "
+            f"{record['kernel']}  {seconds:.0f} s{mark}",
+            highlight=False,
+            markup=False,
+        )
+
+    def status(self) -> str:
+        return " | ".join(text for _, text in sorted(self.doing.items())) or "starting workers"
+
+
+def conduct(plan: SessionPlan, *, as_json: bool) -> int:
+    """Run a plan to its end and show it. Returns the exit status."""
+    show = Show(plan, as_json, Console(stderr=True))
+    log = plan.folder / "pytest.log"
+    with log.open("wb") as out, _engine(engine_argv(plan), out) as engine, shown() as progress:
+
+        def step() -> tuple[int | None, object]:
+            for run_id in show.catch_up():
+                show.tell(run_id)
+            if show.console.is_terminal:
+                progress(show.status())
+            return engine.poll(), show.status()
+
+        wait_until(step, deadline=Deadline.after("the runs", FOR_EVER), pause=timedelta(milliseconds=200))
+        step()
+    return _close(plan, as_json=as_json, interrupted=engine.returncode in (2, -signal.SIGINT), log=log)
+
+
+@contextlib.contextmanager
+def _engine(argv: list[str], out: Any) -> Iterator[subprocess.Popen[bytes]]:  # noqa: ANN401 - a file
+    """pytest in a process group of its own: a signal to us is handed on once, and its end is waited for, bounded."""
+    engine = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
+
+    def stop(_signum: int, _frame: FrameType | None) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(engine.pid, signal.SIGINT)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield engine
+    finally:
+        _end(engine)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(engine: subprocess.Popen[bytes]) -> None:
+    if engine.poll() is None:
+        os.killpg(engine.pid, signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            engine.wait(STOP_LIMIT.total_seconds())
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(engine.pid, signal.SIGKILL)
+    engine.wait()
+
+
+def _close(plan: SessionPlan, *, as_json: bool, interrupted: bool, log: Path) -> int:
+    """The table, the report's path and the exit status."""
+    from lab.report import text
+    from lab.reports import REPORT, write_reports
+
+    session = write_reports(plan)
+    if not as_json:
+        Console().print(text.overview(session))
+        typer.echo(f"report: {plan.folder / REPORT}")
+    missing = [run.id for run in plan.runs if run.id not in {r.manifest.run for r in session.results}]
+    if missing:
+        typer.echo(f"{len(missing)} of {len(plan.runs)} runs left no bundle; what happened: {log}", err=True)
+    return EXIT_INTERRUPTED if interrupted else exit_status(session, missing=bool(missing))
+
+
+def exit_status(session: Session, *, missing: bool = False) -> int:
+    """0 every verdict as predicted, 3 an ERROR or MISS nobody predicted (or a run without bundle), 1 any other."""
+    from lab.verdict.model import Word
+
+    words = {result.verdict.word for result in session.results if result.disagrees}
+    if missing or words & {Word.ERROR, Word.MISS}:
+        return EXIT_LAB
+    return EXIT_OTHER if words else EXIT_AS_PREDICTED
