@@ -271,6 +271,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     plan = config.stash[PLAN]
     write_reports(plan)
     if config.stash.get(OWNER, False):
+        from lab.provision.sweep import sweep
+
+        sweep(plan.sockets)
         shutil.rmtree(plan.sockets, ignore_errors=True)
 
 

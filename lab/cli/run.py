@@ -88,7 +88,7 @@ def _tidy(sockets: Path) -> None:
 
 
 def engine_argv(plan: SessionPlan) -> list[str]:
-    """The pytest that runs a plan: under a child subreaper, and in a network namespace of its own if a link needs one."""
+    """The pytest that runs a plan: under a child subreaper, and in its own network namespace if a link needs that."""
     from lab.plan.session import PLAN_FILE
     from lab.provision.namespace import argv_in_own_namespace
     from lab.session import suites_dir
