@@ -1,0 +1,59 @@
+"""The `lab` command. One file per command; what becomes of an error, and of a verdict, is an exit code here only."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+import typer
+
+from lab.cli.exits import LAB_FAILED, LabGroup
+from lab.cli.setup import setup
+
+EPILOG = """\
+[bold]First steps[/bold]
+
+  [cyan]make setup[/cyan]                                      packages, kernels, guest image
+
+  [cyan]lab doctor[/cyan]                                      what this host can do, and the cure for what it cannot
+
+  [cyan]lab run fast[/cyan]                                    a first answer in seconds, both ends in one guest
+
+  [cyan]lab run hold --kernel 6.12 --nic e1000e-split[/cyan]   one case between two machines
+
+[bold]Exit codes[/bold]
+
+  [bold]0[/bold]  every verdict is the predicted one
+
+  [bold]1[/bold]  some verdict is another one
+
+  [bold]2[/bold]  bad input
+
+  [bold]3[/bold]  the lab itself failed (also: a MISS or ERROR that was not predicted)
+"""
+
+app = typer.Typer(
+    cls=LabGroup,
+    name="lab",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EPILOG,
+)
+
+
+@app.callback()
+def lab() -> None:
+    """Boots pairs of machines, maps TCP streams between them, and says whether the kernel billed every byte."""
+
+
+app.command()(setup)
+
+
+def main() -> None:
+    """Entry point of the `lab` script."""
+    try:
+        app()
+    except Exception:  # noqa: BLE001 - a fault of ours must not look like a verdict
+        traceback.print_exc()
+        sys.exit(LAB_FAILED)

@@ -1,0 +1,55 @@
+"""Exit codes, and how an error is told: one clear message on standard error, never a traceback."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from lab.errors import BadInput, LabError
+from lab.report.model import RunResult
+from lab.verdict.model import Word
+
+AS_PREDICTED = 0
+OTHER_VERDICT = 1
+BAD_INPUT = 2
+LAB_FAILED = 3
+
+# What the host refuses is told like an error of the lab; any other OSError is a fault of ours.
+_REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+def code_of(results: Iterable[RunResult]) -> int:
+    """3 when a MISS or ERROR was not predicted, else 1 when some other verdict was not, else 0."""
+    words = {result.verdict.word for result in results if result.disagrees}
+    if words & {Word.MISS, Word.ERROR}:
+        return LAB_FAILED
+    return OTHER_VERDICT if words else AS_PREDICTED
+
+
+def told(exc: LabError) -> str:
+    """`lab: message`; several problems one below the other; what to try in the last line."""
+    if isinstance(exc, BadInput) and len(exc.problems) > 1:
+        text = "\n".join([f"lab: {len(exc.problems)} problems", *(f"  - {p}" for p in exc.problems)])
+    else:
+        text = f"lab: {exc.message}"
+    return f"{text}\n  try: {exc.hint}" if exc.hint else text
+
+
+class LabGroup(TyperGroup):
+    """The command group; turns the lab's errors into a message and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - a click class, which newer typers no longer take from click
+        try:
+            return super().invoke(ctx)
+        except LabError as exc:
+            typer.echo(told(exc), err=True)
+            raise typer.Exit(BAD_INPUT if isinstance(exc, BadInput) else LAB_FAILED) from exc
+        except OSError as exc:
+            if exc.errno not in _REFUSALS:
+                raise
+            typer.echo(f"lab: {exc.strerror}: {exc.filename or 'this host'}", err=True)
+            raise typer.Exit(LAB_FAILED) from exc
