@@ -14,15 +14,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/netlink.h>
-#include <linux/rtnetlink.h>
-#include <net/if.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/signalfd.h>
@@ -33,17 +29,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#ifndef IFF_LOWER_UP
-#define IFF_LOWER_UP 0x10000 /* include/uapi/linux/if.h, which cannot be had together with net/if.h */
-#endif
-#define LINK_DEV "lab0"
-#define CTL_DEV "ctl0"
+#include "lab-init.h"
 
 static int ready_fd = -1;
-static int link_index;
 static pid_t telemetry_pid;
 
-static double now(void)
+double uptime(void)
 {
 	struct timespec ts;
 
@@ -51,7 +42,7 @@ static double now(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-static void say(const char *fmt, ...)
+void say(const char *fmt, ...)
 {
 	va_list ap;
 
@@ -71,7 +62,7 @@ static void die(const char *what)
 	_exit(1);
 }
 
-static void tell(const char *fmt, ...)
+void tell(const char *fmt, ...)
 {
 	char line[1024];
 	va_list ap;
@@ -102,7 +93,7 @@ static int put(const char *path, const char *text)
 	return n < 0 ? -1 : 0;
 }
 
-static size_t slurp(const char *path, char *buf, size_t size)
+size_t slurp(const char *path, char *buf, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? 0 : read(fd, buf, size - 1);
@@ -114,7 +105,7 @@ static size_t slurp(const char *path, char *buf, size_t size)
 }
 
 /* Value of a lab.* word of the command line; "" when it is not there. */
-static const char *option(const char *key)
+const char *option(const char *key)
 {
 	static char cmdline[4096];
 	static char value[256];
@@ -196,71 +187,6 @@ static void mount_rest(void)
 		die("make /sys/fs/cgroup/lab");
 	put("/sys/fs/cgroup/lab/cgroup.subtree_control", "+memory");
 	sethostname(option("lab.host"), strlen(option("lab.host")));
-}
-
-/* Renames the interface with this MAC and gives its index, or 0. */
-static int adopt(int s, const char *mac, const char *dev)
-{
-	char path[300], have[32];
-	struct ifreq r = { 0 };
-	struct dirent *e;
-	DIR *d = opendir("/sys/class/net");
-
-	while (d && (e = readdir(d))) {
-		snprintf(path, sizeof(path), "/sys/class/net/%s/address", e->d_name);
-		slurp(path, have, sizeof(have));
-		if (e->d_name[0] == '.' || !mac[0] || strncasecmp(have, mac, 17))
-			continue;
-		snprintf(r.ifr_name, IFNAMSIZ, "%.15s", e->d_name);
-		snprintf(r.ifr_newname, IFNAMSIZ, "%s", dev);
-		if (ioctl(s, SIOCSIFNAME, &r))
-			say("cannot rename %s to %s: %s", e->d_name, dev, strerror(errno));
-		closedir(d);
-		return (int)if_nametoindex(dev);
-	}
-	if (d)
-		closedir(d);
-	return 0;
-}
-
-static void set_address(int s, const char *dev, const char *ip, const char *mask)
-{
-	struct ifreq r = { 0 };
-	struct sockaddr_in *a = (struct sockaddr_in *)&r.ifr_addr;
-
-	snprintf(r.ifr_name, IFNAMSIZ, "%s", dev);
-	a->sin_family = AF_INET;
-	inet_pton(AF_INET, ip, &a->sin_addr);
-	if (ioctl(s, SIOCSIFADDR, &r))
-		say("cannot set address %s on %s: %s", ip, dev, strerror(errno));
-	inet_pton(AF_INET, mask, &a->sin_addr);
-	ioctl(s, SIOCSIFNETMASK, &r);
-}
-
-static void up(int s, const char *dev)
-{
-	struct ifreq r = { 0 };
-
-	snprintf(r.ifr_name, IFNAMSIZ, "%s", dev);
-	r.ifr_flags = IFF_UP;
-	if (ioctl(s, SIOCSIFFLAGS, &r))
-		say("cannot bring %s up: %s", dev, strerror(errno));
-}
-
-/* The link NIC is left down: its role sets MTU and offloads first, and a second reset costs seconds of carrier. */
-static void start_network(void)
-{
-	int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-	up(s, "lo");
-	if (adopt(s, option("lab.ctl"), CTL_DEV)) {
-		set_address(s, CTL_DEV, "10.0.2.15", "255.255.255.0");
-		up(s, CTL_DEV);
-	} else {
-		say("there is no control NIC with MAC %s", option("lab.ctl"));
-	}
-	link_index = adopt(s, option("lab.link"), LINK_DEV);
-	close(s);
 }
 
 /* Device node of a virtio-serial port by its name; there is no udev to make a link of that name. */
@@ -352,25 +278,6 @@ static void serve_ssh(int listener)
 	}
 }
 
-static void report_link(const struct nlmsghdr *h)
-{
-	const struct ifinfomsg *i = NLMSG_DATA(h);
-
-	if (h->nlmsg_type == RTM_NEWLINK && i->ifi_index == link_index)
-		tell("{\"t\":%.6f,\"event\":\"link\",\"up\":%s,\"carrier\":%s}\n", now(),
-		     i->ifi_flags & IFF_UP ? "true" : "false", i->ifi_flags & IFF_LOWER_UP ? "true" : "false");
-}
-
-static void read_links(int nl)
-{
-	char buf[16384];
-	ssize_t n = recv(nl, buf, sizeof(buf), MSG_DONTWAIT);
-	size_t left = n > 0 ? (size_t)n : 0;
-
-	for (struct nlmsghdr *h = (struct nlmsghdr *)buf; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left))
-		report_link(h);
-}
-
 static void reap(void)
 {
 	pid_t pid;
@@ -378,7 +285,7 @@ static void reap(void)
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
 		if (pid == telemetry_pid)
-			tell("{\"t\":%.6f,\"event\":\"died\",\"program\":\"lab-telemetry\",\"status\":%d}\n", now(), status);
+			tell("{\"t\":%.6f,\"event\":\"died\",\"program\":\"lab-telemetry\",\"status\":%d}\n", uptime(), status);
 }
 
 static void serve(int sfd, int nl, int ssh)
@@ -405,10 +312,9 @@ static void serve(int sfd, int nl, int ssh)
 
 int main(void)
 {
-	struct sockaddr_nl group = { .nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK };
 	char port[128], hostkey[1024];
 	sigset_t set;
-	int nl, ssh;
+	int nl, ssh, has_link;
 
 	mount_or_die("devtmpfs", "/dev", "devtmpfs", 0);
 	dup2(dup2(open("/dev/console", O_RDWR), 1), 2);
@@ -417,12 +323,11 @@ int main(void)
 	load_modules();
 	enter_userland();
 	mount_rest();
-	start_network();
+	has_link = start_network();
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
 	sigaddset(&set, SIGTERM);
-	nl = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-	bind(nl, (struct sockaddr *)&group, sizeof(group));
+	nl = watch_links();
 	put("/proc/self/oom_score_adj", "-1000"); /* inherited by what serves SSH: the abuser is watched to its end */
 	start_telemetry();
 	make_hostkey(hostkey, sizeof(hostkey));
@@ -431,6 +336,6 @@ int main(void)
 	put("/proc/sys/kernel/printk", "7"); /* boot is quiet for speed; what comes now is evidence */
 	if (find_port("lab.ready", port, sizeof(port)))
 		ready_fd = open(port, O_WRONLY | O_CLOEXEC);
-	tell("{\"t\":%.6f,\"event\":\"ready\",\"link\":%s,\"hostkey\":\"%s\"}\n", now(), link_index ? "true" : "false", hostkey);
+	tell("{\"t\":%.6f,\"event\":\"ready\",\"link\":%s,\"hostkey\":\"%s\"}\n", uptime(), has_link ? "true" : "false", hostkey);
 	serve(signalfd(-1, &set, SFD_CLOEXEC), nl, ssh);
 }
