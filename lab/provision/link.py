@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 
 from lab.commands import run
@@ -10,12 +11,7 @@ from lab.errors import CommandFailed, HostTrouble
 from lab.plan.domain import tap_name
 from lab.plan.names import ROLES, Role
 from lab.plan.nics import NicProfile
-
-
-def in_own_namespace() -> bool:
-    """Whether this process is in a network namespace that has nothing but loopback and what the lab put there."""
-    names = [line.split(":")[1].strip().split("@")[0] for line in run(["ip", "-o", "link"]).decode().splitlines()]
-    return all(name == "lo" or name.startswith(("lab-br", "t")) for name in names)
+from lab.provision.namespace import in_own_namespace
 
 
 def _commands(pair: str) -> list[list[str]]:
@@ -24,7 +20,8 @@ def _commands(pair: str) -> list[list[str]]:
     for role in ROLES:
         tap = tap_name(pair, role)
         made += [
-            ["ip", "tuntap", "add", "dev", tap, "mode", "tap", "vnet_hdr"],
+            # Owned by us: QEMU opens it as our user, without the capabilities that made it.
+            ["ip", "tuntap", "add", "dev", tap, "mode", "tap", "vnet_hdr", "user", str(os.geteuid())],
             ["ip", "link", "set", tap, "master", bridge, "up"],
         ]
     return made
@@ -45,7 +42,7 @@ def link(pair: str, nic: NicProfile) -> Iterator[None]:
     if not in_own_namespace():
         raise HostTrouble(
             f"{nic.name} needs a network namespace of its own, and this process is in the host's",
-            hint="start it with `lab run`, which makes one, or under `unshare --net --map-root-user`",
+            hint="start it with `lab run`, which makes one",
         )
     try:
         for argv in _commands(pair):
