@@ -8,6 +8,7 @@ import traceback
 import typer
 
 from lab.cli.exits import LAB_FAILED, LabGroup
+from lab.cli.run import run
 from lab.cli.setup import setup
 
 EPILOG = """\
@@ -48,12 +49,13 @@ def lab() -> None:
 
 
 app.command()(setup)
+app.command()(run)
 
 
 def main() -> None:
     """Entry point of the `lab` script."""
     try:
-        app()
+        app(prog_name="lab")
     except Exception:  # noqa: BLE001 - a fault of ours must not look like a verdict
         traceback.print_exc()
         sys.exit(LAB_FAILED)
