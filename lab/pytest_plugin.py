@@ -13,6 +13,7 @@ import shlex
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -132,6 +133,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:  # noqa
         return None
     from xdist.scheduler import LoadScopeScheduling
 
+    config.option.loadscopereorder = False  # the plan's order is the one wanted
     keys = {item_name(run): run.pair_key for run in session_plan(config).runs}
 
     class PairScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist tells mypy nothing
@@ -196,7 +198,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _tell(plan: SessionPlan, **event: object) -> None:
     """Append one line to the session's events; `lab run` shows them as they come."""
     with (plan.folder / EVENTS_FILE).open("a") as f:
-        f.write(json.dumps(event) + "\n")
+        f.write(json.dumps({"t": time.time(), **event}) + "\n")
 
 
 def _raise_interrupt(_signum: int, _frame: FrameType | None) -> None:

@@ -18,7 +18,7 @@ from lab.kernels.catalogue import resolve
 from lab.paths import project_root
 from lab.plan.capacity import HostSize, admit, pairs_that_fit
 from lab.plan.cases import CASES, STANDARD, Shape
-from lab.plan.matrix import Run, expand, longest_first
+from lab.plan.matrix import Run, expand, running_order
 from lab.plan.nics import NICS
 from lab.plan.session import PLAN_FILE, SessionPlan, dump
 from lab.provision.accel import prove, remembered
@@ -151,7 +151,7 @@ def prepare(request: SessionRequest, folder: Path, sockets: Path, progress: Prog
         pairs=workers,
         image=image,
         kernels=kernels,
-        runs=longest_first(runs),
+        runs=running_order(runs),
     )
     (session / PLAN_FILE).write_bytes(dump(plan))
     return plan

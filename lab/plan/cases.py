@@ -52,7 +52,7 @@ class Case:
     subject    the client whose ledger is judged
     needs_map  it says nothing unless pages were really mapped
     rules      names of the rules in lab.verdict.rules that must each speak for a PASS
-    seconds    expected guest time; only orders the work (longest first)
+    seconds    expected guest time; only orders the work
     """
 
     name: str

@@ -66,10 +66,14 @@ def expand(
     )
 
 
-def longest_first(runs: Iterable[Run]) -> tuple[Run, ...]:
-    """The same runs, those of one pair together, and the pair with the most work first."""
+def running_order(runs: Iterable[Run]) -> tuple[Run, ...]:
+    """The same runs, those that can share a pair together, small groups first and among equals the longest.
+
+    A worker holds its last run back until it knows its next one, so a group of one handed out late would wait behind
+    somebody else's work; handed out first, each worker starts with one and goes on with a large group.
+    """
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(run.pair_key, []).append(run)
-    ordered = sorted(groups.values(), key=lambda g: -sum(r.spec.seconds for r in g))
+    ordered = sorted(groups.values(), key=lambda g: (len(g), -sum(r.spec.seconds for r in g)))
     return tuple(run for group in ordered for run in group)
