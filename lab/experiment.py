@@ -259,7 +259,9 @@ class Experiment:
             for program in (stream.client, stream.sender):
                 self._watch(program, lambda p: p.ended, deadline)
         start = self._baseline
-        self.settled("memory back", lambda s: (start is None or unexplained(s) - unexplained(start) < MIB) and until(s))
+        self.settled(
+            "memory back", lambda s: (start is None or unexplained(s) - unexplained(start) < CLEAN // 2) and until(s)
+        )
         self.checkpoint("end")
         for name in self.streams.keys() - self._gone_groups:
             self.ready.remove_cgroup(name)

@@ -49,7 +49,8 @@ static void pairs_at(struct json *j, const char *key, int dir, const char *file,
 	json_close(j);
 }
 
-static void sample_child(struct json *j, int dir, uint64_t ino)
+/* Whether the cgroup was still there when the last of its files was read; a half-read one would be a false witness. */
+static int sample_child(struct json *j, int dir, uint64_t ino)
 {
 	json_num(j, "ino", (int64_t)ino);
 	json_num(j, "current", number_at(dir, "memory.current"));
@@ -58,22 +59,26 @@ static void sample_child(struct json *j, int dir, uint64_t ino)
 	json_num(j, "procs", lines_at(dir, "cgroup.procs"));
 	pairs_at(j, "events", dir, "memory.events", NULL);
 	pairs_at(j, "stat", dir, "memory.stat", stat_keys);
+	return number_at(dir, "memory.current") >= 0;
 }
 
 static void add_child(struct json *j, int root, const char *name, struct children *found)
 {
 	int dir = openat(root, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct json before = *j;
 	struct stat st;
 
 	if (dir < 0) /* removed a moment ago */
 		return;
 	if (fstat(dir, &st) == 0 && strlen(name) < sizeof(found->at[0].name)) {
-		strcpy(found->at[found->count].name, name);
-		found->at[found->count].ino = st.st_ino;
-		found->count++;
 		json_open(j, name);
-		sample_child(j, dir, st.st_ino);
-		json_close(j);
+		if (sample_child(j, dir, st.st_ino)) {
+			json_close(j);
+			strcpy(found->at[found->count].name, name);
+			found->at[found->count++].ino = st.st_ino;
+		} else {
+			*j = before;
+		}
 	}
 	close(dir);
 }
