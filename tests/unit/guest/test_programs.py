@@ -243,7 +243,7 @@ def test_help_tells_every_option(tools: Tools, program: str) -> None:
 
 
 def fake_root(path: Path) -> Path:
-    """A cgroup tree of plain files: one child with a limit, one without memory.peak."""
+    """A cgroup tree of plain files: a child with a limit, one without memory.peak, one removed while it is read."""
     files = {
         "cgroup.stat": "nr_descendants 2\nnr_dying_descendants 5\n",
         "one/memory.current": "8192\n",
@@ -252,7 +252,9 @@ def fake_root(path: Path) -> Path:
         "one/cgroup.procs": "12\n13\n",
         "one/memory.events": "low 0\nmax 3\noom_kill 1\n",
         "one/memory.stat": "anon 4096\nfile 0\nsock 100\npgfault 7\n",
+        "two/memory.current": "0\n",
         "two/memory.max": "max\n",
+        "going/memory.max": "max\n",
     }
     for name, text in files.items():
         (path / name).parent.mkdir(exist_ok=True)
@@ -274,6 +276,7 @@ def test_checkpoint_tells_the_cgroups(tools: Tools, tmp_path: Path) -> None:
         "events": {"low": 0, "max": 3, "oom_kill": 1},
         "stat": {"anon": 4096, "file": 0, "sock": 100},
     }
+    assert set(cgroups) == {"one", "two"}
     assert (cgroups["two"]["max"], cgroups["two"]["peak"], cgroups["two"]["procs"]) == (-1, -1, -1)
 
 
