@@ -1,0 +1,100 @@
+"""What commands that start guests share: a hypervisor that leaves nothing behind, and the process to do it in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from lab.contracts import BootableKernel, GuestImage, Progress
+
+if TYPE_CHECKING:
+    from lab.provision.hypervisor import Hypervisor
+
+REPLACED = "LAB_REPLACED"
+"""Set in the environment of a process that has replaced itself already."""
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def replace_process(*, own_namespace: bool = False) -> None:
+    """Start this command anew, once: under a child subreaper where there is one, in its own network if asked for.
+
+    libvirt waits 1 to 2 s for the zombie of each QEMU where pid 1 is slow to reap it. Returns in the new process, or
+    when nothing is to be gained. Fetch what the command needs before: there is no way out of an own network.
+    """
+    if os.environ.get(REPLACED):
+        return
+    argv = [sys.executable, "-P", "-m", "lab.cli", *sys.argv[1:]]
+    if own_namespace:
+        from lab.provision.namespace import argv_in_own_namespace
+
+        argv = argv_in_own_namespace(argv)
+    reaper = shutil.which("tini")
+    if reaper is not None:
+        argv = [reaper, "-s", "--", *argv]
+    if reaper is not None or own_namespace:
+        sys.stdout.flush()
+        os.execvpe(argv[0], argv, {**os.environ, REPLACED: "1"})  # noqa: S606 - no shell is wanted
+
+
+@contextmanager
+def private_hypervisor(uri: str = "") -> Iterator[tuple[Hypervisor, Path]]:
+    """A connection and a short private folder for sockets and captures; both are gone at the end, and so are guests.
+
+    Raises HostTrouble. The first SIGINT, SIGTERM or SIGHUP ends the block in order; later ones do not hurry it.
+    """
+    from lab.provision.hypervisor import EMBEDDED, connect
+    from lab.provision.sweep import sweep
+    from lab.session import runtime_dir
+
+    with _signals_end_the_block():
+        folder = runtime_dir()
+        try:
+            with connect(uri or EMBEDDED, folder / "h") as hypervisor:
+                yield hypervisor, folder
+        finally:
+            sweep(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _signals_end_the_block() -> Iterator[None]:
+    def end(number: int, _frame: FrameType | None) -> None:
+        for each in _SIGNALS:
+            signal.signal(each, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def prepared(kernel: str, progress: Progress) -> tuple[BootableKernel, GuestImage]:
+    """A kernel by the user's name for it, and the guest image; fetched or built when they are not there.
+
+    Raises BadInput for an unknown kernel, LabTrouble.
+    """
+    from lab.guestimage import ensure_image, ensure_init
+    from lab.kernels import make_bootable, resolve
+
+    (chosen,) = resolve([kernel])
+    image = ensure_image(progress)
+    return make_bootable(chosen, init=ensure_init(progress), progress=progress), image
+
+
+def accelerator_for(hypervisor: Hypervisor, kernel: BootableKernel, image: GuestImage, folder: Path) -> str:
+    """`kvm` where a guest with this kernel was proved to boot under it, else `tcg`."""
+    from lab.provision.accel import prove
+    from lab.session import probe_request
+
+    return prove(hypervisor, probe_request(kernel, image, folder, folder)).accelerator

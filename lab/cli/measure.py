@@ -1,0 +1,100 @@
+"""The mapped share of NIC profiles on this host, measured with real traffic and set beside the table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lab.contracts import BootableKernel, GuestImage, Progress
+from lab.errors import LabTrouble
+from lab.plan.cases import STANDARD, ClientSpec
+from lab.plan.nics import NICS, NicProfile
+from lab.units import MIB, Deadline
+
+if TYPE_CHECKING:
+    from lab.pairs import ReadyPair
+    from lab.provision.hypervisor import Hypervisor
+
+TRANSFER = 24 * MIB
+REPEATS = 3
+FIRST_PORT = 5100
+TRANSFER_LIMIT = timedelta(seconds=90)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One profile on this host. `shares` of the transfers, 0 to 1, or why there are none: `skipped`, or `trouble`."""
+
+    nic: str
+    shares: tuple[float, ...] = ()
+    skipped: str = ""
+    trouble: str = ""
+
+    @property
+    def profile(self) -> NicProfile:
+        return NICS[self.nic]
+
+    @property
+    def wrong(self) -> str:
+        """What contradicts the table's promise; "" when nothing does. Within the promise, shares may differ."""
+        if not self.shares:
+            return ""
+        if not self.profile.mappable:
+            return "maps, though it should not" if max(self.shares) > 0 else ""
+        return "below its floor" if min(self.shares) < self.profile.floor else ""
+
+    def as_record(self) -> dict[str, Any]:
+        """Plain values for `--json`."""
+        nic = self.profile
+        told = {"recorded": nic.measured, "floor": nic.floor, "mappable": nic.mappable, "wrong": self.wrong}
+        return {**asdict(self), **told}
+
+
+def measure_all(
+    hypervisor: Hypervisor,
+    nics: Iterable[NicProfile],
+    kernel: BootableKernel,
+    image: GuestImage,
+    accelerator: str,
+    folder: Path,
+    progress: Progress,
+) -> Iterator[Measured]:
+    """One pair after the other. Trouble with one profile does not keep the others from being measured."""
+    from lab.pairs import ready_pair
+    from lab.plan.names import digest
+    from lab.provision.pair import PairRequest
+
+    for nic in nics:
+        if nic.module is not None and kernel.modules and nic.module not in kernel.modules:
+            yield Measured(nic.name, skipped=f"{kernel.name} has no driver {nic.module}")
+            continue
+        pair = digest("measure", nic.name, str(folder))
+        request = PairRequest(
+            pair, nic, STANDARD, kernel, image, accelerator, folder / "pairs" / nic.name, folder / "s"
+        )
+        try:
+            with ready_pair(hypervisor, request, lambda what, name=nic.name: progress(f"{name}: {what}")) as ready:  # type: ignore[misc]
+                yield Measured(nic.name, tuple(_transfer(ready, n, progress) for n in range(REPEATS)))
+        except LabTrouble as exc:
+            yield Measured(nic.name, trouble=exc.message)
+
+
+def _transfer(ready: ReadyPair, number: int, progress: Progress) -> float:
+    """Mapped share of the bytes of one stream. Raises LabTrouble."""
+    client = ClientSpec(f"measure{number}", "map", None, TRANSFER)
+    progress(f"{ready.pair.request.nic.name}: transfer {number + 1} of {REPEATS}")
+    folder = ready.captures / "measure"
+    port = FIRST_PORT + number
+    receiver = ready.start_client(client, port, number, folder / "client")
+    sender = ready.start_sender(client, port, number, folder / "sender")
+    deadline = Deadline.after(f"{client.name}'s bytes", TRANSFER_LIMIT)
+    receiver.wait("delivery", lambda p: p.said("holding"), deadline)
+    last = next(e for e in reversed(receiver.events) if e["event"] == "holding")
+    receiver.close()
+    for program in (receiver, sender):
+        program.wait("the end", lambda p: p.ended, deadline)
+    ready.remove_cgroup(client.name)
+    return float(last["mapped"]) / float(last["delivered"]) if last["delivered"] else 0.0

@@ -1,0 +1,53 @@
+"""What the installed QEMU is and has, asked of the program itself; libvirt is not needed for that."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+
+from lab.commands import run
+from lab.plan.nics import NicProfile
+from lab.provision.namespace import can_make_namespace
+
+EMULATOR = "qemu-system-x86_64"
+_VERSION = re.compile(r"version (\d+)\.(\d+)(?:\.(\d+))?")
+_DEVICE = re.compile(r'^name "([^"]+)"', re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Qemu:
+    """version as (major, minor, patch); devices: every `-device` model it has."""
+
+    version: tuple[int, int, int]
+    devices: frozenset[str]
+
+    def __str__(self) -> str:
+        return ".".join(map(str, self.version))
+
+
+def installed_qemu() -> Qemu | None:
+    """None when there is none on PATH. Raises CommandFailed when it does not run."""
+    if shutil.which(EMULATOR) is None:
+        return None
+    version = run([EMULATOR, "--version"]).decode(errors="replace")
+    # QEMU tells `-device help` on standard output when asked for it, and exits with 0.
+    return parse_qemu(version, run([EMULATOR, "-device", "help"]).decode(errors="replace"))
+
+
+def parse_qemu(version: str, devices: str) -> Qemu:
+    """From the texts of `--version` and `-device help`."""
+    match = _VERSION.search(version)
+    numbers = (int(match[1]), int(match[2]), int(match[3] or 0)) if match else (0, 0, 0)
+    return Qemu(numbers, frozenset(_DEVICE.findall(devices)))
+
+
+def cannot_run(nic: NicProfile, qemu: Qemu | None) -> str:
+    """Why this host cannot run a NIC profile; "" when it can."""
+    if qemu is None:
+        return f"no {EMULATOR} on PATH"
+    if qemu.version[0] < nic.min_qemu:
+        return f"needs QEMU >= {nic.min_qemu}, this is {qemu}"
+    if nic.model and nic.model not in qemu.devices:
+        return f"this QEMU {qemu} has no {nic.model}"
+    return can_make_namespace() if nic.link == "tap" else ""
