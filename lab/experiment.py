@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import errno
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,32 +15,28 @@ from typing import IO, Any, Literal, Self, cast
 
 import structlog
 
+from lab.blame import Kind, Watch, blame, check_disk
 from lab.collect.bundle import BundleWriter
-from lab.collect.stream import Mark, last_lines, mark, since, size
+from lab.collect.captures import Marks, copy, from_here, from_power_on
+from lab.collect.stream import last_lines
 from lab.contracts import Progress
 from lab.drive.ssh import Program
-from lab.errors import CommandFailed, DeadlinePassed, GuestLost, LabTrouble
+from lab.errors import DeadlinePassed, GuestLost, LabTrouble
 from lab.evidence.manifest import Incident
 from lab.evidence.memory import unexplained
 from lab.evidence.model import Sample
 from lab.evidence.telemetry import parse_checkpoints, parse_telemetry
+from lab.interrupt import held_back
 from lab.pairs import PairKeeper, ReadyPair
 from lab.plan.cases import ClientSpec
 from lab.plan.commands import CGROUPS, FIRST_PORT, checkpoint_argv, client_argv, sender_argv
+from lab.plan.limits import Limits
 from lab.plan.matrix import Run
 from lab.provision.guest import Guest
 from lab.units import MIB, Deadline, wait_until
 
-DELIVERY_LIMIT = timedelta(seconds=180)
-ANSWER_LIMIT = timedelta(seconds=40)
-SETTLE_LIMIT = timedelta(seconds=6)
-SILENCE_LIMIT = timedelta(seconds=20)
-STALL = timedelta(seconds=3)
-DEATH_LIMIT = timedelta(seconds=2)
 CLEAN = 8 * MIB
 """Unexplained memory a run may leave behind before its pair is no longer fit for the next run."""
-
-Kind = Literal["boot", "lost", "deadline", "qemu-exit", "interrupted", "host", "hang"]
 
 
 class NothingToMeasureError(LabTrouble):
@@ -67,6 +65,7 @@ class Experiment:
     keeper: PairKeeper
     bundle: BundleWriter
     progress: Progress
+    limits: Limits = field(default_factory=Limits)
     incidents: list[Incident] = field(default_factory=list)
     streams: dict[str, Stream] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=lambda: {"provision": 0.0, "drive": 0.0, "collect": 0.0})
@@ -74,12 +73,15 @@ class Experiment:
     trouble: LabTrouble | None = None
     runs_before: int = 0
     dying_control: int = 0
-    _marks: dict[str, Mark] = field(default_factory=dict)
+    _marks: Marks = field(default_factory=dict)
     _began: float = 0.0
     _driver: IO[str] | None = None
     _gone_groups: set[str] = field(default_factory=set)
 
     # -- life ---------------------------------------------------------------------------------------------------
+
+    def __post_init__(self) -> None:
+        self._watching = Watch(self.limits)
 
     def __enter__(self) -> Self:
         self._driver = self.bundle.path("driver.jsonl").open("w")
@@ -89,33 +91,52 @@ class Experiment:
         ).bind(run=self.run.id)
         began = time.monotonic()
         try:
+            check_disk(self.bundle.root)
             self.pair = self.keeper.acquire(self.run)
         except LabTrouble as exc:
             self.trouble = exc  # raised again by the first step, inside the block, where it can be collected
         else:
             self.runs_before = self.pair.served
             self.pair.served += 1
-            self._mark()
-        self.seconds["provision"] = time.monotonic() - began
-        self._began = time.monotonic()
+            self._marks = from_here(self.pair.captures, first=not self.runs_before)
+        finally:
+            self._began = time.monotonic()
+            self.seconds["provision"] = self._began - began
         return self
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> bool:
         self.seconds["drive"] = time.monotonic() - self._began
+        try:
+            self._account_for(exc)
+        except KeyboardInterrupt:
+            self._incident("interrupted", "", f"interrupted by the user, after: {exc}")
+            raise
+        finally:
+            with held_back():
+                self._put_away(exc)
+        return isinstance(exc, LabTrouble) or _disk_full(exc)
+
+    def _account_for(self, exc: BaseException | None) -> None:
+        """Make incidents of what ended the block."""
+        if isinstance(exc, KeyboardInterrupt):
+            self._incident("interrupted", "", "interrupted by the user")
+        elif isinstance(exc, LabTrouble) and not isinstance(exc, NothingToMeasureError):
+            self._blame(exc)
+        elif _disk_full(exc):
+            self._incident("host", "", str(exc))
+
+    def _put_away(self, exc: BaseException | None) -> None:
+        """Evidence into the bundle; the pair is given up unless the next run may use it."""
         began = time.monotonic()
         try:
-            if isinstance(exc, KeyboardInterrupt):
-                self._incident("interrupted", "", "interrupted by the user")
-            elif isinstance(exc, LabTrouble) and not isinstance(exc, NothingToMeasureError):
-                self._blame(exc)
             self._collect()
         finally:
             if exc is not None or not self._is_clean():
                 self.keeper.drop()
             self.seconds["collect"] = time.monotonic() - began
             if self._driver is not None:
-                self._driver.close()
-        return isinstance(exc, LabTrouble)
+                with contextlib.suppress(OSError):
+                    self._driver.close()
 
     @property
     def ready(self) -> ReadyPair:
@@ -139,11 +160,11 @@ class Experiment:
             client = self.ready.start_client(spec, port, self.run.seed, self.bundle.root / "clients")
             sender = self.ready.start_sender(spec, port, self.run.seed, self.bundle.root / "senders")
             self.streams[spec.name] = Stream(spec, client, sender)
-            client.wait("connections", lambda p: p.said("accepted"), Deadline.after("connections", ANSWER_LIMIT))
+            client.wait("connections", lambda p: p.said("accepted"), Deadline.after("connections", self.limits.answer))
 
     def delivered(self, *names: str) -> None:
         """Wait until the named clients (all) hold what they were sent, or have ended."""
-        deadline = Deadline.after("delivery", DELIVERY_LIMIT)
+        deadline = Deadline.after("delivery", self.limits.delivery)
         for name in names or tuple(self.streams):
             self._step("delivered", client=name)
             self._watch(self.streams[name].client, lambda p: p.said("holding") or p.ended, deadline)
@@ -153,7 +174,7 @@ class Experiment:
         self._step("flowing", client=name, bytes_more=bytes_more)
         client = self.streams[name].client
         goal = int(client.last().get("delivered", 0)) + bytes_more
-        deadline = Deadline.after(f"{bytes_more} bytes more for {name}", DELIVERY_LIMIT)
+        deadline = Deadline.after(f"{bytes_more} bytes more for {name}", self.limits.delivery)
         self._watch(client, lambda p: int(p.last().get("delivered", 0)) >= goal or p.ended, deadline)
 
     def until_something_gives(self, name: str) -> None:
@@ -172,10 +193,10 @@ class Experiment:
                 return f"{', '.join(ended)} ended", taken
             if abuser.said("holding"):
                 return f"{name} holds", taken
-            stalled = time.monotonic() - seen[0][1] > STALL.total_seconds()
+            stalled = time.monotonic() - seen[0][1] > self.limits.stall.total_seconds()
             return (f"{name} stalled at {taken}" if stalled else None), taken
 
-        what = wait_until(given, deadline=Deadline.after("something to give", DELIVERY_LIMIT))
+        what = wait_until(given, deadline=Deadline.after("something to give", self.limits.delivery))
         self._step("something gave", what=what)
 
     def observe(self, samples: int) -> None:
@@ -189,12 +210,12 @@ class Experiment:
             sequence = self._sequence(path)
             return (True if sequence >= goal else None), f"sample {sequence} of {goal}"
 
-        wait_until(seen, deadline=Deadline.after("telemetry", SILENCE_LIMIT + timedelta(seconds=samples)))
+        wait_until(seen, deadline=Deadline.after("telemetry", self.limits.silence + timedelta(seconds=samples)))
 
     def checkpoint(self, name: str) -> Sample | None:
         """Have the receiver count everything once; None when its answer cannot be read (which the rules will see)."""
         self._step("checkpoint", name=name)
-        line = self.ready.receiver.check(list(checkpoint_argv(name)), seconds=ANSWER_LIMIT.total_seconds())
+        line = self.ready.receiver.check(list(checkpoint_argv(name)), seconds=self.limits.answer.total_seconds())
         with self.bundle.path("receiver/checkpoints.jsonl").open("ab") as f:
             f.write(line)
         samples = parse_checkpoints(line).samples
@@ -210,7 +231,7 @@ class Experiment:
             return (True if samples and is_settled(samples[-1]) else None), what
 
         try:
-            wait_until(arrived, deadline=Deadline.after(what, SETTLE_LIMIT))
+            wait_until(arrived, deadline=Deadline.after(what, self.limits.settle))
             self._step("settled", what=what)
         except DeadlinePassed as exc:
             self._step("not settled", what=str(exc))
@@ -224,7 +245,7 @@ class Experiment:
             self._watch(
                 stream.client,
                 lambda p: p.said("released") or p.ended,
-                Deadline.after(f"release by {stream.spec.name}", ANSWER_LIMIT),
+                Deadline.after(f"release by {stream.spec.name}", self.limits.answer),
             )
 
     def bury(self, name: str) -> None:
@@ -232,7 +253,7 @@ class Experiment:
         self._step("bury", client=name)
         client = self.streams[name].client
         client.tell("leave /sys/fs/cgroup")
-        client.wait("leaving its cgroup", lambda p: p.said("left"), Deadline.after("leave", ANSWER_LIMIT))
+        client.wait("leaving its cgroup", lambda p: p.said("left"), Deadline.after("leave", self.limits.answer))
         self.ready.remove_cgroup(name)
         self._gone_groups.add(name)
 
@@ -254,7 +275,7 @@ class Experiment:
         for stream in self.streams.values():
             self._step("quit", client=stream.spec.name)
             stream.client.close()
-        deadline = Deadline.after("programs to end", ANSWER_LIMIT)
+        deadline = Deadline.after("programs to end", self.limits.answer)
         for stream in self.streams.values():
             for program in (stream.client, stream.sender):
                 self._watch(program, lambda p: p.ended, deadline)
@@ -292,9 +313,7 @@ class Experiment:
         return tuple(self.pair.pair.guests.values()) if self.pair else ()
 
     def _check_guests(self) -> None:
-        for guest in self._guests():
-            if guest.signals.death is not None:
-                raise GuestLost(f"{guest.plan.name} is gone: {guest.signals.death}")
+        self._watching.check(self._guests())
 
     @staticmethod
     def _sequence(path: Path) -> int:
@@ -320,78 +339,21 @@ class Experiment:
 
     def _incident(self, kind: Kind, guest: str, detail: str) -> None:
         self.incidents.append(Incident(kind=kind, guest=guest, detail=detail, t=now()))
-        self.log.info("incident", kind=kind, guest=guest, detail=detail)
+        with contextlib.suppress(OSError):  # a full disk is an incident too
+            self.log.info("incident", kind=kind, guest=guest, detail=detail)
 
     def _blame(self, exc: LabTrouble) -> None:
-        """Turn trouble into an incident. A lost connection races with the guest's death: give the death its chance."""
+        """Turn trouble into an incident."""
         if self.pair is None:
             self._incident("boot", "", str(exc))
             return
-        dead = self._await_death() if isinstance(exc, GuestLost | DeadlinePassed | CommandFailed) else None
-        if dead is not None:
-            by_itself = dead.signals.death is not None and dead.signals.death.by_itself
-            self._incident("lost" if by_itself else "qemu-exit", dead.role, f"{dead.signals.death}; {exc}")
-            return
-        silent = self._silent_guest() if isinstance(exc, GuestLost | DeadlinePassed) else None
-        if silent is not None:
-            self._incident("hang", silent.role, f"no telemetry for {SILENCE_LIMIT.total_seconds():g} s; {exc}")
-        elif isinstance(exc, DeadlinePassed):
-            self._incident("deadline", "", str(exc))
-        else:
-            self._incident("lost" if isinstance(exc, GuestLost) else "host", "", str(exc))
-
-    def _await_death(self) -> Guest | None:
-        deadline = Deadline.after("a guest's death", DEATH_LIMIT)
-
-        def dead() -> tuple[Guest | None, object]:
-            return next((g for g in self._guests() if g.signals.death is not None), None), "all guests run"
-
-        try:
-            return wait_until(dead, deadline=deadline)
-        except DeadlinePassed:
-            return None
-
-    def _silent_guest(self) -> Guest | None:
-        """A guest whose telemetry, which is locked in memory and exempt from OOM, says nothing more."""
-        before = {g.role: size(Path(g.plan.telemetry)) for g in self._guests()}
-
-        def speaking() -> tuple[bool | None, object]:
-            quiet = [g.role for g in self._guests() if size(Path(g.plan.telemetry)) == before[g.role]]
-            return (True if not quiet else None), quiet
-
-        try:
-            wait_until(speaking, deadline=Deadline.after("telemetry", SILENCE_LIMIT))
-        except DeadlinePassed:
-            return next((g for g in self._guests() if size(Path(g.plan.telemetry)) == before[g.role]), None)
-        return None
-
-    def _mark(self) -> None:
-        for role in ("receiver", "sender"):
-            folder = self.ready.captures / role
-            self._marks[f"{role}/telemetry.jsonl"] = mark(folder / "telemetry.jsonl")
-            console = mark(folder / "console.log")
-            self._marks[f"{role}/console.log"] = Mark(console.path, console.offset if self.runs_before else 0)
+        fault = blame(exc, self._guests(), self.limits)
+        self._incident(fault.kind, fault.guest, fault.detail)
 
     def _collect(self) -> None:
-        """Copy this run's part of the pair's captures. With no pair: whatever its guests said while they could."""
+        """This run's part of the pair's captures. With no pair: whatever its guests said while they could."""
         captures = self.pair.captures if self.pair else self.keeper.captures
-        if not self._marks:
-            self._marks = {
-                f"{role}/{name}": Mark(captures / role / name, 0)
-                for role in ("receiver", "sender")
-                for name in ("telemetry.jsonl", "console.log")
-            }
-        for name, start in self._marks.items():
-            if start.path.exists():
-                self.bundle.add(
-                    name, since(start) if name.endswith(".jsonl") else start.path.read_bytes()[start.offset :]
-                )
-                if start.offset and name.endswith("console.log"):
-                    self.bundle.add(name.replace("console", "before"), start.path.read_bytes()[: start.offset])
-        for source in (*captures.glob("*/domain.xml"), *captures.glob("preflight/*/preflight.jsonl")):
-            folder = source.parent.name
-            name = f"preflight/{folder}.jsonl" if source.suffix == ".jsonl" else f"{folder}/domain.xml"
-            self.bundle.add(name, source.read_bytes())
+        copy(captures, self._marks or from_power_on(captures), self.bundle)
 
     def _is_clean(self) -> bool:
         """Whether the next run may use the same pair: memory came back, and the run did not end in trouble."""
@@ -421,6 +383,10 @@ class Experiment:
     def _status(self, name: str, which: Literal["client", "sender"]) -> int | None:
         stream = self.streams.get(name)
         return None if stream is None else cast(Program, getattr(stream, which)).status
+
+
+def _disk_full(exc: BaseException | None) -> bool:
+    return isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def parse_last_counts(data: bytes) -> dict[str, int]:

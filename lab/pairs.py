@@ -14,6 +14,7 @@ from lab.contracts import Address, Progress
 from lab.drive.role import RoleTarget, give_roles
 from lab.drive.ssh import GuestShell, Program, connected
 from lab.errors import LabTrouble
+from lab.interrupt import held_back
 from lab.plan.cases import ClientSpec
 from lab.plan.commands import cgroup_of, client_argv, sender_argv
 from lab.plan.matrix import Run
@@ -26,7 +27,6 @@ from lab.units import MIB, Deadline
 
 PREFLIGHT = ClientSpec("preflight", "map", None, 6 * MIB)
 PREFLIGHT_PORT = 5000
-PREFLIGHT_LIMIT = timedelta(seconds=60)
 
 
 @dataclass
@@ -84,7 +84,7 @@ def _preflight(ready: ReadyPair) -> None:
     folder = ready.captures / "preflight"
     client = ready.start_client(PREFLIGHT, PREFLIGHT_PORT, 0, folder / "client")
     sender = ready.start_sender(PREFLIGHT, PREFLIGHT_PORT, 0, folder / "sender")
-    deadline = Deadline.after("the preflight's bytes", PREFLIGHT_LIMIT)
+    deadline = Deadline.after("the preflight's bytes", ready.pair.request.limits.preflight)
     client.wait("delivery", lambda p: p.said("holding"), deadline)
     client.close()
     for program in (client, sender):
@@ -104,6 +104,7 @@ def pair_request(plan: SessionPlan, run: Run, attempt: int) -> PairRequest:
         accelerator=plan.accelerator,
         captures=plan.folder / "pairs" / pair_id,
         sockets=plan.sockets / "s",
+        limits=plan.limits,
     )
 
 
@@ -154,13 +155,13 @@ class PairKeeper:
             self.captures, trouble = self._failed[run.pair_key]
             raise trouble
         if self._ready is None or self._key != run.pair_key:
-            self.drop()
             self._ready, self._key = self._make(run), run.pair_key
         return self._ready
 
     def _make(self, run: Run) -> ReadyPair:
         self._attempts[run.pair_key] = self._attempts.get(run.pair_key, 0) + 1
         request = pair_request(self.plan, run, self._attempts[run.pair_key])
+        self.drop()
         self.captures = request.captures
         try:
             return self._stack.enter_context(ready_pair(self.hypervisor, request, self.progress))
@@ -171,4 +172,5 @@ class PairKeeper:
     def drop(self) -> None:
         """Give the pair up: it is not clean any more, or another one is needed."""
         self._ready = None
-        self._stack.close()
+        with held_back():
+            self._stack.close()

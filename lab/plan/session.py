@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
 from lab.contracts import BootableKernel, GuestImage
+from lab.plan.limits import Limits
 from lab.plan.matrix import Run
 
 PLAN_FILE = "plan.json"
@@ -36,6 +37,7 @@ class SessionPlan:
     image: GuestImage
     kernels: tuple[BootableKernel, ...]
     runs: tuple[Run, ...]
+    limits: Limits = field(default_factory=Limits)
 
     def kernel(self, name: str) -> BootableKernel:
         return next(k for k in self.kernels if k.name == name)

@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import GuestLost, HostTrouble
+from lab.interrupt import held_back
 from lab.plan.domain import GuestPlan, render
 from lab.provision.hypervisor import Death, Hypervisor
 from lab.units import Deadline
 
-BOOT_LIMIT = timedelta(seconds=120)
-CARRIER_LIMIT = timedelta(seconds=60)
 _HOSTFWD = re.compile(r"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s+\S+\s+22\b")
 
 
@@ -68,8 +67,20 @@ class Guest:
         return self.plan.role
 
     @property
+    def death(self) -> Death | None:
+        return self.signals.death
+
+    @property
+    def telemetry(self) -> Path:
+        return Path(self.plan.telemetry)
+
+    @property
     def running(self) -> bool:
         return self.signals.death is None and self.hypervisor.is_running(self.domain)
+
+    def emulator_answers(self, limit: timedelta) -> bool:
+        """Whether QEMU's monitor answers; a QEMU that was stopped from outside does not, whatever its guest does."""
+        return self.hypervisor.answers(self.domain, limit)
 
     def console_tail(self, lines: int = 8) -> str:
         """Last lines of the serial console."""
@@ -89,10 +100,10 @@ class Guest:
                 if not signals.changed.wait(timeout=deadline.remaining) and deadline.expired:
                     raise deadline.passed(f"ready port {signals.said[-2:]}, console: {self.console_tail(2)!r}")
 
-    def wait_ready(self, limit: timedelta = BOOT_LIMIT) -> None:
+    def wait_ready(self, limit: timedelta) -> None:
         self.wait("the ready line", lambda s: s.ready, limit)
 
-    def wait_carrier(self, limit: timedelta = CARRIER_LIMIT) -> None:
+    def wait_carrier(self, limit: timedelta) -> None:
         self.wait("carrier", lambda s: s.carrier, limit)
 
 
@@ -127,11 +138,15 @@ def started(hypervisor: Hypervisor, plan: GuestPlan) -> Iterator[Guest]:
     """Start a guest; it is gone, whatever happens, when the block ends. Raises HostTrouble."""
     signals = Signals()
     xml = render(plan)
-    domain = hypervisor.create(plan.name, xml, signals.died)
+    domain = None
     try:
+        with held_back():
+            domain = hypervisor.create(plan.name, xml, signals.died)
         port = _open_ready_port(plan.ready_socket)
         threading.Thread(target=_listen, args=(signals, port), name=f"ready-{plan.name}", daemon=True).start()
         yield Guest(plan, xml, hypervisor, domain, _ssh_port(hypervisor, domain), signals)
     finally:
-        hypervisor.destroy(plan.name, domain)
-        Path(plan.ready_socket).unlink(missing_ok=True)
+        with held_back():
+            if domain is not None:
+                hypervisor.destroy(plan.name, domain)
+            Path(plan.ready_socket).unlink(missing_ok=True)

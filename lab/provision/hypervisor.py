@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,18 @@ class Hypervisor:
             return bool(domain.isActive())
         except libvirt.libvirtError:
             return False
+
+    def answers(self, domain: Any, limit: timedelta) -> bool:  # noqa: ANN401
+        """Whether its QEMU answers its monitor within the limit. libvirt itself waits for ever."""
+        answered = threading.Event()
+
+        def ask() -> None:
+            with contextlib.suppress(libvirt.libvirtError):
+                self.monitor(domain, "info status")
+                answered.set()
+
+        threading.Thread(target=ask, name="monitor", daemon=True).start()
+        return answered.wait(limit.total_seconds())
 
     def monitor(self, domain: Any, command: str) -> str:  # noqa: ANN401
         """Answer of QEMU's human monitor."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab.contracts import BootableKernel, GuestImage
 from lab.errors import HostTrouble
 from lab.plan.cases import Shape
 from lab.plan.domain import GuestFiles, GuestPlan, plan_guest
+from lab.plan.limits import Limits
 from lab.plan.names import ROLES, LinkAddress, Role, link_address
 from lab.plan.nics import NicProfile
 from lab.provision.guest import Guest, started
@@ -31,6 +32,7 @@ class PairRequest:
     accelerator: str
     captures: Path
     sockets: Path
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,13 @@ class Pair:
     def wait_ready(self) -> None:
         """Both guests booted. Raises GuestLost, DeadlinePassed."""
         for guest in self.guests.values():
-            guest.wait_ready()
+            guest.wait_ready(self.request.limits.boot)
 
     def wait_carrier(self) -> None:
         """Both ends of the link carry. Raises GuestLost, DeadlinePassed."""
         if self.request.nic.link != "none":
             for guest in self.guests.values():
-                guest.wait_carrier()
+                guest.wait_carrier(self.request.limits.carrier)
 
 
 def emulator() -> str:

@@ -1,0 +1,46 @@
+"""A run's part of its pair's captures: from a mark taken when the run begins to what is there when it ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lab.collect.bundle import BundleWriter
+from lab.collect.stream import Mark, mark, since
+
+ROLES = ("receiver", "sender")
+Marks = dict[str, Mark]
+"""By the name of the file in the bundle."""
+
+
+def from_power_on(captures: Path) -> Marks:
+    """All that the guests of a pair ever said."""
+    names = ("telemetry.jsonl", "console.log")
+    return {f"{role}/{name}": Mark(captures / role / name, 0) for role in ROLES for name in names}
+
+
+def from_here(captures: Path, *, first: bool) -> Marks:
+    """Telemetry from this moment; the console too, but the pair's first run also shows how its guests booted."""
+    marks: Marks = {}
+    for role in ROLES:
+        marks[f"{role}/telemetry.jsonl"] = mark(captures / role / "telemetry.jsonl")
+        console = mark(captures / role / "console.log")
+        marks[f"{role}/console.log"] = Mark(console.path, 0 if first else console.offset)
+    return marks
+
+
+def copy(captures: Path, marks: Marks, bundle: BundleWriter) -> None:
+    """Copy what came since the marks, and what is the pair's own, into the bundle."""
+    for name, start in marks.items():
+        if not start.path.exists():
+            continue
+        if name.endswith(".jsonl"):
+            bundle.add(name, since(start))
+            continue
+        console = start.path.read_bytes()
+        bundle.add(name, console[start.offset :])
+        if start.offset:
+            bundle.add(name.replace("console", "before"), console[: start.offset])
+    for source in (*captures.glob("*/domain.xml"), *captures.glob("preflight/*/preflight.jsonl")):
+        folder = source.parent.name
+        name = f"preflight/{folder}.jsonl" if source.suffix == ".jsonl" else f"{folder}/domain.xml"
+        bundle.add(name, source.read_bytes())

@@ -1,0 +1,55 @@
+"""SIGINT and SIGTERM: the first ends the work in order, the next ones do not cut its clean-up short."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def raise_once(_signum: int, _frame: FrameType | None) -> None:
+    """A handler: KeyboardInterrupt for the first signal, nothing for those that follow."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def end_in_order() -> None:
+    """Make both signals end this process's work by KeyboardInterrupt, once. For the main thread."""
+    for number in SIGNALS:
+        signal.signal(number, raise_once)
+
+
+@dataclass
+class Held:
+    """The signal that waits for the end of the block, 0 for none; callable, for those who ask "shall I stop?"."""
+
+    signum: int = 0
+
+    def __call__(self) -> bool:
+        return self.signum != 0
+
+    def take(self, signum: int, _frame: FrameType | None) -> None:
+        self.signum = signum
+
+
+@contextlib.contextmanager
+def held_back() -> Iterator[Held]:
+    """Hold both signals back to the end of the block: what is begun here gets whole. For short, bounded work."""
+    held = Held()
+    if threading.current_thread() is not threading.main_thread():
+        yield held  # handlers run in the main thread only
+        return
+    before = {number: signal.signal(number, held.take) for number in SIGNALS}
+    try:
+        yield held
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if held():
+            signal.raise_signal(held.signum)

@@ -1,0 +1,30 @@
+"""How long each wait of a run may last. Generous: a slow host is not a fault; a wait ends early by its signal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Deadlines of one session, part of its plan.
+
+    boot        power-on to the ready line      carrier   ready to carrier on both ends of the link
+    preflight   its few MiB, both programs      delivery  what a case's sender offers
+    answer      one command or one program's answer
+    settle      counters that the kernel batches or flushes late (2 s)
+    silence     telemetry, ten lines a second, locked in memory and safe from OOM: beyond it a guest has hung
+    stall       bytes to the abuser, before it counts as stopped
+    death       between a lost connection and libvirt's word that the guest died
+    """
+
+    boot: timedelta = timedelta(seconds=120)
+    carrier: timedelta = timedelta(seconds=60)
+    preflight: timedelta = timedelta(seconds=60)
+    delivery: timedelta = timedelta(seconds=180)
+    answer: timedelta = timedelta(seconds=40)
+    settle: timedelta = timedelta(seconds=6)
+    silence: timedelta = timedelta(seconds=20)
+    stall: timedelta = timedelta(seconds=3)
+    death: timedelta = timedelta(seconds=2)
