@@ -7,21 +7,21 @@ suite is really run: this plugin is loaded by every pytest in the environment.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lab.errors import LabError
+from lab.interrupt import end_in_order
 from lab.plan.cases import CASES
 from lab.plan.matrix import Run
 from lab.plan.session import EVENTS_FILE, PLAN_FILE, SessionPlan, load
@@ -94,9 +94,18 @@ def _make_plan(config: pytest.Config) -> SessionPlan:
     config.stash[OWNER] = True
     try:
         return prepare(_request(config), folder, sockets, lambda what: print(f"lab: {what}", file=sys.stderr))
-    except LabError as exc:
-        shutil.rmtree(sockets, ignore_errors=True)
-        raise pytest.UsageError(str(exc)) from exc
+    except (LabError, OSError, KeyboardInterrupt) as exc:
+        _tidy(sockets)
+        raise pytest.UsageError(str(exc) or "interrupted before the first run") from exc
+
+
+def _tidy(sockets: Path) -> None:
+    """Nothing of this session may stay: neither a guest whose worker was killed, nor sockets and libvirt state."""
+    from lab.provision.sweep import sweep
+
+    for name in sweep(sockets):
+        print(f"lab: ended a guest that was left behind: {name}", file=sys.stderr)
+    shutil.rmtree(sockets, ignore_errors=True)
 
 
 # -- xdist: workers under a reaper, grouped by pair ------------------------------------------------------------------
@@ -197,15 +206,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _tell(plan: SessionPlan, **event: object) -> None:
     """Append one line to the session's events; `lab run` shows them as they come."""
-    with (plan.folder / EVENTS_FILE).open("a") as f:
+    with contextlib.suppress(OSError), (plan.folder / EVENTS_FILE).open("a") as f:
         f.write(json.dumps({"t": time.time(), **event}) + "\n")
-
-
-def _raise_interrupt(_signum: int, _frame: FrameType | None) -> None:
-    """The first signal ends the run in order; those that follow must not cut its clean-up short."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
 
 
 @pytest.fixture(scope="session")
@@ -219,10 +221,10 @@ def lab_keeper(lab_plan: SessionPlan, pytestconfig: pytest.Config) -> Iterator[P
     """This worker's connection to the hypervisor, and the pair it keeps open."""
     from lab.pairs import PairKeeper
     from lab.provision.hypervisor import connect
+    from lab.workers import registered
 
     worker = os.environ.get("PYTEST_XDIST_WORKER", "w")
-    (lab_plan.sockets / f"{worker}.pid").write_text(str(os.getpid()))
-    with connect(lab_plan.connect, lab_plan.sockets / worker) as hypervisor:
+    with registered(lab_plan.sockets, worker), connect(lab_plan.connect, lab_plan.sockets / worker) as hypervisor:
         keeper = PairKeeper(hypervisor, lab_plan, lambda what: _tell(lab_plan, event="stage", worker=worker, what=what))
         try:
             yield keeper
@@ -255,11 +257,21 @@ def trial(request: pytest.FixtureRequest, lab_plan: SessionPlan, lab_keeper: Pai
 # -- signals, reports ------------------------------------------------------------------------------------------------
 
 
-def pytest_sessionstart(session: pytest.Session) -> None:
-    if _targets_suites(session.config):
-        signal.signal(signal.SIGTERM, _raise_interrupt)
-        if hasattr(session.config, "workerinput"):
-            signal.signal(signal.SIGINT, _raise_interrupt)
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """From here on a signal ends the work in order, in the controlling process and in its workers."""
+    if _targets_suites(config):
+        end_in_order()
+
+
+@pytest.hookimpl(tryfirst=True, specname="pytest_sessionfinish")
+def stop_workers(session: pytest.Session, exitstatus: int) -> None:
+    """xdist gives interrupted workers a few seconds and kills them; ours have evidence to keep and guests to end."""
+    config = session.config
+    if exitstatus == pytest.ExitCode.INTERRUPTED and not hasattr(config, "workerinput") and PLAN in config.stash:
+        from lab.workers import stop
+
+        stop(config.stash[PLAN].sockets)
 
 
 @pytest.hookimpl(trylast=True)
@@ -271,12 +283,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     from lab.reports import write_reports
 
     plan = config.stash[PLAN]
-    write_reports(plan)
-    if config.stash.get(OWNER, False):
-        from lab.provision.sweep import sweep
-
-        sweep(plan.sockets)
-        shutil.rmtree(plan.sockets, ignore_errors=True)
+    try:
+        write_reports(plan)
+    except (LabError, OSError) as exc:
+        print(f"lab: no reports: {exc}", file=sys.stderr)
+    finally:
+        if config.stash.get(OWNER, False):
+            _tidy(plan.sockets)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import sys
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any
 
 from lab.collect.bundle import BundleWriter, read_bundle
 from lab.contracts import Progress
-from lab.errors import LabError
+from lab.errors import HostTrouble, LabError
 from lab.evidence.bundle import parse
 from lab.evidence.manifest import HostRecord, KernelRecord, PairRecord, Seconds
 from lab.experiment import Experiment, now
+from lab.interrupt import held_back
 from lab.pairs import PairKeeper
 from lab.plan.domain import cmdline
 from lab.plan.matrix import Run
@@ -47,23 +49,35 @@ class Trial:
 
     def __init__(self, run: Run, plan: SessionPlan, keeper: PairKeeper, progress: Progress) -> None:
         self.run, self.plan = run, plan
-        self.experiment = Experiment(run, keeper, BundleWriter(plan.folder / run.id), progress)
+        self.experiment = Experiment(run, keeper, BundleWriter(plan.folder / run.id), progress, plan.limits)
         self.result: RunResult | None = None
         self._started = ""
 
     def __enter__(self) -> Experiment:
         self._started = now()
-        return self.experiment.__enter__()
+        try:
+            return self.experiment.__enter__()
+        except BaseException:  # an interrupt while guests boot leaves a bundle as well
+            self.__exit__(*sys.exc_info())
+            raise
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> bool:
         try:
-            handled = self.experiment.__exit__(kind, exc, tb)
+            return self.experiment.__exit__(kind, exc, tb)
         finally:
-            bundle = self.experiment.bundle
+            with held_back():
+                self._keep()
+
+    def _keep(self) -> None:
+        """Finish the bundle and judge it. Raises HostTrouble when it cannot be written."""
+        bundle = self.experiment.bundle
+        try:
             bundle.finish(_fields(self.experiment, self.plan, self._started))
             self.result = judged(bundle.root, self.run.id)
             write_derived(bundle.root, self.result)
-        return handled
+        except OSError as refusal:
+            message = f"cannot write the bundle {bundle.root}: {refusal.strerror}"
+            raise HostTrouble(message, hint="free some disk, or --results elsewhere") from refusal
 
     @property
     def predicted(self) -> Word:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.blame import check_disk
 from lab.contracts import BootableKernel, GuestImage, Progress
 from lab.errors import BadInput
 from lab.guestimage.build import ensure_image, ensure_init
@@ -130,6 +131,7 @@ def worker_count(request: SessionRequest, runs: Sequence[Run]) -> int:
 def prepare(request: SessionRequest, folder: Path, sockets: Path, progress: Progress) -> SessionPlan:
     """Make all that the session needs and write its plan into `folder`. Raises BadInput, LabTrouble."""
     spec = combine(request)
+    check_disk(folder)
     resolved = resolve(spec.kernels)
     image = ensure_image(progress)
     kernels = tuple(make_bootable(k, init=ensure_init(progress), progress=progress) for k in resolved)

@@ -14,6 +14,7 @@ import ansible_runner
 
 from lab.contracts import Progress
 from lab.errors import HostTrouble
+from lab.interrupt import held_back
 from lab.paths import project_root
 
 LOCALHOST = {
@@ -63,16 +64,19 @@ def run_playbook(
     """Run a playbook to its end; `check` only asks what would change. Raises HostTrouble naming each failed task."""
     result = PlaybookResult()
     with tempfile.TemporaryDirectory(prefix="lab-ansible-") as scratch:
-        runner = ansible_runner.run(
-            private_data_dir=scratch,
-            playbook=str(path),
-            inventory=dict(inventory),
-            extravars=dict(extra_vars or {}),
-            envvars=_environment(),
-            cmdline="--check" if check else None,
-            quiet=True,
-            event_handler=lambda event: _take(event, result, progress),
-        )
+        # Without a cancel_callback ansible-runner takes SIGINT and SIGTERM for itself, and never gives them back.
+        with held_back() as interrupted:
+            runner = ansible_runner.run(
+                private_data_dir=scratch,
+                playbook=str(path),
+                inventory=dict(inventory),
+                extravars=dict(extra_vars or {}),
+                envvars=_environment(),
+                cmdline="--check" if check else None,
+                quiet=True,
+                event_handler=lambda event: _take(event, result, progress),
+                cancel_callback=interrupted,
+            )
         if runner.status == "successful":
             return result
         said = runner.stdout.read() if runner.stdout else ""
