@@ -40,7 +40,7 @@ CLEAN = 8 * MIB
 
 
 class NothingToMeasureError(LabTrouble):
-    """The preflight found this kernel and NIC below the profile's floor: no traffic is worth sending."""
+    """The run does not apply here, or its preflight fell below the profile's floor: no traffic is worth sending."""
 
 
 def now() -> str:
@@ -72,6 +72,7 @@ class Experiment:
     pair: ReadyPair | None = None
     trouble: LabTrouble | None = None
     runs_before: int = 0
+    skip: str = ""
     dying_control: int = 0
     _marks: Marks = field(default_factory=dict)
     _began: float = 0.0
@@ -129,14 +130,23 @@ class Experiment:
         """Evidence into the bundle; the pair is given up unless the next run may use it."""
         began = time.monotonic()
         try:
-            self._collect()
+            if not self.skip:
+                self._collect()
         finally:
-            if exc is not None or not self._is_clean():
+            unused = isinstance(exc, NothingToMeasureError)
+            if not unused and (exc is not None or not self._is_clean()):
                 self.keeper.drop()
             self.seconds["collect"] = time.monotonic() - began
             if self._driver is not None:
                 with contextlib.suppress(OSError):
                     self._driver.close()
+
+    def _inapplicable(self) -> str:
+        """Why this run does not apply here; "" when it does."""
+        profile, have = self.run.profile, self.keeper.hypervisor.qemu_version
+        if int(have.split(".")[0]) >= profile.min_qemu:
+            return ""
+        return f"{profile.name} needs QEMU {profile.min_qemu}, this host has {have}"
 
     @property
     def ready(self) -> ReadyPair:

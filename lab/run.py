@@ -72,7 +72,7 @@ class Trial:
         """Finish the bundle and judge it. Raises HostTrouble when it cannot be written."""
         bundle = self.experiment.bundle
         try:
-            bundle.finish(_fields(self.experiment, self.plan, self._started))
+            bundle.finish(_fields(self.experiment, self.plan, self._started, self.predicted))
             self.result = judged(bundle.root, self.run.id)
             write_derived(bundle.root, self.result)
         except OSError as refusal:
@@ -81,7 +81,8 @@ class Trial:
 
     @property
     def predicted(self) -> Word:
-        return predict(self.run.design, self.run.nic, self.run.case)
+        """What the tables predict; SKIP where the run does not apply."""
+        return Word.SKIP if self.experiment.skip else predict(self.run.design, self.run.nic, self.run.case)
 
     @property
     def verdict(self) -> Word:
@@ -98,7 +99,7 @@ class Trial:
         return f"{self.run.id}: {self.verdict}, predicted {self.predicted}{findings}"
 
 
-def _fields(subject: Experiment, plan: SessionPlan, started: str) -> dict[str, Any]:
+def _fields(subject: Experiment, plan: SessionPlan, started: str, predicted: Word) -> dict[str, Any]:
     """The manifest but for the files."""
     run, kernel = subject.run, plan.kernel(subject.run.kernel)
     hypervisor = subject.keeper.hypervisor
@@ -109,7 +110,7 @@ def _fields(subject: Experiment, plan: SessionPlan, started: str) -> dict[str, A
         "case": run.case,
         "nic": run.nic,
         "repeat": run.repeat,
-        "predicted": predict(run.design, run.nic, run.case).value,
+        "predicted": predicted.value,
         "kernel": KernelRecord(
             name=kernel.name,
             release=kernel.release,
@@ -140,5 +141,6 @@ def _fields(subject: Experiment, plan: SessionPlan, started: str) -> dict[str, A
         "seconds": Seconds(**{k: round(v, 3) for k, v in subject.seconds.items()}),
         "started": started,
         "lab_version": importlib.metadata.version("lab"),
+        "skip": subject.skip,
         "reproduce": f"lab run {run.case} --kernel '{run.kernel}' --nic {run.nic}",
     }

@@ -142,6 +142,7 @@ class Show:
             f"{record['kernel']}  {seconds:.0f} s{mark}",
             highlight=False,
             markup=False,
+            soft_wrap=True,
         )
 
     def status(self) -> str:

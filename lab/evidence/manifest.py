@@ -96,7 +96,7 @@ class PairRecord(_Record):
 
 
 class Manifest(_Record):
-    """Everything a reader needs to repeat the run."""
+    """Everything a reader needs to repeat the run. `skip` is the reason why it does not apply here, "" when it does."""
 
     format: int = FORMAT
     run: str
@@ -115,4 +115,5 @@ class Manifest(_Record):
     started: str
     lab_version: str
     reproduce: str
+    skip: str = ""
     files: dict[str, FileRecord]

@@ -12,6 +12,9 @@ from lab.verdict.model import Finding, Verdict, Word
 from lab.verdict.oom import classify
 from lab.verdict.rules import RULES
 
+BEFORE_TRAFFIC = ("kernel-alive", "preflight")
+"""The rules that can speak when the preflight forbade the traffic."""
+
 
 def decide(findings: Sequence[Finding], case: Case) -> Word:
     """The ladder, worst first. What nobody vouches for is an ERROR, never a PASS.
@@ -41,6 +44,21 @@ def judge(evidence: Evidence) -> Verdict:
     if case is None:
         known = ", ".join(sorted(CASES))
         raise BadInput([f"manifest.json: case: {evidence.manifest.case!r} is not a case"], hint=f"cases are {known}")
-    ledger = build_ledger(evidence, case)
-    findings = tuple(f for name in case.rules for f in RULES[name](evidence, case, ledger))
-    return Verdict(decide(findings, case), findings, ledger, classify(evidence, case))
+    ledger, oom = build_ledger(evidence, case), classify(evidence, case)
+    if evidence.manifest.skip:
+        finding = Finding("applies", Word.SKIP, evidence.manifest.skip, "manifest.json")
+        return Verdict(Word.SKIP, (finding,), ledger, oom)
+    rules = BEFORE_TRAFFIC if held_back(evidence) else case.rules
+    findings = tuple(f for name in rules for f in RULES[name](evidence, case, ledger))
+    return Verdict(decide(findings, case), findings, ledger, oom)
+
+
+def held_back(evidence: Evidence) -> bool:
+    """Whether the driver, without any trouble, started no traffic because of the preflight.
+
+    Then only the rules about what came before can say anything; the case's own stay silent, so this is no PASS.
+    """
+    if evidence.manifest.incidents or evidence.clients or evidence.senders or evidence.preflight is None:
+        return False
+    started = any(client.status is not None for client in evidence.manifest.clients)
+    return not started and evidence.preflight.last("done") is not None
