@@ -7,20 +7,30 @@ import traceback
 
 import typer
 
+from lab.cli.cases import cases
+from lab.cli.doctor import doctor
 from lab.cli.exits import LAB_FAILED, LabGroup
+from lab.cli.judge import judge
+from lab.cli.kernels import kernels
+from lab.cli.nics import nics
+from lab.cli.report import report
 from lab.cli.run import run
 from lab.cli.setup import setup
+from lab.cli.shell import shell
+from lab.cli.show import show
 
 EPILOG = """\
 [bold]First steps[/bold]
 
-  [cyan]make setup[/cyan]                                      packages, kernels, guest image
+  [cyan]make setup[/cyan]    packages, kernels, guest image
 
-  [cyan]lab doctor[/cyan]                                      what this host can do, and the cure for what it cannot
+  [cyan]lab doctor[/cyan]    what this host can do, and the cure for what it cannot
 
-  [cyan]lab run fast[/cyan]                                    a first answer in seconds, both ends in one guest
+  [cyan]lab run fast[/cyan]  a first answer in seconds, both ends in one guest
 
-  [cyan]lab run hold --kernel 6.12 --nic e1000e-split[/cyan]   one case between two machines
+  [cyan]lab run hold --kernel 6.12 --nic e1000e-split[/cyan]  one case, two machines
+
+  [cyan]lab show hold[/cyan]  what the newest run of a case says, and why
 
 [bold]Exit codes[/bold]
 
@@ -48,8 +58,8 @@ def lab() -> None:
     """Boots pairs of machines, maps TCP streams between them, and says whether the kernel billed every byte."""
 
 
-app.command()(setup)
-app.command()(run)
+for command in (setup, doctor, run, show, judge, report, shell, kernels, nics, cases):
+    app.command()(command)
 
 
 def main() -> None:

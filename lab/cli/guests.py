@@ -79,17 +79,18 @@ def _signals_end_the_block() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def prepared(kernel: str, progress: Progress) -> tuple[BootableKernel, GuestImage]:
-    """A kernel by the user's name for it, and the guest image; fetched or built when they are not there.
+def prepared(kernel: str | BootableKernel, progress: Progress) -> tuple[BootableKernel, GuestImage]:
+    """A kernel by the user's name for it (or as it was booted before), and the guest image; made when not there.
 
     Raises BadInput for an unknown kernel, LabTrouble.
     """
     from lab.guestimage import ensure_image, ensure_init
     from lab.kernels import make_bootable, resolve
 
-    (chosen,) = resolve([kernel])
-    image = ensure_image(progress)
-    return make_bootable(chosen, init=ensure_init(progress), progress=progress), image
+    if isinstance(kernel, BootableKernel):
+        return kernel, ensure_image(progress)
+    (chosen,) = resolve([kernel])  # a wrong name is told before an image is built
+    return make_bootable(chosen, init=ensure_init(progress), progress=progress), ensure_image(progress)
 
 
 def accelerator_for(hypervisor: Hypervisor, kernel: BootableKernel, image: GuestImage, folder: Path) -> str:

@@ -1,0 +1,181 @@
+"""What `lab doctor` looks at without starting anything. Each check is a small function of what it saw."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from lab.contracts import Progress
+from lab.errors import BadInput, LabError
+from lab.plan.nics import NICS
+from lab.units import MIB
+
+if TYPE_CHECKING:
+    from lab.plan.capacity import HostSize
+    from lab.provision.qemu import Qemu
+
+SETUP = "make setup"
+SESSION_DISK_MIB = 2048  # captures and bundles of a large session; a run leaves a few MiB
+CACHE_DISK_MIB = 1024  # guest image, two kernels and what is made of them
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at. `warn`: the lab runs, but slower or with less; `bad`: it does not. `cure` what to do."""
+
+    name: str
+    status: Literal["ok", "warn", "bad"]
+    seen: str
+    cure: str = ""
+
+
+def static_checks(progress: Progress) -> list[Check]:
+    """Everything but booting. A check that fails by itself is told as `bad`, and the others go on."""
+    checks: list[Check] = []
+    for name, look in _CHECKS:
+        progress(f"looking at {name}")
+        try:
+            checks.append(look())
+        except LabError as exc:
+            checks.append(Check(name, "bad", exc.message, exc.hint))
+    return checks
+
+
+def check_packages() -> Check:
+    from lab.drive.host import lacking
+
+    needs = lacking(["hypervisor"])
+    if needs:
+        return Check("packages", "bad", f"not installed: {needs}", SETUP)
+    return Check("packages", "ok", "all that the lab wants are installed")
+
+
+def check_qemu() -> Check:
+    from lab.provision.qemu import installed_qemu
+
+    return judge_qemu(installed_qemu())
+
+
+def judge_qemu(qemu: Qemu | None) -> Check:
+    """The lab needs `-netdev stream`, which came with QEMU 7.2."""
+    if qemu is None:
+        return Check("QEMU", "bad", "qemu-system-x86_64 is not on PATH", SETUP)
+    if qemu.version < (7, 2, 0):
+        return Check("QEMU", "bad", f"{qemu} has no AF_UNIX stream link", "install QEMU 7.2 or newer")
+    return Check("QEMU", "ok", f"{qemu}")
+
+
+def check_nics() -> Check:
+    from lab.provision.qemu import cannot_run, installed_qemu
+
+    qemu = installed_qemu()
+    return judge_nics({nic.name: cannot_run(nic, qemu) for nic in NICS.values() if nic.link != "tap"})
+
+
+def judge_nics(problems: dict[str, str]) -> Check:
+    """From the reason why each profile cannot run, "" where it can."""
+    able = [name for name, problem in problems.items() if not problem]
+    unable = [f"{name} ({problem})" for name, problem in problems.items() if problem]
+    if not able:
+        return Check("NIC models", "bad", f"none: {'; '.join(unable)}", SETUP)
+    if unable:
+        told = f"{', '.join(able)}; not {'; '.join(unable)}"
+        return Check("NIC models", "warn", told, "a newer QEMU, e.g. from bookworm-backports")
+    return Check("NIC models", "ok", ", ".join(able))
+
+
+def check_namespaces() -> Check:
+    from lab.provision.namespace import can_make_namespace
+
+    problem = can_make_namespace()
+    if problem:
+        cure = "as root: modprobe tun bridge; chmod 666 /dev/net/tun; sysctl kernel.unprivileged_userns_clone=1"
+        return Check("namespaces", "warn", f"profile virtio-tap cannot run: {problem}", cure)
+    return Check("namespaces", "ok", "bridge and tap made in a network namespace of our own (profile virtio-tap)")
+
+
+def check_memory() -> Check:
+    from lab.session import host_size
+
+    return judge_memory(host_size())
+
+
+def judge_memory(host: HostSize) -> Check:
+    """The arithmetic of `-n auto`, for the largest pair there is."""
+    from lab.plan.capacity import arithmetic, pair_mib, pairs_that_fit
+    from lab.plan.cases import CASES
+
+    shapes = {case.shape for case in CASES.values()}
+    try:
+        pairs = pairs_that_fit(host, shapes)
+    except BadInput as exc:
+        return Check("memory and CPUs", "bad", exc.message, "free memory, or a host with more")
+    told = f"{pairs} {'pair' if pairs == 1 else 'pairs'} at once on {host.cpus} CPUs: "
+    return Check("memory and CPUs", "ok", told + arithmetic(host, max(shapes, key=pair_mib)))
+
+
+def check_cache_disk() -> Check:
+    from lab.paths import cache_root
+
+    return judge_disk("disk for the cache", cache_root(), CACHE_DISK_MIB, "LAB_CACHE")
+
+
+def check_results_disk() -> Check:
+    from lab.paths import results_root
+
+    return judge_disk("disk for results", results_root(), SESSION_DISK_MIB, "LAB_RESULTS")
+
+
+def judge_disk(name: str, folder: Path, wanted_mib: int, variable: str) -> Check:
+    """Free space where `folder` is or would be made, and whether this user may write there."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(there).free // MIB
+    cure = f"set {variable} to a folder elsewhere"
+    if not os.access(there, os.W_OK | os.X_OK):
+        return Check(name, "bad", f"this user may not write to {there}", cure)
+    told = f"{free} MiB free at {there}, {wanted_mib} MiB wanted"
+    return Check(name, "warn", told, f"free some, or {cure}") if free < wanted_mib else Check(name, "ok", told)
+
+
+def check_image() -> Check:
+    from lab.guestimage import current_image
+
+    image = current_image()
+    if image is None:
+        return Check("guest image", "bad", "not built for the present recipe", SETUP)
+    return Check("guest image", "ok", str(image.path))
+
+
+def check_kernels() -> Check:
+    from lab.kernels import catalogue
+
+    offered = catalogue()
+    fetched = [kernel.name for kernel in offered if kernel.fetched]
+    if not fetched:
+        cure = SETUP if offered else "sudo apt-get update, then make setup"
+        return Check("kernels", "bad", f"{len(offered)} on offer, none fetched", cure)
+    return Check("kernels", "ok", f"{len(offered)} on offer, fetched: {', '.join(fetched)}")
+
+
+def check_reaper() -> Check:
+    if shutil.which("tini"):
+        return Check("reaper", "ok", "tini")
+    return Check("reaper", "warn", "no tini: ending a guest may take 2 s longer where pid 1 is slow", SETUP)
+
+
+_CHECKS: tuple[tuple[str, Callable[[], Check]], ...] = (
+    ("packages", check_packages),
+    ("QEMU", check_qemu),
+    ("NIC models", check_nics),
+    ("namespaces", check_namespaces),
+    ("memory and CPUs", check_memory),
+    ("disk for the cache", check_cache_disk),
+    ("disk for results", check_results_disk),
+    ("guest image", check_image),
+    ("kernels", check_kernels),
+    ("reaper", check_reaper),
+)

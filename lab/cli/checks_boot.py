@@ -1,0 +1,82 @@
+"""What `lab doctor` proves by doing: libvirt's driver opens, and a guest boots under an accelerator."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab.cli.checks import SETUP, Check
+from lab.contracts import Progress
+from lab.errors import LabError
+
+if TYPE_CHECKING:
+    from lab.provision.hypervisor import Hypervisor
+    from lab.provision.pair import PairRequest
+
+BOOT_LIMIT = timedelta(seconds=60)
+TOLD = 200  # characters of a failure that a table can bear
+NAME = "accelerator"
+
+
+def boot_checks(progress: Progress) -> list[Check]:
+    """libvirt, then the accelerator. Never raises a LabError: that is what it tells."""
+    from lab.cli.guests import private_hypervisor
+
+    progress("opening libvirt")
+    checks: list[Check] = []
+    try:
+        with private_hypervisor() as (hypervisor, folder):
+            told = f"{hypervisor.libvirt_version}, embedded driver opened with QEMU {hypervisor.qemu_version}"
+            checks.append(Check("libvirt", "ok", told))
+            checks.append(check_accelerator(hypervisor, folder, progress))
+    except LabError as exc:
+        checks.append(Check("libvirt" if not checks else NAME, "bad", exc.message, exc.hint or SETUP))
+    return checks
+
+
+def check_accelerator(hypervisor: Hypervisor, folder: Path, progress: Progress) -> Check:
+    """KVM where its device can be opened and a guest boots under it; else TCG, proved likewise. Raises LabTrouble."""
+    from lab.cli.guests import prepared
+    from lab.kernels import catalogue
+    from lab.provision.accel import kvm_device_problem
+    from lab.session import probe_request
+
+    newest = [k.name for k in catalogue() if k.fetched][-1]
+    kernel, image = prepared(newest, progress)
+    request = probe_request(kernel, image, folder, folder)
+    problem = kvm_device_problem() or _boot(hypervisor, request, "kvm", progress)[1]
+    if not problem:
+        return Check(NAME, "ok", f"KVM: a guest with {kernel.name} booted under it")
+    seconds, failed = _boot(hypervisor, request, "tcg", progress)
+    if failed:
+        return Check(NAME, "bad", f"no guest boots; KVM: {one_sentence(problem)}; TCG: {one_sentence(failed)}", SETUP)
+    told = f"TCG: a guest with {kernel.name} booted in {seconds:.1f} s. No KVM: {one_sentence(problem)}"
+    return Check(NAME, "warn", told, f"none needed, runs are only slower; for KVM: {kvm_cure(problem)}")
+
+
+def one_sentence(problem: str) -> str:
+    """What happened on one line, without the hint that this command would give."""
+    lines = [line.strip() for line in problem.splitlines() if not line.startswith("  try: ")]
+    text = " ".join(line for line in lines if line)
+    return text if len(text) <= TOLD else f"{text[:TOLD]}..."
+
+
+def kvm_cure(problem: str) -> str:
+    """By what kept KVM from being used."""
+    if "there is no /dev/kvm" in problem:
+        return "switch on virtualisation in the firmware, or nested virtualisation on the host of this machine"
+    if "may not be opened" in problem:
+        return "sudo adduser $USER kvm, then log in again"
+    return "/dev/kvm is there but does not work; look into nested virtualisation on the host of this machine"
+
+
+def _boot(hypervisor: Hypervisor, request: PairRequest, accelerator: str, progress: Progress) -> tuple[float, str]:
+    """Seconds to the ready line, and why there was none ("")."""
+    from lab.provision.accel import boots
+
+    progress(f"booting a guest under {accelerator.upper()}")
+    began = time.monotonic()
+    failed = boots(hypervisor, request, accelerator=accelerator, limit=BOOT_LIMIT)
+    return time.monotonic() - began, failed

@@ -1,0 +1,70 @@
+"""Values that the shell completes. None of these may fail, or print: whoever presses TAB wants no error."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+
+Offers = list[tuple[str, str]]
+"""(value, what it is)"""
+
+
+def _never_fails(offers: Callable[[], Iterable[tuple[str, str]]]) -> Callable[[str], Offers]:
+    """A typer completion callback: the offers that begin with what was typed."""
+
+    @functools.wraps(offers)
+    def complete(incomplete: str) -> Offers:
+        try:
+            return [(name, text) for name, text in offers() if name.startswith(incomplete)]
+        except Exception:  # noqa: BLE001 - see above
+            return []
+
+    complete.__annotations__ = {"incomplete": str}  # typer looks at these to decide what to pass
+    del complete.__wrapped__  # and would follow this to a function without arguments
+    return complete
+
+
+@_never_fails
+def suites_and_cases() -> Iterable[tuple[str, str]]:
+    """Names that `lab run` takes."""
+    from lab.plan.cases import CASES
+    from lab.session import read_suite, suite_names
+
+    return [*((n, read_suite(n).description) for n in suite_names()), *((c.name, c.how) for c in CASES.values())]
+
+
+@_never_fails
+def nics() -> Iterable[tuple[str, str]]:
+    """NIC profiles."""
+    from lab.plan.nics import NICS
+
+    return [(nic.name, nic.reason) for nic in NICS.values()]
+
+
+@_never_fails
+def kernels() -> Iterable[tuple[str, str]]:
+    """Stock kernels: by line, by full name, and the newest."""
+    from lab.kernels import catalogue
+
+    offered = catalogue()
+    lines = {k.line: k.name for k in offered if k.flavour == "generic"}
+    newest = [("newest", list(lines.values())[-1])] if lines else []
+    return [*newest, *lines.items(), *((k.name, k.package) for k in offered)]
+
+
+@_never_fails
+def runs() -> Iterable[tuple[str, str]]:
+    """Ids of stored runs, of the newest session first."""
+    from lab.cli.find import bundles_of, sessions
+    from lab.paths import results_root
+
+    return [(bundle.name, session.name) for session in sessions(results_root()) for bundle in bundles_of(session)]
+
+
+@_never_fails
+def runs_and_sessions() -> Iterable[tuple[str, str]]:
+    """Names of stored sessions and ids of stored runs, the newest first."""
+    from lab.cli.find import sessions
+    from lab.paths import results_root
+
+    return [*((folder.name, "session") for folder in sessions(results_root())), *runs("")]

@@ -1,0 +1,80 @@
+"""Finds stored runs and sessions by what a user calls them. Needs neither libvirt nor QEMU."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+from lab.collect.bundle import MANIFEST
+from lab.errors import BadInput
+from lab.plan.session import PLAN_FILE
+
+HINT = "lab show (lists the runs of the newest session)"
+
+
+def is_bundle(path: Path) -> bool:
+    return (path / MANIFEST).is_file()
+
+
+def is_session(path: Path) -> bool:
+    return (path / PLAN_FILE).is_file()
+
+
+def sessions(root: Path) -> list[Path]:
+    """Folders of all stored sessions, newest first; their names begin with the time they started."""
+    if not root.is_dir():
+        return []
+    return sorted((p for p in root.iterdir() if is_session(p)), key=lambda p: p.name, reverse=True)
+
+
+def bundles_of(session: Path) -> list[Path]:
+    """The runs of a session that have left a bundle, by name."""
+    return sorted(p for p in session.iterdir() if is_bundle(p))
+
+
+def newest_session(root: Path) -> Path:
+    """Raises BadInput when nothing was run yet."""
+    stored = sessions(root)
+    if not stored:
+        raise BadInput([f"{root} holds no session"], hint="lab run fast, or --results FOLDER")
+    return stored[0]
+
+
+def find(name: str, root: Path) -> Path:
+    """The bundle or session folder that is meant by a path, a run id, a session's name, or the beginning of one.
+
+    Of runs that begin alike the newest session's are meant. Raises BadInput, listing the candidates when that session
+    has several, and near names when there is none.
+    """
+    path = Path(name)
+    if is_bundle(path) or is_session(path):
+        return path.resolve()
+    stored = sessions(root)
+    exact = [p for s in stored for p in (s, s / name) if p.name == name and (is_bundle(p) or is_session(p))]
+    if exact:
+        return exact[0]
+    begun = [s for s in stored if name and s.name.startswith(name)]
+    runs = next((r for s in stored if (r := [b for b in bundles_of(s) if name and b.name.startswith(name)])), [])
+    return _only([*begun, *runs], name, stored, root)
+
+
+def find_run(name: str, root: Path) -> Path:
+    """As `find`, but only a bundle will do."""
+    found = find(name, root)
+    if is_bundle(found):
+        return found
+    inside = [b.name for b in bundles_of(found)]
+    raise BadInput([f"{name!r} is a session of {len(inside)} runs: {', '.join(inside) or 'none'}"], hint=HINT)
+
+
+def _only(found: Sequence[Path], name: str, stored: Sequence[Path], root: Path) -> Path:
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = "".join(f"\n  {p.name}" for p in found)
+        raise BadInput([f"{name!r} may mean {len(found)} things:{names}"], hint="more letters of one of them")
+    known = [p.name for s in stored for p in (s, *bundles_of(s))]
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    close = f"; close: {', '.join(near)}" if near else ""
+    raise BadInput([f"no run or session {name!r} in {root}, and no such folder{close}"], hint=HINT)

@@ -1,0 +1,80 @@
+"""`lab judge`: what rules say of bundles on disk. Needs nothing that boots a machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Annotated
+
+import typer
+
+from lab.cli.exits import code_of
+from lab.cli.find import bundles_of, is_bundle, is_session
+from lab.errors import BadInput
+from lab.report.model import RunResult
+
+
+def judge(
+    bundles: Annotated[list[Path], typer.Argument(help="Folders of runs; that of a session means all its runs.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and run.")] = False,
+) -> None:
+    """Judge stored runs again, from their bytes alone.
+
+    Needs neither QEMU nor libvirt, and gives the verdict the run gave where it was made.
+
+    Exit code: [bold]0[/bold] as predicted, [bold]1[/bold] another verdict, [bold]2[/bold] no such bundle,
+    [bold]3[/bold] a MISS or ERROR that was not predicted.
+
+    [cyan]lab judge results/*/hold.virtio.*[/cyan]
+    """
+    results: list[RunResult] = []
+    problems: list[str] = []
+    for path in _expanded(bundles, problems):
+        try:
+            results.append(judged(path))
+        except BadInput as exc:
+            problems += [f"{path}: {problem}" for problem in exc.problems]
+        else:
+            _tell(results[-1], path, as_json=as_json)
+    if problems:
+        raise BadInput(problems, hint="give the folder of a run, the one that holds manifest.json")
+    raise typer.Exit(code_of(results))
+
+
+def judged(bundle: Path) -> RunResult:
+    """Bytes on disk to a verdict. Raises BadInput when there is no readable manifest."""
+    from lab.collect.bundle import read_bundle
+    from lab.evidence.bundle import parse
+    from lab.verdict.decide import judge as decide
+
+    evidence = parse(read_bundle(bundle))
+    return RunResult(evidence.manifest, decide(evidence), bundle.name)
+
+
+def _expanded(paths: Sequence[Path], problems: list[str]) -> list[Path]:
+    """Bundles named or held by the sessions named; what is neither becomes a problem."""
+    found: list[Path] = []
+    for path in paths:
+        if is_session(path) and not is_bundle(path):
+            inside = bundles_of(path)
+            found += inside
+            problems += [] if inside else [f"{path}: this session has left no bundle"]
+        elif path.is_dir():
+            found.append(path)
+        else:
+            problems.append(f"{path}: there is no such folder")
+    return found
+
+
+def _tell(result: RunResult, bundle: Path, *, as_json: bool) -> None:
+    if as_json:
+        from lab.report.jsonl import as_record
+
+        typer.echo(json.dumps(as_record(result, PurePosixPath(bundle.resolve().parent.as_posix()))))
+        return
+    from rich.console import Console
+
+    from lab.report.text import show
+
+    Console().print(show(result))

@@ -1,0 +1,41 @@
+"""`lab report`: a session's reports, made again from its bundles."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lab.cli import complete
+from lab.cli.find import find, is_session, newest_session
+from lab.errors import BadInput
+from lab.plan.session import PLAN_FILE, load
+
+
+def report(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="[RUN|SESSION]",
+            help="Session, or a run of it; a name, its beginning, or a path. Default: the newest session.",
+            autocompletion=complete.runs_and_sessions,
+        ),
+    ] = "",
+    results: Annotated[Path | None, typer.Option("--results", help="Folder of sessions. [./results]")] = None,
+) -> None:
+    """Write a session's HTML, JUnit XML, KTAP and JSON Lines again, and print where the HTML is."""
+    from lab.paths import results_root
+
+    root = (results or results_root()).resolve()
+    found = find(name, root) if name else newest_session(root)
+    folder = found if is_session(found) else found.parent
+    if not is_session(folder):
+        raise BadInput([f"{found} is a run without its session"], hint=f"lab show {found}")
+    from lab.reports import REPORT, write_reports
+
+    # The folder may have been moved since the plan was made, from another machine even.
+    plan = dataclasses.replace(load((folder / PLAN_FILE).read_bytes()), folder=folder)
+    write_reports(plan)
+    typer.echo(folder / REPORT)

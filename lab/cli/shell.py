@@ -1,0 +1,197 @@
+"""`lab shell`: guests for a human, gone when the shell ends."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lab.cli import complete
+from lab.contracts import Address, BootableKernel, GuestImage, Progress
+from lab.errors import BadInput
+from lab.plan.nics import NICS, NicProfile
+
+if TYPE_CHECKING:
+    from lab.plan.names import Role
+    from lab.provision.hypervisor import Hypervisor
+    from lab.provision.pair import Pair
+
+ROLES = ("receiver", "sender")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to boot. `kernel` is a name that `lab kernels` knows, or the kernel of a stored session."""
+
+    kernel: str | BootableKernel
+    nic: NicProfile
+    role: Role
+    command: tuple[str, ...]
+
+
+def shell(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RUN] [-- COMMAND...]",
+            help="A stored run, whose kernel and NIC are taken (not with --kernel); then a command to run.",
+            autocompletion=complete.runs,
+        ),
+    ] = None,
+    kernel: Annotated[
+        str, typer.Option("--kernel", "-k", help="Kernel to boot.", autocompletion=complete.kernels)
+    ] = "",
+    nic: Annotated[
+        str,
+        typer.Option("--nic", help="NIC profile; [loopback], or that of the run.", autocompletion=complete.nics),
+    ] = "",
+    role: Annotated[str, typer.Option("--role", help="receiver or sender.", autocompletion=lambda: ROLES)] = "receiver",
+    results: Annotated[Path | None, typer.Option("--results", help="Folder of sessions. [./results]")] = None,
+) -> None:
+    """Boot guests and open a shell in one of them.
+
+    Profile loopback boots one guest, any other a pair that is addressed and linked as for a run. All guests are gone
+    when the shell ends. With a command after [cyan]--[/cyan] that is run instead, and its exit status is returned.
+
+    [cyan]lab shell --kernel 6.12 --nic e1000e-split --role sender[/cyan]
+
+    [cyan]lab shell --kernel 6.12 -- uname -r[/cyan]
+    """
+    from lab.cli.guests import accelerator_for, prepared, private_hypervisor, replace_process
+    from lab.cli.progress import shown
+
+    wanted = _wanted(words or [], kernel, nic, role, results)
+    _require_host(wanted.nic)
+    with shown() as progress:
+        booted, image = prepared(wanted.kernel, progress)
+    replace_process(own_namespace=wanted.nic.link == "tap")
+    with private_hypervisor() as (hypervisor, folder), contextlib.ExitStack() as stack:
+        with shown() as progress:
+            accelerator = accelerator_for(hypervisor, booted, image, folder)
+            pair = stack.enter_context(_linked(hypervisor, wanted.nic, booted, image, accelerator, folder, progress))
+        status = _attach(pair, wanted, folder)
+    raise typer.Exit(status)
+
+
+def _wanted(words: Sequence[str], kernel: str, nic: str, role: str, results: Path | None) -> Wanted:
+    """Raises BadInput with all problems. With --kernel all words are the command, else the first one is a run."""
+    from lab.paths import results_root
+    from lab.spec.suite import unknown
+
+    problems = unknown("NIC profile", [nic] if nic else [], tuple(NICS)) + unknown("role", [role], ROLES)
+    stored: tuple[str | BootableKernel, str] = (kernel or "newest", "loopback")
+    if words and not kernel:
+        try:
+            stored = _stored(words[0], (results or results_root()).resolve())
+        except BadInput as exc:
+            problems += exc.problems
+    if problems:
+        raise BadInput(problems, hint="lab shell --help; before a command, name a kernel with --kernel")
+    profile = NICS[nic or stored[1]]
+    command = tuple(words if kernel else words[1:])
+    return Wanted(stored[0], profile, "sender" if role == "sender" else "receiver", command)
+
+
+def _stored(name: str, root: Path) -> tuple[str | BootableKernel, str]:
+    """Kernel and NIC of a stored run; the very files its session booted, where they are still there."""
+    from lab.cli.find import find_run
+    from lab.collect.bundle import MANIFEST
+    from lab.evidence.bundle import read_manifest
+    from lab.plan.session import PLAN_FILE, load
+
+    bundle = find_run(name, root)
+    manifest = read_manifest({MANIFEST: (bundle / MANIFEST).read_bytes()})
+    plan_file = bundle.parent / PLAN_FILE
+    if plan_file.is_file():
+        kernel = load(plan_file.read_bytes()).kernel(manifest.kernel.name)
+        if kernel.boot.is_file() and kernel.initrd.is_file():
+            return kernel, manifest.nic
+    return manifest.kernel.name, manifest.nic
+
+
+def _require_host(nic: NicProfile) -> None:
+    """Raises BadInput when this host cannot run the profile."""
+    from lab.commands import missing
+    from lab.provision.qemu import cannot_run, installed_qemu
+
+    problem = cannot_run(nic, installed_qemu())
+    if problem:
+        raise BadInput([f"NIC profile {nic.name} cannot run here: {problem}"], hint="lab nics, lab doctor")
+    if shutil.which("ssh") is None:
+        raise missing("ssh")
+
+
+@contextlib.contextmanager
+def _linked(
+    hypervisor: Hypervisor,
+    nic: NicProfile,
+    kernel: BootableKernel,
+    image: GuestImage,
+    accelerator: str,
+    folder: Path,
+    progress: Progress,
+) -> Iterator[Pair]:
+    """A pair with its roles, and no preflight: a kernel that fails it is what a human wants to look at."""
+    from lab.drive.role import RoleTarget, give_roles
+    from lab.plan.cases import STANDARD
+    from lab.plan.names import digest
+    from lab.provision.pair import PairRequest, provisioned
+
+    captures = folder / "captures"
+    request = PairRequest(
+        digest("shell", str(folder)), nic, STANDARD, kernel, image, accelerator, captures, folder / "s"
+    )
+    with provisioned(hypervisor, request) as pair:
+        progress("booting")
+        pair.wait_ready()
+        targets = {
+            role: RoleTarget(guest.plan.name, role, _address(pair, role), guest.signals.hostkey, pair.addresses[role])
+            for role, guest in pair.guests.items()
+        }
+        progress("giving roles")
+        give_roles(targets, nic, captures, progress)
+        progress("waiting for carrier")
+        pair.wait_carrier()
+        yield pair
+
+
+def _address(pair: Pair, role: Role) -> Address:
+    return Address("127.0.0.1", pair.guests[role].ssh_port, pair.request.image.ssh_key)
+
+
+def _attach(pair: Pair, wanted: Wanted, folder: Path) -> int:
+    """Hand the terminal to ssh; its exit status."""
+    from lab.drive.terminal import ssh_argv
+
+    argv = {
+        role: ssh_argv(
+            _address(pair, role),
+            guest.signals.hostkey,
+            folder / f"known-{role}",
+            wanted.command if role == wanted.role else (),
+        )
+        for role, guest in pair.guests.items()
+    }
+    chosen: Role = wanted.role if wanted.role in argv else "receiver"
+    if not wanted.command:
+        _tell(pair, chosen, argv)
+    return subprocess.run(argv[chosen], check=False).returncode
+
+
+def _tell(pair: Pair, chosen: Role, argv: dict[Role, list[str]]) -> None:
+    """Where the human is, and how to get to the other guest from another terminal."""
+    request = pair.request
+    typer.echo(f"{request.kernel.name}, NIC profile {request.nic.name}: this is the {chosen}", err=True)
+    for role, address in pair.addresses.items():
+        here = "" if role in argv else " (the same guest)"
+        typer.echo(f"  {role:8} {address.v4}  {address.v6}{here}", err=True)
+    for role in argv.keys() - {chosen}:
+        typer.echo(f"  to the {role}, from another terminal:\n    {shlex.join(argv[role])}", err=True)
+    typer.echo("  the guest programs are in /usr/lib/lab; `exit` ends all guests", err=True)

@@ -1,0 +1,62 @@
+"""`lab show`: one stored run, or the table of a session."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path, PurePosixPath
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from lab.cli import complete
+from lab.cli.find import bundles_of, find, is_bundle, newest_session
+from lab.cli.judge import judged
+
+
+def show(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="[RUN|SESSION]",
+            help="Run id or its beginning, session, or the path of either. Default: the newest session.",
+            autocompletion=complete.runs_and_sessions,
+        ),
+    ] = "",
+    results: Annotated[Path | None, typer.Option("--results", help="Folder of sessions. [./results]")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and run.")] = False,
+) -> None:
+    """Show a stored run: verdict, ledger, findings, versions, how to repeat it. Or the table of a session.
+
+    The beginning of an id means the newest session that has such a run: [cyan]lab show hold[/cyan]
+    """
+    from lab.paths import results_root
+
+    root = (results or results_root()).resolve()
+    found = find(name, root) if name else newest_session(root)
+    if as_json:
+        _as_json([found] if is_bundle(found) else bundles_of(found))
+    elif is_bundle(found):
+        from lab.report.text import show as shown
+
+        Console().print(shown(judged(found)))
+    else:
+        _overview(found)
+
+
+def _as_json(bundles: list[Path]) -> None:
+    from lab.report.jsonl import as_record
+
+    for bundle in bundles:
+        typer.echo(json.dumps(as_record(judged(bundle), PurePosixPath(bundle.parent.as_posix()))))
+
+
+def _overview(folder: Path) -> None:
+    from lab.report.text import overview
+    from lab.reports import REPORT, read_session
+
+    Console().print(overview(read_session(folder)))
+    for bundle in bundles_of(folder):
+        typer.echo(bundle.name)
+    if (folder / REPORT).is_file():
+        typer.echo(f"report: {folder / REPORT}")
