@@ -264,31 +264,30 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         end_in_order()
 
 
-@pytest.hookimpl(tryfirst=True, specname="pytest_sessionfinish")
-def stop_workers(session: pytest.Session, exitstatus: int) -> None:
-    """xdist gives interrupted workers a few seconds and kills them; ours have evidence to keep and guests to end."""
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Iterator[None]:
+    """The controlling process sees its workers off, and writes the reports from the bundles on disk."""
     config = session.config
-    if exitstatus == pytest.ExitCode.INTERRUPTED and not hasattr(config, "workerinput") and PLAN in config.stash:
+    controls = not hasattr(config, "workerinput") and PLAN in config.stash
+    if controls and exitstatus == pytest.ExitCode.INTERRUPTED:
+        # xdist would give them a few seconds and kill them; they have evidence to keep and guests to end.
         from lab.workers import stop
 
         stop(config.stash[PLAN].sockets)
+    yield
+    if controls:
+        _conclude(config.stash[PLAN], tidy=config.stash.get(OWNER, False))
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """The controlling process writes the reports from the bundles on disk."""
-    config = session.config
-    if hasattr(config, "workerinput") or PLAN not in config.stash:
-        return
+def _conclude(plan: SessionPlan, *, tidy: bool) -> None:
     from lab.reports import write_reports
 
-    plan = config.stash[PLAN]
     try:
         write_reports(plan)
     except (LabError, OSError) as exc:
         print(f"lab: no reports: {exc}", file=sys.stderr)
     finally:
-        if config.stash.get(OWNER, False):
+        if tidy:
             _tidy(plan.sockets)
 
 
