@@ -99,27 +99,74 @@ def _copy(stream: Any, out: Path) -> None:  # noqa: ANN401 - paramiko's file
             capture.flush()
 
 
+def _verified(transport: paramiko.Transport, hostkey: str) -> None:
+    kind, blob = hostkey.split()[:2]
+    seen = transport.get_remote_server_key()
+    if seen.get_name() != kind or seen.asbytes() != base64.b64decode(blob):
+        raise GuestLost("the SSH server that answers is not the guest we started: host keys differ")
+
+
+class Dialler:
+    """Makes SSH connections to one guest, and closes them all at the end."""
+
+    def __init__(self, name: str, address: Address, hostkey: str) -> None:
+        self.name, self.address, self.hostkey = name, address, hostkey
+        self.open: list[paramiko.Transport] = []
+
+    def dial(self) -> paramiko.Transport:
+        """Connect and log in. The guest has said that it listens, so one try must do. Raises GuestLost."""
+        seconds, where = CONNECT_LIMIT.total_seconds(), self.address
+        try:
+            transport = paramiko.Transport(socket.create_connection((where.host, where.port), timeout=seconds))
+            self.open.append(transport)
+            transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = seconds
+            transport.start_client(timeout=seconds)
+            _verified(transport, self.hostkey)
+            transport.auth_publickey("root", paramiko.Ed25519Key.from_private_key_file(str(where.key_file)))
+        except _TROUBLE as exc:
+            raise GuestLost(f"{self.name} does not answer on {where.host}:{where.port}: {exc}") from exc
+        return transport
+
+    def close(self) -> None:
+        for transport in self.open:
+            transport.close()
+
+
 @dataclass
 class GuestShell:
-    """An SSH connection to one guest; satisfies `lab.contracts.Shell`."""
+    """SSH to one guest; satisfies `lab.contracts.Shell`.
+
+    Commands take turns on one connection, and every program that runs beside them has a connection of its own:
+    dropbear 2022.83 closes a channel that is open but has no command yet when a process of another channel exits, and
+    then ends the whole connection with "unknown channel". A connection whose program has ended serves the next one.
+    """
 
     name: str
+    dialler: Dialler
     transport: paramiko.Transport
     changed: threading.Condition
     """Shared by all programs of a pair, so that one wait can watch several of them."""
+    lines: list[tuple[paramiko.Transport, Program]] = field(default_factory=list)
 
-    def _open(self, argv: Sequence[str], *, seconds: float) -> paramiko.Channel:
+    def _open(self, transport: paramiko.Transport, argv: Sequence[str], *, seconds: float) -> paramiko.Channel:
         try:
-            channel = self.transport.open_session(timeout=seconds)
+            channel = transport.open_session(timeout=seconds)
             # `exit $?` keeps the shell: it turns a death by signal into a status, which dropbear would not send.
             channel.exec_command(f"{shlex.join(argv)}; exit $?")
         except _TROUBLE as exc:
             raise GuestLost(f"{self.name} does not take commands over SSH: {exc}") from exc
         return channel
 
+    def _free_line(self) -> paramiko.Transport:
+        idle = next((line for line in self.lines if line[1].ended), None)
+        if idle is None:
+            return self.dialler.dial()
+        self.lines.remove(idle)
+        return idle[0]
+
     def run(self, argv: list[str], *, seconds: float) -> CommandResult:
         """Run to completion. Raises GuestLost, DeadlinePassed."""
-        channel = self._open(argv, seconds=seconds)
+        channel = self._open(self.transport, argv, seconds=seconds)
         channel.settimeout(seconds)
         with channel:
             try:
@@ -143,8 +190,10 @@ class GuestShell:
     def start(self, name: str, argv: tuple[str, ...], stdout: Path) -> Program:
         """Start a program whose lines are captured in `stdout` as they come. Raises GuestLost."""
         stdout.parent.mkdir(parents=True, exist_ok=True)
-        channel = self._open(argv, seconds=20)
+        transport = self._free_line()
+        channel = self._open(transport, argv, seconds=20)
         program = Program(name, argv, stdout, channel, self.changed)
+        self.lines.append((transport, program))
         readers = (
             (_read_program, (program, channel.makefile("rb"), stdout)),
             (_copy, (channel.makefile_stderr("rb"), stdout.with_suffix(".stderr"))),
@@ -154,29 +203,11 @@ class GuestShell:
         return program
 
 
-def _verified(transport: paramiko.Transport, hostkey: str) -> None:
-    kind, blob = hostkey.split()[:2]
-    seen = transport.get_remote_server_key()
-    if seen.get_name() != kind or seen.asbytes() != base64.b64decode(blob):
-        raise GuestLost("the SSH server that answers is not the guest we started: host keys differ")
-
-
 @contextlib.contextmanager
 def connected(name: str, address: Address, hostkey: str, changed: threading.Condition) -> Iterator[GuestShell]:
-    """Connect and log in. The guest has said that it listens, so one try must do. Raises GuestLost."""
-    seconds = CONNECT_LIMIT.total_seconds()
+    """An open shell; every connection is closed when the block ends. Raises GuestLost."""
+    dialler = Dialler(name, address, hostkey)
     try:
-        sock = socket.create_connection((address.host, address.port), timeout=seconds)
-        transport = paramiko.Transport(sock)
-    except _TROUBLE as exc:
-        raise GuestLost(f"{name} does not answer on {address.host}:{address.port}: {exc}") from exc
-    transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = seconds
-    try:
-        transport.start_client(timeout=seconds)
-        _verified(transport, hostkey)
-        transport.auth_publickey("root", paramiko.Ed25519Key.from_private_key_file(str(address.key_file)))
-        yield GuestShell(name, transport, changed)
-    except _TROUBLE as exc:
-        raise GuestLost(f"SSH to {name} failed: {exc}") from exc
+        yield GuestShell(name, dialler, dialler.dial(), changed)
     finally:
-        transport.close()
+        dialler.close()
