@@ -54,6 +54,7 @@ def _connection(target: RoleTarget, known_hosts: Path) -> dict[str, Any]:
         "ansible_user": "root",
         "ansible_ssh_private_key_file": str(where.key_file),
         "ansible_ssh_common_args": options,
+        "ansible_remote_tmp": "/tmp/.ansible",  # noqa: S108 - in the guest, whose /root is read-only
     }
 
 
