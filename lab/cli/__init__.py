@@ -7,17 +7,8 @@ import traceback
 
 import typer
 
-from lab.cli.cases import cases
-from lab.cli.doctor import doctor
+from lab.cli import cases, doctor, judge, kernels, nics, report, run, setup, shell, show
 from lab.cli.exits import LAB_FAILED, LabGroup
-from lab.cli.judge import judge
-from lab.cli.kernels import kernels
-from lab.cli.nics import nics
-from lab.cli.report import report
-from lab.cli.run import run
-from lab.cli.setup import setup
-from lab.cli.shell import shell
-from lab.cli.show import show
 
 EPILOG = """\
 [bold]First steps[/bold]
@@ -58,7 +49,18 @@ def lab() -> None:
     """Boots pairs of machines, maps TCP streams between them, and says whether the kernel billed every byte."""
 
 
-for command in (setup, doctor, run, show, judge, report, shell, kernels, nics, cases):
+for command in (
+    setup.setup,
+    doctor.doctor,
+    run.run,
+    show.show,
+    judge.judge,
+    report.report,
+    shell.shell,
+    kernels.kernels,
+    nics.nics,
+    cases.cases,
+):
     app.command()(command)
 
 

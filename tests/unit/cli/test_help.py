@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from lab.cli import app
+from lab.cli.exits import LabGroup, code_of, told
+from lab.errors import BadInput, HostTrouble
+from lab.verdict.model import Word
+from tests.unit.cli.conftest import Lab
+from tests.unit.report.builder import result
+
+COMMANDS = ("setup", "doctor", "run", "show", "judge", "report", "shell", "kernels", "nics", "cases")
+
+
+def test_plain_lab_shows_help_with_every_command_and_every_exit_code(lab: Lab) -> None:
+    helped = lab("--help")
+    assert helped.exit_code == 0
+    assert all(f" {name} " in helped.stdout for name in COMMANDS)
+    codes = helped.stdout.partition("Exit codes")[2]
+    assert [line.split()[0] for line in codes.splitlines() if line.strip()] == ["0", "1", "2", "3"]
+    assert "Exit codes" in lab().output
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_that_fits_80_columns(lab: Lab, command: str) -> None:
+    helped = lab(command, "--help")
+    assert helped.exit_code == 0
+    assert max(map(len, helped.stdout.splitlines())) <= 80
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys, lab.cli; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"libvirt", "paramiko", "ansible_runner", "matplotlib", "jinja2", "pytest"} & set(loaded)
+
+
+def test_words_to_exit_codes() -> None:
+    agreed, failed = result(Word.PASS, predicted="PASS"), result(Word.FAIL, predicted="PASS")
+    missed, skipped = result(Word.MISS, predicted="PASS"), result(Word.SKIP, predicted="PASS")
+    control = result(Word.ERROR, predicted="ERROR")
+    assert code_of([]) == code_of([agreed, control, skipped]) == 0
+    assert code_of([agreed, failed]) == 1
+    assert code_of([failed, missed]) == code_of([result(Word.ERROR, predicted="FAIL")]) == 3
+
+
+def _app_that_raises(exc: Exception) -> typer.Typer:
+    broken = typer.Typer(cls=LabGroup)
+
+    @broken.callback()
+    def group() -> None:
+        """Makes it a group of one."""
+
+    @broken.command()
+    def command() -> None:
+        raise exc
+
+    return broken
+
+
+@pytest.mark.parametrize(
+    ("exc", "code", "words"),
+    [
+        (
+            BadInput(["one thing.", "another."], hint="this"),
+            2,
+            ["2 problems", "- one thing.", "- another.", "try: this"],
+        ),
+        (HostTrouble("no tool", hint="make setup"), 3, ["lab: no tool", "try: make setup"]),
+        (OSError(28, "No space left on device", "/x"), 3, ["No space left on device: /x"]),
+    ],
+)
+def test_errors_are_told_on_standard_error_without_a_traceback(exc: Exception, code: int, words: list[str]) -> None:
+    ended = CliRunner().invoke(_app_that_raises(exc), ["command"])
+    assert ended.exit_code == code
+    assert ended.stdout == ""
+    assert all(word in ended.stderr for word in words)
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_fault_of_ours_is_not_swallowed() -> None:
+    ended = CliRunner().invoke(_app_that_raises(ZeroDivisionError()), ["command"])
+    assert isinstance(ended.exception, ZeroDivisionError)
+
+
+def test_one_problem_takes_one_line() -> None:
+    assert told(BadInput(["it is wrong."])) == "lab: it is wrong."
+
+
+def test_unknown_commands_and_options_are_bad_input(lab: Lab) -> None:
+    assert lab("bogus").exit_code == 2
+    assert lab("nics", "--bogus").exit_code == 2
+
+
+def test_the_group_has_shell_completion() -> None:
+    assert "--show-completion" in CliRunner().invoke(app, ["--help"]).stdout

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.unit.cli.conftest import Lab, write_run, write_session
+from tests.unit.verdict.machine import KERNELS
+
+KEYS = {
+    "run", "kernel", "nic", "case", "verdict", "predicted", "findings", "ledger", "oom", "accelerator", "seconds",
+    "bundle",
+}  # fmt: skip
+
+
+def test_json_has_one_line_per_run_with_every_key(lab: Lab, tmp_path: Path) -> None:
+    folder, bundles = write_session(tmp_path, "20260101-000000-aaaa", ("hold", "copy-control"))
+    judged = lab("judge", folder, "--json")
+    records = [json.loads(line) for line in judged.stdout.splitlines()]
+    assert judged.exit_code == 0
+    assert {r["bundle"] for r in records} == {str(b) for b in bundles}
+    assert all(set(r) >= KEYS for r in records)
+    assert set(records[0]["ledger"]) == {"held", "charged", "escape", "gone", "limit"}
+
+
+def test_exit_code_1_for_another_verdict_and_the_findings_are_shown(lab: Lab, tmp_path: Path) -> None:
+    bundle = write_run(tmp_path / "b", "hold", predicted="PASS", kernel=KERNELS["stock"])
+    judged = lab("judge", bundle)
+    assert judged.exit_code == 1
+    assert judged.stdout.startswith("FAIL b: not as predicted: PASS")
+    assert "billed" in judged.stdout
+
+
+def test_exit_code_3_when_evidence_is_lost(lab: Lab, tmp_path: Path) -> None:
+    bundle = write_run(tmp_path / "b", "hold")
+    (bundle / "receiver" / "telemetry.jsonl").unlink()
+    assert lab("judge", bundle).exit_code == 3
+
+
+def test_all_problems_are_told_and_good_bundles_are_judged_all_the_same(lab: Lab, tmp_path: Path) -> None:
+    good = write_run(tmp_path / "good", "hold")
+    (tmp_path / "empty").mkdir()
+    judged = lab("judge", tmp_path / "absent", good, tmp_path / "empty", "--json")
+    assert judged.exit_code == 2
+    assert json.loads(judged.stdout)["verdict"] == "PASS"
+    assert "2 problems" in judged.stderr
+    assert "absent: there is no such folder" in judged.stderr
+    assert "empty: manifest.json: absent" in judged.stderr
+
+
+def test_a_session_without_bundles_is_bad_input(lab: Lab, tmp_path: Path) -> None:
+    folder, _ = write_session(tmp_path, "20260101-000000-aaaa", ())
+    assert "has left no bundle" in lab("judge", folder).stderr
+
+
+def test_it_needs_nothing_that_boots_a_machine(tmp_path: Path) -> None:
+    bundle = write_run(tmp_path / "b", "hold")
+    code = (
+        "import sys\n"
+        "for name in ('libvirt', 'libvirt_qemu', 'paramiko', 'ansible_runner'): sys.modules[name] = None\n"
+        "import lab.cli; lab.cli.app()"
+    )
+    argv = [sys.executable, "-c", code, "judge", str(bundle), "--json"]
+    judged = subprocess.run(argv, capture_output=True, text=True, check=False, env={"PATH": ""})
+    assert judged.returncode == 0, judged.stderr
+    assert json.loads(judged.stdout)["verdict"] == "PASS"

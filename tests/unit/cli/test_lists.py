@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from lab.cli import complete, nics
+from lab.cli.listing import percent
+from lab.cli.measure import Measured
+from lab.plan.cases import CASES
+from lab.plan.nics import NICS
+from tests.unit.cli.conftest import Lab
+
+
+@pytest.fixture(autouse=True)
+def _no_qemu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same list on every host."""
+    monkeypatch.setattr("lab.provision.qemu.installed_qemu", lambda: None)
+
+
+def test_cases_are_listed_with_their_claims_and_suites(lab: Lab) -> None:
+    listed = lab("cases")
+    assert listed.exit_code == 0
+    assert max(map(len, listed.stdout.splitlines())) <= 80
+    assert all(name in listed.stdout for name in (*CASES, "default", "fast", "stock"))
+    records = [json.loads(line) for line in lab("cases", "--json").stdout.splitlines()]
+    assert [r["case"] for r in records] == list(CASES)
+    assert records[0]["clients"][0]["behaviour"] == "hold"
+
+
+def test_nics_are_listed_with_shares_and_what_this_host_lacks(lab: Lab) -> None:
+    listed = lab("nics")
+    assert max(map(len, listed.stdout.splitlines())) <= 80
+    assert "mapped share 98..100 %, floor 80 %" in listed.stdout
+    assert "not here: no qemu-system-x86_64 on PATH" in listed.stdout
+    (record,) = (json.loads(line) for line in lab("nics", "--nic", "igb", "--json").stdout.splitlines())
+    assert (record["nic"], record["mappable"], record["runs_here"]) == ("igb", False, False)
+
+
+def test_all_unknown_profiles_are_told_at_once(lab: Lab) -> None:
+    listed = lab("nics", "--nic", "virtio-tapp", "--nic", "e1000", "--nic", "zzz")
+    assert listed.exit_code == 2
+    assert "2 problems" in listed.stderr
+    assert "did you mean virtio-tap" in listed.stderr
+    assert "'zzz'" in listed.stderr
+
+
+def test_measuring_skips_what_cannot_run_and_says_why(lab: Lab) -> None:
+    measured = lab("nics", "--measure", "--nic", "igb", "--nic", "virtio")
+    assert measured.exit_code == 0
+    assert measured.stdout.count("skipped: no qemu-system-x86_64 on PATH") == 2
+    (record,) = (json.loads(s) for s in lab("nics", "--measure", "--nic", "igb", "--json").stdout.splitlines())
+    assert record["skipped"]
+    assert record["shares"] == []
+
+
+@pytest.mark.parametrize(
+    ("row", "wrong", "code"),
+    [
+        (Measured("virtio", (0.9, 0.3)), "", 0),
+        (Measured("virtio", (0.9, 0.2)), "below its floor", 1),
+        (Measured("vmxnet3", (0.0, 0.001)), "", 0),
+        (Measured("vmxnet3", (0.0, 0.3)), "maps, though it should not", 1),
+        (Measured("igb", skipped="no such model"), "", 0),
+        (Measured("virtio", trouble="the guest is gone"), "", 3),
+    ],
+)
+def test_what_a_measurement_means(row: Measured, wrong: str, code: int) -> None:
+    assert row.wrong == wrong
+    assert nics.code_of([row]) == code
+    assert nics._measured_lines(row)
+    assert row.as_record()["wrong"] == wrong
+
+
+def test_shares_are_told_as_ranges() -> None:
+    assert percent(0.47, 0.6) == "47..60 %"
+    assert percent(0.25, 0.25) == "25 %"
+
+
+def test_completion_offers_what_begins_alike() -> None:
+    assert [name for name, _ in complete.nics("virtio-")] == ["virtio-mrg", "virtio-tap"]
+    assert "default" in [name for name, _ in complete.suites_and_cases("de")]
+    assert {name for name, _ in complete.nics("")} == set(NICS)
+
+
+@pytest.mark.usefixtures("lab")  # an empty folder: nothing was run
+def test_completion_never_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr("lab.kernels.catalogue", broken)
+    assert complete.kernels("6") == []
+    assert complete.runs("") == complete.runs_and_sessions("") == []
