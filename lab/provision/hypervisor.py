@@ -22,11 +22,15 @@ from lab.errors import HostTrouble
 EMBEDDED = "embed"
 """The `--connect` word for the default connection: no daemon, nothing to configure on the host."""
 
-# A root-run embedded driver would otherwise look for virtlogd and chown, label and confine what it starts.
-EMBEDDED_ROOT_CONF = """\
-user = "root"
-group = "root"
+# Without this the driver starts a virtlogd that outlives us by minutes.
+EMBEDDED_CONF = """\
 stdio_handler = "file"
+"""
+
+# A driver run by root would otherwise chown, label and confine what it starts.
+EMBEDDED_ROOT_CONF = f"""\
+{EMBEDDED_CONF}user = "root"
+group = "root"
 security_driver = "none"
 dynamic_ownership = 0
 remember_owner = 0
@@ -102,16 +106,16 @@ class Hypervisor:
             return False
 
     def answers(self, domain: Any, limit: timedelta) -> bool:  # noqa: ANN401
-        """Whether its QEMU answers its monitor within the limit. libvirt itself waits for ever."""
-        answered = threading.Event()
+        """Whether its QEMU says, within the limit, that it runs the guest. libvirt itself would wait for ever."""
+        runs = threading.Event()
 
         def ask() -> None:
             with contextlib.suppress(libvirt.libvirtError):
-                self.monitor(domain, "info status")
-                answered.set()
+                if "running" in self.monitor(domain, "info status"):
+                    runs.set()
 
         threading.Thread(target=ask, name="monitor", daemon=True).start()
-        return answered.wait(limit.total_seconds())
+        return runs.wait(limit.total_seconds())
 
     def monitor(self, domain: Any, command: str) -> str:  # noqa: ANN401
         """Answer of QEMU's human monitor."""
@@ -153,10 +157,8 @@ def _ensure_event_loop() -> None:
 
 
 def _embedded_uri(root: Path) -> str:
-    root.mkdir(parents=True, exist_ok=True)
-    if os.geteuid() == 0:
-        (root / "etc").mkdir(exist_ok=True)
-        (root / "etc" / "qemu.conf").write_text(EMBEDDED_ROOT_CONF)
+    (root / "etc").mkdir(parents=True, exist_ok=True)
+    (root / "etc" / "qemu.conf").write_text(EMBEDDED_CONF if os.geteuid() else EMBEDDED_ROOT_CONF)
     return f"qemu:///embed?root={root}"
 
 
