@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SETUP = "make setup"
 SESSION_DISK_MIB = 2048  # captures and bundles of a large session; a run leaves a few MiB
+LEAST_DISK_MIB = 64  # with less not even one run can be kept
 CACHE_DISK_MIB = 1024  # guest image, two kernels and what is made of them
 
 
@@ -138,6 +139,8 @@ def judge_disk(name: str, folder: Path, wanted_mib: int, variable: str) -> Check
     if not os.access(there, os.W_OK | os.X_OK):
         return Check(name, "bad", f"this user may not write to {there}", cure)
     told = f"{free} MiB free at {there}, {wanted_mib} MiB wanted"
+    if free < LEAST_DISK_MIB:
+        return Check(name, "bad", told, f"free some, or {cure}")
     return Check(name, "warn", told, f"free some, or {cure}") if free < wanted_mib else Check(name, "ok", told)
 
 

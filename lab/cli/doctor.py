@@ -20,8 +20,8 @@ def doctor(
 ) -> None:
     """Say what this host can do, and prove it by booting a guest.
 
-    Exit code: [bold]0[/bold] the lab can run here, perhaps slowly or without some NIC profile; [bold]3[/bold] it
-    cannot.
+    Exit code: [bold]0[/bold] the lab can run here, perhaps slowly or without some NIC
+    profile; [bold]3[/bold] it cannot.
     """
     from lab.cli.guests import replace_process
     from lab.cli.progress import shown

@@ -21,10 +21,11 @@ def judge(
 ) -> None:
     """Judge stored runs again, from their bytes alone.
 
-    Needs neither QEMU nor libvirt, and gives the verdict the run gave where it was made.
+    Needs neither QEMU nor libvirt, and gives the verdict that the run gave
+    where it was made.
 
-    Exit code: [bold]0[/bold] as predicted, [bold]1[/bold] another verdict, [bold]2[/bold] no such bundle,
-    [bold]3[/bold] a MISS or ERROR that was not predicted.
+    Exit code: [bold]0[/bold] as predicted, [bold]1[/bold] another verdict, [bold]2[/bold] no such
+    bundle, [bold]3[/bold] a MISS or ERROR that was not predicted.
 
     [cyan]lab judge results/*/hold.virtio.*[/cyan]
     """

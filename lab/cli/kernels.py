@@ -15,8 +15,9 @@ def kernels(
 ) -> None:
     """List the kernels that can be had.
 
-    A kernel of yours is named by its path: [cyan]--kernel ./bzImage:./lib/modules/6.12.0@precharge[/cyan]
-    (modules and the design it is expected to behave like may be left out).
+    A kernel of yours is named by its path; its modules, and the design that it
+    is expected to behave like, may be left out:
+    [cyan]--kernel ./bzImage:./lib/modules/6.12.0@precharge[/cyan]
     """
     from lab.errors import HostTrouble
     from lab.kernels import CatalogueKernel, catalogue

@@ -33,8 +33,9 @@ def nics(
 ) -> None:
     """List the NIC profiles, or measure what share of their bytes can be mapped.
 
-    Exit code of --measure: [bold]0[/bold] the table's promises hold, [bold]1[/bold] some share is below its floor, or
-    a profile maps that should not, [bold]3[/bold] some profile could not be measured.
+    Exit code of --measure: [bold]0[/bold] the table's promises hold, [bold]1[/bold] some share is
+    below its floor, or a profile maps that should not, [bold]3[/bold] some profile
+    could not be measured.
 
     [cyan]lab nics --measure --nic virtio --kernel 6.1[/cyan]
     """

@@ -23,9 +23,9 @@ def report(
             autocompletion=complete.runs_and_sessions,
         ),
     ] = "",
-    results: Annotated[Path | None, typer.Option("--results", help="Folder of sessions. [./results]")] = None,
+    results: Annotated[Path | None, typer.Option("--results", help="Folder of sessions. Default: ./results")] = None,
 ) -> None:
-    """Write a session's HTML, JUnit XML, KTAP and JSON Lines again, and print where the HTML is."""
+    """Write a session's reports again (HTML, JUnit XML, KTAP, JSON Lines)."""
     from lab.paths import results_root
 
     root = (results or results_root()).resolve()

@@ -46,19 +46,26 @@ def shell(
         ),
     ] = None,
     kernel: Annotated[
-        str, typer.Option("--kernel", "-k", help="Kernel to boot.", autocompletion=complete.kernels)
+        str,
+        typer.Option(
+            "--kernel",
+            "-k",
+            help="Kernel to boot; default: that of the run, or the newest.",
+            autocompletion=complete.kernels,
+        ),
     ] = "",
     nic: Annotated[
         str,
-        typer.Option("--nic", help="NIC profile; [loopback], or that of the run.", autocompletion=complete.nics),
+        typer.Option("--nic", help="NIC profile; default: that of the run, or loopback.", autocompletion=complete.nics),
     ] = "",
     role: Annotated[str, typer.Option("--role", help="receiver or sender.", autocompletion=lambda: ROLES)] = "receiver",
-    results: Annotated[Path | None, typer.Option("--results", help="Folder of sessions. [./results]")] = None,
+    results: Annotated[Path | None, typer.Option("--results", help="Folder of sessions. Default: ./results")] = None,
 ) -> None:
     """Boot guests and open a shell in one of them.
 
-    Profile loopback boots one guest, any other a pair that is addressed and linked as for a run. All guests are gone
-    when the shell ends. With a command after [cyan]--[/cyan] that is run instead, and its exit status is returned.
+    Profile loopback boots one guest, any other a pair that is addressed and
+    linked as for a run. All guests are gone when the shell ends. With a command
+    after [cyan]--[/cyan] that is run instead, and its exit status is returned.
 
     [cyan]lab shell --kernel 6.12 --nic e1000e-split --role sender[/cyan]
 
@@ -182,7 +189,12 @@ def _attach(pair: Pair, wanted: Wanted, folder: Path) -> int:
     chosen: Role = wanted.role if wanted.role in argv else "receiver"
     if not wanted.command:
         _tell(pair, chosen, argv)
-    return subprocess.run(argv[chosen], check=False).returncode
+    with subprocess.Popen(argv[chosen]) as ssh:
+        try:
+            return ssh.wait()
+        except BaseException:
+            ssh.terminate()  # it gives the terminal back as it was; when killed it could not
+            raise
 
 
 def _tell(pair: Pair, chosen: Role, argv: dict[Role, list[str]]) -> None:

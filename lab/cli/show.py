@@ -23,12 +23,13 @@ def show(
             autocompletion=complete.runs_and_sessions,
         ),
     ] = "",
-    results: Annotated[Path | None, typer.Option("--results", help="Folder of sessions. [./results]")] = None,
+    results: Annotated[Path | None, typer.Option("--results", help="Folder of sessions. Default: ./results")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and run.")] = False,
 ) -> None:
-    """Show a stored run: verdict, ledger, findings, versions, how to repeat it. Or the table of a session.
+    """Show a stored run in full, or the table of a session.
 
-    The beginning of an id means the newest session that has such a run: [cyan]lab show hold[/cyan]
+    The beginning of an id means the newest session that has such a run:
+    [cyan]lab show hold[/cyan]
     """
     from lab.paths import results_root
 

@@ -48,7 +48,7 @@ def test_words_to_exit_codes() -> None:
     assert code_of([failed, missed]) == code_of([result(Word.ERROR, predicted="FAIL")]) == 3
 
 
-def _app_that_raises(exc: Exception) -> typer.Typer:
+def _app_that_raises(exc: BaseException) -> typer.Typer:
     broken = typer.Typer(cls=LabGroup)
 
     @broken.callback()
@@ -85,6 +85,12 @@ def test_errors_are_told_on_standard_error_without_a_traceback(exc: Exception, c
 def test_a_fault_of_ours_is_not_swallowed() -> None:
     ended = CliRunner().invoke(_app_that_raises(ZeroDivisionError()), ["command"])
     assert isinstance(ended.exception, ZeroDivisionError)
+
+
+def test_an_interrupt_is_130_without_a_traceback() -> None:
+    ended = CliRunner().invoke(_app_that_raises(KeyboardInterrupt()), ["command"])
+    assert ended.exit_code == 130
+    assert "Traceback" not in ended.output
 
 
 def test_one_problem_takes_one_line() -> None:
