@@ -15,7 +15,7 @@ from lab.contracts import BootableKernel, GuestImage, Progress
 from lab.errors import BadInput
 from lab.guestimage.build import ensure_image, ensure_init
 from lab.kernels.bootable import make_bootable
-from lab.kernels.catalogue import resolve
+from lab.kernels.catalogue import Kernel, resolve
 from lab.paths import project_root
 from lab.plan.capacity import HostSize, admit, pairs_that_fit
 from lab.plan.cases import CASES, STANDARD, Shape
@@ -68,8 +68,10 @@ def combine(request: SessionRequest) -> SuiteSpec:
     known = (*suite_names(), *CASES)
     problems = unknown("suite or case", request.names, known)
     problems += unknown("NIC profile", request.nics, tuple(NICS))
-    if request.pairs < 0 or request.repeat < 0:
-        problems.append("-n and --repeat take positive numbers")
+    if request.pairs < 0:
+        problems.append("-n takes `auto` or a positive number")
+    if request.repeat < 0:
+        problems.append("--repeat takes a positive number")
     if request.accelerator not in ("auto", "kvm", "tcg"):
         problems.append(f"--accel {request.accelerator!r} is none of auto, kvm, tcg")
     if problems:
@@ -84,6 +86,24 @@ def combine(request: SessionRequest) -> SuiteSpec:
         cases=cases,
         repeat=request.repeat or base.repeat,
     )
+
+
+def check(request: SessionRequest) -> tuple[SuiteSpec, tuple[Kernel, ...]]:
+    """Everything the user named, looked up. Raises BadInput with the problems of all of it."""
+    problems: list[BadInput] = []
+    spec, resolved = None, None
+    try:
+        spec = combine(request)
+    except BadInput as exc:
+        problems.append(exc)
+    try:
+        resolved = resolve(spec.kernels if spec else request.kernels)
+    except BadInput as exc:
+        problems.append(exc)
+    if spec is None or resolved is None:
+        hints = [exc.hint for exc in problems if exc.hint]
+        raise BadInput([line for exc in problems for line in exc.problems], hint="; ".join(hints))
+    return spec, resolved
 
 
 def _cases(names: Sequence[str], suites: Sequence[SuiteSpec], base: SuiteSpec) -> tuple[str, ...]:

@@ -21,7 +21,6 @@ import typer
 from rich.console import Console
 
 from lab.cli.progress import shown
-from lab.errors import BadInput
 from lab.units import Deadline, wait_until
 
 if TYPE_CHECKING:
@@ -71,11 +70,10 @@ def run(
 
 
 def _pairs(text: str) -> int:
+    """0 for auto, -1 for what is neither that nor a positive number; `lab.session.combine` reports it with the rest."""
     if text == "auto":
         return 0
-    if not text.isdigit() or int(text) < 1:
-        raise BadInput([f"-n {text}: neither `auto` nor a positive number"])
-    return int(text)
+    return int(text) if text.isdigit() and int(text) else -1
 
 
 def _tidy(sockets: Path) -> None:
