@@ -1,0 +1,83 @@
+"""Command lines of the guest programs, and plans on disk."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from lab.contracts import BootableKernel, GuestImage
+from lab.plan.cases import CASES, ClientSpec
+from lab.plan.commands import cgroup_of, checkpoint_argv, client_argv, sender_argv
+from lab.plan.limits import Limits
+from lab.plan.matrix import expand
+from lab.plan.session import SessionPlan, dump, load
+from lab.units import MIB
+
+ALL = [client for case in CASES.values() for client in case.clients]
+
+
+def option(argv: tuple[str, ...], name: str) -> str:
+    return argv[argv.index(name) + 1]
+
+
+@pytest.mark.parametrize("client", ALL, ids=lambda c: f"{c.behaviour}-{c.name}")
+def test_client_and_sender_agree(client: ClientSpec) -> None:
+    served, fed = client_argv(client, 5001, 7), sender_argv(client, "198.18.0.1", 5001, 7)
+    for name in ("--port", "--sockets", "--bytes"):
+        assert option(served, name) == option(fed, name)
+    assert option(fed, "--seed") == "7"
+    assert ("--verify" in served) is client.verify
+    if client.verify:
+        assert option(served, "--seed") == option(fed, "--seed")
+
+
+def test_only_what_was_asked_for_is_said() -> None:
+    plain = ClientSpec("abuser", "hold", None, MIB)
+    assert not {"--ring", "--rcvbuf", "--verify"} & set(client_argv(plain, 1, 0))
+    assert "--rate" not in sender_argv(plain, "h", 1, 0)
+    busy = ClientSpec("abuser", "copy", None, MIB, rate=5, ring=6, rcvbuf=7)
+    assert option(client_argv(busy, 1, 0), "--ring") == "6"
+    assert option(client_argv(busy, 1, 0), "--rcvbuf") == "7"
+    assert option(sender_argv(busy, "h", 1, 0), "--rate") == "5"
+
+
+def test_a_client_moves_into_its_own_cgroup() -> None:
+    assert (
+        option(client_argv(ALL[0], 1, 0), "--cgroup") == cgroup_of(ALL[0].name) == f"/sys/fs/cgroup/lab/{ALL[0].name}"
+    )
+
+
+def test_a_checkpoint_counts_pages_unless_told_otherwise() -> None:
+    assert checkpoint_argv("held")[-3:] == ("--once", "held", "--pages")
+    assert "--pages" not in checkpoint_argv("held", pages=False)
+
+
+@pytest.fixture
+def plan() -> SessionPlan:
+    return SessionPlan(
+        name="s",
+        started="2026-01-01T00:00:00+00:00",
+        command="lab run",
+        folder=Path("/results/s"),
+        sockets=Path("/tmp/x"),
+        connect="embed",
+        accelerator="tcg",
+        pairs=2,
+        image=GuestImage(Path("/image"), "0", "k", Path("/key")),
+        kernels=(BootableKernel("k", Path("/k"), Path("/i"), "6.12", "stock", "0", "0", ("e1000e",)),),
+        runs=expand("s", [("k", "stock")], ["virtio"], ["hold", "release"], 2),
+        limits=Limits(boot=timedelta(seconds=1.5)),
+    )
+
+
+def test_a_plan_comes_back_from_disk_as_it_was(plan: SessionPlan) -> None:
+    assert load(dump(plan)) == plan
+    assert plan.kernel("k").modules == ("e1000e",)
+
+
+def test_half_a_plan_is_refused(plan: SessionPlan) -> None:
+    with pytest.raises(ValidationError):
+        load(dump(plan)[:-20])
