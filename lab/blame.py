@@ -79,7 +79,7 @@ def _of_silence(guest: Watched, detail: str, limits: Limits) -> Fault:
     if _free(guest.telemetry) < DISK_FULL:
         return Fault("host", guest.role, f"no disk left for captures; {detail}")
     if not guest.emulator_answers(limits.silence):
-        return Fault("qemu-exit", guest.role, f"QEMU itself does not answer (stopped from outside?); {detail}")
+        return Fault("qemu-exit", guest.role, f"QEMU does not say that it runs (stopped from outside?); {detail}")
     return Fault("hang", guest.role, detail)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Literal, Self, cast
+from typing import IO, Self
 
 import structlog
 
@@ -21,7 +21,7 @@ from lab.collect.captures import Marks, copy, from_here, from_power_on
 from lab.collect.stream import last_lines
 from lab.contracts import Progress
 from lab.drive.ssh import Program
-from lab.errors import DeadlinePassed, GuestLost, LabTrouble
+from lab.errors import DeadlinePassed, GuestLost, HostTrouble, LabTrouble
 from lab.evidence.manifest import Incident
 from lab.evidence.memory import unexplained
 from lab.evidence.model import Sample
@@ -29,7 +29,7 @@ from lab.evidence.telemetry import parse_checkpoints, parse_telemetry
 from lab.interrupt import held_back
 from lab.pairs import PairKeeper, ReadyPair
 from lab.plan.cases import ClientSpec
-from lab.plan.commands import CGROUPS, FIRST_PORT, checkpoint_argv, client_argv, sender_argv
+from lab.plan.commands import CGROUPS, FIRST_PORT, checkpoint_argv
 from lab.plan.limits import Limits
 from lab.plan.matrix import Run
 from lab.provision.guest import Guest
@@ -125,6 +125,15 @@ class Experiment:
             self._blame(exc)
         elif _disk_full(exc):
             self._incident("host", "", str(exc))
+        elif exc is None:
+            self._check_captures()
+
+    def _check_captures(self) -> None:
+        """On a full disk QEMU drops what guests say, and tells nobody."""
+        try:
+            check_disk(self.keeper.captures)
+        except HostTrouble as trouble:
+            self._incident("host", "", trouble.message)
 
     def _put_away(self, exc: BaseException | None) -> None:
         """Evidence into the bundle; the pair is given up unless the next run may use it."""
@@ -371,28 +380,6 @@ class Experiment:
         samples = parse_checkpoints(path.read_bytes()).samples if path.exists() else ()
         ends = {s.name: unexplained(s) for s in samples}
         return "baseline" in ends and "end" in ends and ends["end"] - ends["baseline"] < CLEAN
-
-    def client_records(self) -> list[dict[str, Any]]:
-        """What the manifest says of each client, started or not."""
-        address = self.pair.pair.addresses["receiver"].v4 if self.pair else ""
-        return [
-            {
-                "name": spec.name,
-                "behaviour": spec.behaviour,
-                "limit": spec.limit,
-                "deliver": spec.deliver,
-                "argv": client_argv(spec, port, self.run.seed),
-                "sender_argv": sender_argv(spec, address, port, self.run.seed),
-                "seed": self.run.seed,
-                "status": self._status(spec.name, "client"),
-                "sender_status": self._status(spec.name, "sender"),
-            }
-            for port, spec in enumerate(self.run.spec.clients, start=FIRST_PORT)
-        ]
-
-    def _status(self, name: str, which: Literal["client", "sender"]) -> int | None:
-        stream = self.streams.get(name)
-        return None if stream is None else cast(Program, getattr(stream, which)).status
 
 
 def _disk_full(exc: BaseException | None) -> bool:

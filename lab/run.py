@@ -17,6 +17,7 @@ from lab.evidence.manifest import HostRecord, KernelRecord, PairRecord, Seconds
 from lab.experiment import Experiment, now
 from lab.interrupt import held_back
 from lab.pairs import PairKeeper
+from lab.plan.commands import FIRST_PORT, client_argv, sender_argv
 from lab.plan.domain import cmdline
 from lab.plan.matrix import Run
 from lab.plan.session import SessionPlan
@@ -136,7 +137,7 @@ def _fields(subject: Experiment, plan: SessionPlan, started: str, predicted: Wor
         ),
         "mtu": run.profile.mtu,
         "floor": run.profile.floor,
-        "clients": subject.client_records(),
+        "clients": _client_records(subject),
         "incidents": subject.incidents,
         "seconds": Seconds(**{k: round(v, 3) for k, v in subject.seconds.items()}),
         "started": started,
@@ -144,3 +145,24 @@ def _fields(subject: Experiment, plan: SessionPlan, started: str, predicted: Wor
         "skip": subject.skip,
         "reproduce": f"lab run {run.case} --kernel '{run.kernel}' --nic {run.nic}",
     }
+
+
+def _client_records(subject: Experiment) -> list[dict[str, Any]]:
+    """What the manifest says of each client, started or not."""
+    run, pair = subject.run, subject.pair
+    address = pair.pair.addresses["receiver"].v4 if pair else ""
+    return [
+        {
+            "name": spec.name,
+            "behaviour": spec.behaviour,
+            "limit": spec.limit,
+            "deliver": spec.deliver,
+            "argv": client_argv(spec, port, run.seed),
+            "sender_argv": sender_argv(spec, address, port, run.seed),
+            "seed": run.seed,
+            "status": stream.client.status if stream else None,
+            "sender_status": stream.sender.status if stream else None,
+        }
+        for port, spec in enumerate(run.spec.clients, start=FIRST_PORT)
+        for stream in [subject.streams.get(spec.name)]
+    ]

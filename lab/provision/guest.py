@@ -79,7 +79,7 @@ class Guest:
         return self.signals.death is None and self.hypervisor.is_running(self.domain)
 
     def emulator_answers(self, limit: timedelta) -> bool:
-        """Whether QEMU's monitor answers; a QEMU that was stopped from outside does not, whatever its guest does."""
+        """Whether QEMU says that it runs the guest; one that was stopped or paused from outside does not."""
         return self.hypervisor.answers(self.domain, limit)
 
     def console_tail(self, lines: int = 8) -> str:
