@@ -150,9 +150,8 @@ def worker_count(request: SessionRequest, runs: Sequence[Run]) -> int:
 
 def prepare(request: SessionRequest, folder: Path, sockets: Path, progress: Progress) -> SessionPlan:
     """Make all that the session needs and write its plan into `folder`. Raises BadInput, LabTrouble."""
-    spec = combine(request)
+    spec, resolved = check(request)
     check_disk(folder)
-    resolved = resolve(spec.kernels)
     image = ensure_image(progress)
     kernels = tuple(make_bootable(k, init=ensure_init(progress), progress=progress) for k in resolved)
     started = datetime.datetime.now(datetime.UTC)
