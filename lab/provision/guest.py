@@ -41,13 +41,17 @@ class Signals:
 
     def heard(self, line: str) -> None:
         """One line of the ready port; see images/guest/lab-init.c."""
-        with contextlib.suppress(json.JSONDecodeError), self.changed:
+        try:
             message = json.loads(line)
+        except json.JSONDecodeError:
+            return
+        with self.changed:
             self.said.append(line.strip())
-            if message.get("event") == "ready":
-                self.ready, self.hostkey = True, str(message["hostkey"])
-            elif message.get("event") == "link":
-                self.carrier = bool(message["carrier"])
+            match message:
+                case {"event": "ready", "hostkey": str(hostkey)}:
+                    self.ready, self.hostkey = True, hostkey
+                case {"event": "link", "carrier": carrier}:
+                    self.carrier = bool(carrier)
             self.changed.notify_all()
 
 
@@ -107,7 +111,8 @@ class Guest:
         self.wait("carrier", lambda s: s.carrier, limit)
 
 
-def _listen(signals: Signals, port: socket.socket) -> None:
+def listen(signals: Signals, port: socket.socket) -> None:
+    """Hear the ready port until the guest hangs up."""
     with port, port.makefile("r", errors="replace") as lines, contextlib.suppress(OSError):
         for line in lines:
             signals.heard(line)
@@ -143,7 +148,7 @@ def started(hypervisor: Hypervisor, plan: GuestPlan) -> Iterator[Guest]:
         with held_back():
             domain = hypervisor.create(plan.name, xml, signals.died)
         port = _open_ready_port(plan.ready_socket)
-        threading.Thread(target=_listen, args=(signals, port), name=f"ready-{plan.name}", daemon=True).start()
+        threading.Thread(target=listen, args=(signals, port), name=f"ready-{plan.name}", daemon=True).start()
         yield Guest(plan, xml, hypervisor, domain, _ssh_port(hypervisor, domain), signals)
     finally:
         with held_back():
