@@ -259,9 +259,10 @@ def trial(request: pytest.FixtureRequest, lab_plan: SessionPlan, lab_keeper: Pai
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """From here on a signal ends the work in order, in the controlling process and in its workers."""
+    """A signal ends the work in order from here on; what was asked for is refused here, once, or planned."""
     if _targets_suites(config):
         end_in_order()
+        session_plan(config)
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
