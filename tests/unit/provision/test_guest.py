@@ -1,0 +1,107 @@
+"""What a guest announces, and waiting for it."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from lab.errors import DeadlinePassed, GuestLost
+from lab.provision.guest import Guest, Signals, listen
+from lab.provision.hypervisor import Death
+from tests.unit.provision.guests import guest
+
+LONG = timedelta(seconds=30)
+READY = json.dumps({"event": "ready", "hostkey": "ssh-ed25519 AAAA"})
+PANIC = Death("powered off, or rebooted after a panic", by_itself=True)
+
+
+@pytest.fixture
+def subject(tmp_path: Path) -> Guest:
+    return guest(tmp_path)
+
+
+def test_the_ready_line_brings_the_host_key() -> None:
+    signals = Signals()
+    assert not signals.ready
+    signals.heard(READY)
+    assert signals.ready
+    assert signals.hostkey == "ssh-ed25519 AAAA"
+
+
+def test_carrier_comes_and_goes() -> None:
+    signals = Signals()
+    for carrier in (True, False, True):
+        signals.heard(json.dumps({"event": "link", "carrier": int(carrier)}))
+        assert signals.carrier is carrier
+
+
+@pytest.mark.parametrize("line", ["", "half a li", '{"event":', '{"event":"else"}', "[]", "7", '{"event":"ready"}'])
+def test_what_is_not_understood_changes_nothing(line: str) -> None:
+    signals = Signals()
+    signals.heard(line)
+    assert (signals.ready, signals.carrier, signals.hostkey) == (False, False, "")
+
+
+def test_lines_come_through_a_real_port() -> None:
+    signals = Signals()
+    ours, theirs = socket.socketpair()
+    reader = threading.Thread(target=listen, args=(signals, ours))
+    reader.start()
+    theirs.sendall(READY[:10].encode())
+    theirs.sendall(READY[10:].encode() + b"\n\xff\xfe\n" + b'{"event":"link","carrier":1}\nhalf')
+    theirs.close()
+    reader.join(20)
+    assert not reader.is_alive()
+    assert (signals.ready, signals.carrier) == (True, True)
+
+
+def later(act: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=act)
+    thread.start()
+    return thread
+
+
+def test_a_wait_ends_with_the_signal(subject: Guest) -> None:
+    thread = later(lambda: subject.signals.heard(READY))
+    subject.wait_ready(LONG)
+    thread.join()
+    assert subject.signals.ready
+
+
+def test_a_wait_ends_at_death_with_the_consoles_last_words(subject: Guest) -> None:
+    words = [f"line {n}" for n in range(30)] + ["Kernel panic - not syncing: No init found"]
+    Path(subject.plan.console).write_text("\n".join(words))
+    thread = later(lambda: subject.signals.died(PANIC))
+    with pytest.raises(GuestLost) as caught:
+        subject.wait_ready(LONG)
+    thread.join()
+    assert str(caught.value).startswith("lab-0123abcd-receiver is gone: powered off, or rebooted after a panic\n")
+    assert "No init found" in str(caught.value)
+    assert "line 3\n" not in str(caught.value)
+
+
+def test_a_signal_that_came_before_the_death_counts(subject: Guest) -> None:
+    subject.signals.heard(READY)
+    subject.signals.died(PANIC)
+    subject.wait_ready(LONG)
+
+
+def test_a_passed_deadline_tells_what_was_said_last(subject: Guest) -> None:
+    Path(subject.plan.console).write_text("lab-init: no ctl0\n")
+    subject.signals.heard('{"event":"start"}')
+    with pytest.raises(DeadlinePassed) as caught:
+        subject.wait_carrier(timedelta(milliseconds=20))
+    told = str(caught.value)
+    assert told.startswith("waited 0.02 s for carrier of lab-0123abcd-receiver; last saw: ready port ")
+    assert '{"event":"start"}' in told
+    assert "no ctl0" in told
+
+
+def test_a_console_that_is_not_there_yet_is_empty(subject: Guest) -> None:
+    assert subject.console_tail() == ""

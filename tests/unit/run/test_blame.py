@@ -1,0 +1,184 @@
+"""Whose fault it is, from what a guest's death, telemetry, QEMU and disk say."""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from lab.blame import Watch, blame, check_disk
+from lab.collect.bundle import BundleWriter
+from lab.contracts import BootableKernel, GuestImage
+from lab.errors import CommandFailed, DeadlinePassed, GuestLost, HostTrouble, LabTrouble
+from lab.experiment import Experiment
+from lab.pairs import PairKeeper
+from lab.plan.limits import Limits
+from lab.plan.matrix import Run
+from lab.plan.session import SessionPlan
+from lab.provision.guest import Guest
+from lab.provision.hypervisor import Death
+from tests.unit.provision.guests import NoHypervisor, guest
+
+SHORT = Limits(death=timedelta(milliseconds=60), silence=timedelta(milliseconds=150))
+PANIC = Death("powered off, or rebooted after a panic", by_itself=True)
+KILLED = Death("its QEMU process ended from outside", by_itself=False)
+LOST, LATE, FAILED = GuestLost("gone"), DeadlinePassed("late"), CommandFailed(["rmdir"], 1, "busy")
+
+
+@contextmanager
+def speaking(*guests: Guest) -> Iterator[None]:
+    """Telemetry of these guests grows."""
+    stop = threading.Event()
+
+    def speak() -> None:
+        while not stop.wait(0.005):
+            for subject in guests:
+                with subject.telemetry.open("a") as f:
+                    f.write("{}\n")
+
+    thread = threading.Thread(target=speak)
+    thread.start()
+    yield
+    stop.set()
+    thread.join()
+
+
+@pytest.mark.parametrize("trouble", [LOST, LATE, FAILED])
+@pytest.mark.parametrize(("death", "kind"), [(PANIC, "lost"), (KILLED, "qemu-exit")])
+def test_a_death_explains_the_trouble(trouble: LabTrouble, death: Death, kind: str, tmp_path: Path) -> None:
+    pair = [guest(tmp_path, "receiver"), guest(tmp_path, "sender")]
+    pair[1].signals.died(death)
+    fault = blame(trouble, pair, SHORT)
+    assert (fault.kind, fault.guest) == (kind, "sender")
+    assert str(death) in fault.detail
+    assert str(trouble) in fault.detail
+
+
+def test_a_death_that_is_told_late_still_wins(tmp_path: Path) -> None:
+    subject = guest(tmp_path)
+    timer = threading.Timer(0.03, subject.signals.died, [PANIC])
+    timer.start()
+    assert blame(LOST, [subject], Limits(death=timedelta(seconds=30))).kind == "lost"
+    timer.join()
+
+
+@pytest.mark.parametrize("trouble", [LOST, LATE])
+def test_a_silent_guest_has_hung(trouble: LabTrouble, tmp_path: Path) -> None:
+    pair = [guest(tmp_path, "receiver"), guest(tmp_path, "sender")]
+    with speaking(pair[1]):
+        fault = blame(trouble, pair, SHORT)
+    assert (fault.kind, fault.guest) == ("hang", "receiver")
+    assert "no telemetry for 0.15 s" in fault.detail
+
+
+def test_a_silent_guest_whose_qemu_does_not_answer_has_not(tmp_path: Path) -> None:
+    fault = blame(LOST, [guest(tmp_path, qemu_answers=False)], SHORT)
+    assert (fault.kind, fault.guest) == ("qemu-exit", "receiver")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "kind"), [(LOST, "lost"), (LATE, "deadline"), (FAILED, "host"), (HostTrouble("no room"), "host")]
+)
+def test_with_guests_that_live_and_speak_nobody_is_named(trouble: LabTrouble, kind: str, tmp_path: Path) -> None:
+    subject = guest(tmp_path)
+    with speaking(subject):
+        fault = blame(trouble, [subject], SHORT)
+    assert (fault.kind, fault.guest, fault.detail) == (kind, "", str(trouble))
+
+
+def test_a_watch_ends_a_wait_for_the_dead_at_once(tmp_path: Path) -> None:
+    subject = guest(tmp_path)
+    watch = Watch(Limits())
+    watch.check([subject])
+    subject.signals.died(PANIC)
+    with pytest.raises(GuestLost, match="the receiver is gone: powered off"):
+        watch.check([subject])
+
+
+def test_a_watch_ends_a_wait_for_the_silent_after_the_limit(tmp_path: Path) -> None:
+    subject = guest(tmp_path)
+    patient, strict = Watch(Limits()), Watch(Limits(silence=timedelta()))
+    for watch in (patient, strict):
+        watch.check([subject])
+    subject.telemetry.write_text("{}\n")
+    strict.check([subject])
+    patient.check([subject])
+    patient.check([subject])
+    with pytest.raises(GuestLost, match="the receiver has said nothing"):
+        strict.check([subject])
+
+
+def test_a_disk_with_room_is_no_trouble(tmp_path: Path) -> None:
+    check_disk(tmp_path / "not" / "yet" / "there")
+
+
+def test_a_file_system_without_room_is(tmp_path: Path) -> None:
+    with pytest.raises(HostTrouble, match="no disk left: 0 KiB are free for /proc/lab") as caught:
+        check_disk(Path("/proc/lab"))
+    assert "--results" in caught.value.hint
+
+
+# -- the same through an experiment -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> SessionPlan:
+    kernel = BootableKernel("k", Path("/k"), Path("/i"), "6.12", "stock", "0", "")
+    image = GuestImage(Path("/u"), "0", "0", Path("/key"))
+    run = Run("s", "k", "stock", "loopback", "hold", 0)
+    fixed = {"name": "s", "started": "", "command": "", "connect": "none", "accelerator": "tcg", "pairs": 1}
+    return SessionPlan(**fixed, folder=tmp_path, sockets=tmp_path, image=image, kernels=(kernel,), runs=(run,))  # type: ignore[arg-type]
+
+
+class NoPair(PairKeeper):
+    """Every pair ends as told while it is made."""
+
+    ending: BaseException = LOST
+
+    def acquire(self, run: Run) -> None:  # type: ignore[override]
+        raise self.ending
+
+
+def experiment(plan: SessionPlan, ending: BaseException = LOST) -> Experiment:
+    keeper = NoPair(NoHypervisor(), plan, lambda _: None)
+    keeper.ending = ending
+    return Experiment(plan.runs[0], keeper, BundleWriter(plan.folder / "b"), lambda _: None, SHORT)
+
+
+def kinds(subject: Experiment) -> list[str]:
+    return [incident.kind for incident in subject.incidents]
+
+
+@pytest.mark.parametrize("trouble", [LOST, LATE, HostTrouble("no QEMU")])
+def test_a_pair_that_never_was_is_trouble_of_the_boot(plan: SessionPlan, trouble: LabTrouble) -> None:
+    subject = experiment(plan, trouble)
+    with subject:
+        subject.start("abuser")
+    assert [(i.kind, i.detail) for i in subject.incidents] == [("boot", str(trouble))]
+    assert "no QEMU" not in str(trouble) or "no QEMU" in (plan.folder / "b" / "driver.jsonl").read_text()
+
+
+def test_an_interrupt_is_told_and_goes_on(plan: SessionPlan) -> None:
+    subject = experiment(plan)
+    with pytest.raises(KeyboardInterrupt), subject:
+        raise KeyboardInterrupt
+    assert kinds(subject) == ["interrupted"]
+
+
+def test_a_full_disk_is_the_hosts_trouble(plan: SessionPlan) -> None:
+    subject = experiment(plan)
+    with subject:
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert kinds(subject) == ["host"]
+
+
+def test_a_mistake_of_a_script_is_nobody_elses(plan: SessionPlan) -> None:
+    subject = experiment(plan)
+    with pytest.raises(KeyError), subject:
+        raise KeyError("abuser")
+    assert kinds(subject) == []

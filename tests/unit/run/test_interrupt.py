@@ -1,0 +1,153 @@
+"""The first signal ends the work in order, later ones do not cut its clean-up short: real signals, real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from lab.interrupt import SIGNALS, end_in_order, held_back
+from lab.units import Deadline, wait_until
+from lab.workers import at_work, registered, stop
+
+LONG = timedelta(seconds=30)
+BOTH = pytest.mark.parametrize("number", SIGNALS, ids=["INT", "TERM"])
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@BOTH
+def test_the_first_signal_interrupts_and_the_next_ones_do_not(number: signal.Signals) -> None:
+    end_in_order()
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(number)
+    for again in SIGNALS:
+        signal.raise_signal(again)
+
+
+@BOTH
+def test_a_signal_waits_for_the_end_of_what_must_get_whole(number: signal.Signals) -> None:
+    end_in_order()
+    done: list[str] = []
+
+    def work() -> None:
+        with held_back() as asked:
+            done.append(f"asked {asked()}")
+            with held_back():
+                signal.raise_signal(number)
+            done.append(f"asked {asked()}")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert done == ["asked False", "asked True"]
+
+
+def test_without_a_signal_nothing_is_changed() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with held_back():
+        assert signal.getsignal(signal.SIGINT) != before
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_trouble_in_a_held_block_comes_through() -> None:
+    with pytest.raises(KeyError), held_back():
+        raise KeyError("x")
+
+
+def test_other_threads_hold_nothing_back() -> None:
+    before, seen = signal.getsignal(signal.SIGTERM), []
+
+    def work() -> None:
+        with held_back() as asked:
+            seen.append((asked(), signal.getsignal(signal.SIGTERM)))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [(False, before)]
+
+
+WORKER = """
+import sys
+from pathlib import Path
+from lab.interrupt import end_in_order
+from lab.workers import registered
+end_in_order()
+with registered(Path(sys.argv[1]), "gw0"):
+    try:
+        print("at work", flush=True)
+        sys.stdin.read()
+    finally:
+        sys.stdin.read() if "stubborn" in sys.argv else Path(sys.argv[1], "tidied").touch()
+"""
+
+
+@pytest.fixture
+def runtime(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def worker(runtime: Path, *words: str) -> subprocess.Popen[bytes]:
+    pipe = subprocess.PIPE
+    argv = [sys.executable, "-c", WORKER, str(runtime), *words]
+    process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"at work\n"
+    return process
+
+
+def test_a_worker_is_interrupted_and_waited_for(runtime: Path) -> None:
+    process = worker(runtime)
+    assert at_work(runtime) == (process.pid,)
+    assert stop(runtime, LONG)
+    assert (runtime / "tidied").exists()
+    assert at_work(runtime) == ()
+    process.communicate(timeout=30)
+
+
+def test_a_worker_that_does_not_end_is_not_waited_for_for_ever(runtime: Path) -> None:
+    process = worker(runtime, "stubborn")
+    assert not stop(runtime, timedelta(milliseconds=50))
+    process.kill()
+    process.communicate()
+    assert stop(runtime, LONG), "a dead one is not at work, reaped or not"
+
+
+def test_a_worker_that_was_killed_is_not_at_work(runtime: Path) -> None:
+    process = worker(runtime)
+    process.kill()
+
+    def seen() -> tuple[bool | None, object]:
+        left = at_work(runtime)  # it is a zombie now, and its file is there
+        return (None if left else True), left
+
+    assert wait_until(seen, deadline=Deadline.after("its death", LONG))
+    assert (runtime / "gw0.pid").exists()
+    process.communicate()
+
+
+def test_a_process_that_got_a_dead_workers_pid_is_left_alone(runtime: Path) -> None:
+    (runtime / "gw0.pid").write_text("1 0")
+    (runtime / "gw1.pid").write_text("half")
+    assert at_work(runtime) == ()
+
+
+def test_the_controlling_process_does_not_interrupt_itself(runtime: Path) -> None:
+    with registered(runtime, "w"):
+        assert (runtime / "w.pid").read_text().startswith(f"{os.getpid()} ")
+        assert at_work(runtime) == ()
+        assert stop(runtime, LONG)
+    assert not list(runtime.iterdir())
