@@ -1,20 +1,37 @@
-"""Reads a session's bundles, judges them and writes its reports beside them."""
+"""From bundles on disk to verdicts and reports. Needs nothing that boots a machine."""
 
 from __future__ import annotations
 
 import datetime
 import io
+import json
 from pathlib import Path, PurePosixPath
 
 from rich.console import Console
 
-from lab.collect.bundle import MANIFEST
+from lab.collect.bundle import MANIFEST, read_bundle
+from lab.evidence.bundle import parse
 from lab.plan.session import PLAN_FILE, SessionPlan, load
-from lab.report import Session, html, jsonl, junit, ktap, text
-from lab.run import judged
+from lab.report import RunResult, Session, html, jsonl, junit, ktap, text
+from lab.report.jsonl import as_record
+from lab.report.plot import standalone
+from lab.verdict.decide import judge
 
 REPORT = "report.html"
 RESULTS = "results.jsonl"
+
+
+def judged(bundle: Path, relative: str) -> RunResult:
+    """Bundle on disk -> Evidence -> Findings -> Verdict. Raises BadInput when there is no readable manifest."""
+    evidence = parse(read_bundle(bundle))
+    return RunResult(evidence.manifest, judge(evidence), relative)
+
+
+def write_derived(bundle: Path, result: RunResult) -> None:
+    """What can be made again at any time: the verdict as JSON and the curve."""
+    record = as_record(result, PurePosixPath(bundle.parent.as_posix()))
+    (bundle / "verdict.json").write_text(json.dumps(record, indent=1))
+    (bundle / "curve.svg").write_text(standalone(result.verdict.ledger, f"{result.manifest.run}"))
 
 
 def read_session(folder: Path) -> Session:

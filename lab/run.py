@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import sys
-from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any
 
-from lab.collect.bundle import BundleWriter, read_bundle
+from lab.collect.bundle import BundleWriter
 from lab.contracts import Progress
 from lab.errors import HostTrouble, LabError
-from lab.evidence.bundle import parse
 from lab.evidence.manifest import HostRecord, KernelRecord, PairRecord, Seconds
 from lab.experiment import Experiment, now
 from lab.interrupt import held_back
@@ -21,25 +18,10 @@ from lab.plan.commands import FIRST_PORT, client_argv, sender_argv
 from lab.plan.domain import cmdline
 from lab.plan.matrix import Run
 from lab.plan.session import SessionPlan
-from lab.report.jsonl import as_record
 from lab.report.model import RunResult
-from lab.report.plot import standalone
-from lab.verdict.decide import judge
+from lab.reports import judged, write_derived
 from lab.verdict.model import Word
 from lab.verdict.predict import predict
-
-
-def judged(bundle: Path, relative: str) -> RunResult:
-    """Bundle on disk -> Evidence -> Findings -> Verdict. Raises BadInput when there is no readable manifest."""
-    evidence = parse(read_bundle(bundle))
-    return RunResult(evidence.manifest, judge(evidence), relative)
-
-
-def write_derived(bundle: Path, result: RunResult) -> None:
-    """What can be made again at any time: the verdict as JSON and the curve."""
-    record = as_record(result, PurePosixPath(bundle.parent.as_posix()))
-    (bundle / "verdict.json").write_text(json.dumps(record, indent=1))
-    (bundle / "curve.svg").write_text(standalone(result.verdict.ledger, f"{result.manifest.run}"))
 
 
 class Trial:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import signal
@@ -55,8 +54,6 @@ def private_hypervisor(uri: str = "") -> Iterator[tuple[Hypervisor, Path]]:
     from lab.provision.sweep import sweep
     from lab.session import runtime_dir
 
-    # paramiko raises what it logs, and tells of every connection that a guest's end cuts off.
-    logging.getLogger("paramiko").setLevel(logging.CRITICAL)
     with _signals_end_the_block():
         folder = runtime_dir()
         try:

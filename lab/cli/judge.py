@@ -29,11 +29,13 @@ def judge(
 
     [cyan]lab judge results/*/hold.virtio.*[/cyan]
     """
+    from lab.reports import judged
+
     results: list[RunResult] = []
     problems: list[str] = []
     for path in _expanded(bundles, problems):
         try:
-            results.append(judged(path))
+            results.append(judged(path, path.name))
         except BadInput as exc:
             problems += [f"{path}: {problem}" for problem in exc.problems]
         else:
@@ -41,16 +43,6 @@ def judge(
     if problems:
         raise BadInput(problems, hint="give the folder of a run, the one that holds manifest.json")
     raise typer.Exit(code_of(results))
-
-
-def judged(bundle: Path) -> RunResult:
-    """Bytes on disk to a verdict. Raises BadInput when there is no readable manifest."""
-    from lab.collect.bundle import read_bundle
-    from lab.evidence.bundle import parse
-    from lab.verdict.decide import judge as decide
-
-    evidence = parse(read_bundle(bundle))
-    return RunResult(evidence.manifest, decide(evidence), bundle.name)
 
 
 def _expanded(paths: Sequence[Path], problems: list[str]) -> list[Path]:

@@ -20,23 +20,32 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from lab.cli import complete
+from lab.cli.exits import LAB_FAILED, code_of
 from lab.cli.progress import shown
 from lab.units import Deadline, wait_until
 
 if TYPE_CHECKING:
     from lab.plan.session import SessionPlan
-    from lab.report import Session
 
 STOP_LIMIT = timedelta(seconds=45)
 FOR_EVER = timedelta(days=7)
 
-EXIT_AS_PREDICTED, EXIT_OTHER, EXIT_LAB, EXIT_INTERRUPTED = 0, 1, 3, 130
+INTERRUPTED = 130
 
 
 def run(
-    names: Annotated[list[str] | None, typer.Argument(help="Suites or cases; default: the suite `default`.")] = None,
-    kernel: Annotated[list[str] | None, typer.Option("--kernel", "-k", help="Kernel to boot; repeatable.")] = None,
-    nic: Annotated[list[str] | None, typer.Option("--nic", help="NIC profile; repeatable.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Suites or cases; default: the suite `default`.", autocompletion=complete.suites_and_cases),
+    ] = None,
+    kernel: Annotated[
+        list[str] | None,
+        typer.Option("--kernel", "-k", help="Kernel to boot; repeatable.", autocompletion=complete.kernels),
+    ] = None,
+    nic: Annotated[
+        list[str] | None, typer.Option("--nic", help="NIC profile; repeatable.", autocompletion=complete.nics)
+    ] = None,
     pairs: Annotated[
         str, typer.Option("-n", "--pairs", help="Pairs at once: a number, or auto for what fits.")
     ] = "auto",
@@ -125,7 +134,7 @@ class Show:
     def tell(self, run_id: str) -> None:
         """One line for a finished run."""
         from lab.report.jsonl import as_record
-        from lab.run import judged
+        from lab.reports import judged
 
         self.done += 1
         result = judged(self.plan.folder / run_id, run_id)
@@ -205,14 +214,6 @@ def _close(plan: SessionPlan, *, as_json: bool, interrupted: bool, log: Path) ->
     missing = [run.id for run in plan.runs if run.id not in {r.manifest.run for r in session.results}]
     if missing:
         typer.echo(f"{len(missing)} of {len(plan.runs)} runs left no bundle; what happened: {log}", err=True)
-    return EXIT_INTERRUPTED if interrupted else exit_status(session, missing=bool(missing))
-
-
-def exit_status(session: Session, *, missing: bool = False) -> int:
-    """0 every verdict as predicted, 3 an ERROR or MISS nobody predicted (or a run without bundle), 1 any other."""
-    from lab.verdict.model import Word
-
-    words = {result.verdict.word for result in session.results if result.disagrees}
-    if missing or words & {Word.ERROR, Word.MISS}:
-        return EXIT_LAB
-    return EXIT_OTHER if words else EXIT_AS_PREDICTED
+    if interrupted:
+        return INTERRUPTED
+    return LAB_FAILED if missing else code_of(session.results)

@@ -11,7 +11,6 @@ from rich.console import Console
 
 from lab.cli import complete
 from lab.cli.find import bundles_of, find, is_bundle, newest_session
-from lab.cli.judge import judged
 
 
 def show(
@@ -39,17 +38,19 @@ def show(
         _as_json([found] if is_bundle(found) else bundles_of(found))
     elif is_bundle(found):
         from lab.report.text import show as shown
+        from lab.reports import judged
 
-        Console().print(shown(judged(found)))
+        Console().print(shown(judged(found, found.name)))
     else:
         _overview(found)
 
 
 def _as_json(bundles: list[Path]) -> None:
     from lab.report.jsonl import as_record
+    from lab.reports import judged
 
     for bundle in bundles:
-        typer.echo(json.dumps(as_record(judged(bundle), PurePosixPath(bundle.parent.as_posix()))))
+        typer.echo(json.dumps(as_record(judged(bundle, bundle.name), PurePosixPath(bundle.parent.as_posix()))))
 
 
 def _overview(folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import logging
 import shlex
 import socket
 import threading
@@ -19,6 +20,9 @@ import paramiko
 from lab.contracts import Address, CommandResult
 from lab.errors import CommandFailed, DeadlinePassed, GuestLost
 from lab.units import Deadline
+
+# paramiko raises what it logs, and logs every connection that a guest's end cuts off.
+logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 CONNECT_LIMIT = timedelta(seconds=40)
 _TROUBLE = (paramiko.SSHException, OSError, EOFError)
