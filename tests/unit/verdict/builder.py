@@ -227,6 +227,8 @@ def _bystander(told: Story) -> None:
             told.end_of_stream(client, abuser)
     else:
         told.machine.oom_kill(bystander, memcg=False)
+        told.wait(2)
+        told.pour(client, 2 * BURST)  # what the dead one left
         told.say(client, "holding", reason="eof")
     told.wait(30)
     for alive in (c for c in (client, bystander) if c.alive):

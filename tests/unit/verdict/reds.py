@@ -255,6 +255,7 @@ REDS: tuple[Red, ...] = (
     ),
     Red("isolated", "innocent's rate", F, spoilt("bystander", innocent_slows)),
     Red("isolated", "stranger killed", F, spoilt("bystander", partial(kill_line, who="/system", memcg=None))),
+    Red("isolated", "innocent killed first", F, partial(story, "bystander", KERNELS["stock"])),
     Red(
         "isolated",
         "killed in its own cgroup",
