@@ -10,7 +10,8 @@ setup: venv
 run: setup
 	@.venv/bin/lab run
 
-test: setup
+test: venv
+	@.venv/bin/lab setup --browser
 	@.venv/bin/tox
 
 lint: venv
