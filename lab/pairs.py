@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 import time
 from collections.abc import Iterator
@@ -145,7 +146,6 @@ class PairKeeper:
         self._stack = contextlib.ExitStack()
         self._key = ""
         self._ready: ReadyPair | None = None
-        self._attempts: dict[str, int] = {}
         self._failed: dict[str, tuple[Path, LabTrouble]] = {}
         self.captures = plan.folder
 
@@ -159,8 +159,7 @@ class PairKeeper:
         return self._ready
 
     def _make(self, run: Run) -> ReadyPair:
-        self._attempts[run.pair_key] = self._attempts.get(run.pair_key, 0) + 1
-        request = pair_request(self.plan, run, self._attempts[run.pair_key])
+        request = self._fresh_request(run)
         self.drop()
         self.captures = request.captures
         try:
@@ -168,6 +167,11 @@ class PairKeeper:
         except LabTrouble as exc:
             self._failed[run.pair_key] = (request.captures, exc)
             raise
+
+    def _fresh_request(self, run: Run) -> PairRequest:
+        """A pair that nobody has made before, neither we nor a worker that died and whose runs we got."""
+        requests = (pair_request(self.plan, run, attempt) for attempt in itertools.count(1))
+        return next(request for request in requests if not request.captures.exists())
 
     def drop(self) -> None:
         """Give the pair up: it is not clean any more, or another one is needed."""

@@ -158,6 +158,16 @@ def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - an xdist class
         node.workerinput["lab_plan"] = str(session_plan(node.config).folder / PLAN_FILE)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:  # noqa: ANN401 - an xdist class
+    """A worker that was killed leaves guests, and xdist gives its runs to another one at once."""
+    if error and _targets_suites(node.config):
+        from lab.provision.sweep import sweep
+
+        for name in sweep(session_plan(node.config).sockets / node.gateway.id):
+            print(f"lab: {node.gateway.id} is gone; ended its {name}", file=sys.stderr)
+
+
 # -- collection ----------------------------------------------------------------------------------------------------
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 import sys
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -39,6 +41,7 @@ class Trial:
     def __enter__(self) -> Experiment:
         self._started = now()
         try:
+            _set_aside(self.experiment.bundle.root)
             return self.experiment.__enter__()
         except BaseException:  # an interrupt while guests boot leaves a bundle as well
             self.__exit__(*sys.exc_info())
@@ -80,6 +83,13 @@ class Trial:
             return f"<{self.run.id}>"
         findings = "".join(f"\n  {f.word} {f.rule}: {f.message} [{f.pointer}]" for f in self.result.verdict.findings)
         return f"{self.run.id}: {self.verdict}, predicted {self.predicted}{findings}"
+
+
+def _set_aside(root: Path) -> None:
+    """A run whose worker died is run again: what it left behind is kept, but must not mix with what comes."""
+    if root.exists() and any(root.iterdir()):
+        free = (root.with_name(f"{root.name}.lost-{n}") for n in itertools.count(1))
+        root.rename(next(path for path in free if not path.exists()))
 
 
 def _fields(subject: Experiment, plan: SessionPlan, started: str, predicted: Word) -> dict[str, Any]:
