@@ -1,0 +1,47 @@
+"""One prepared plan for all tests: kernel and image are made, the accelerator is proved, once."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.plan.session import SessionPlan
+from lab.provision.sweep import sweep
+from lab.session import SessionRequest, prepare, runtime_dir
+from tests.vm.sessions import derived, qemus
+
+MakePlan = Callable[..., SessionPlan]
+
+
+@pytest.fixture(scope="session")
+def base_plan(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SessionPlan]:
+    """Newest 6.12 kernel and the guest image of this checkout."""
+    sockets = runtime_dir()
+    try:
+        request = SessionRequest(names=("hold",), kernels=("6.12",), nics=("loopback",), command="tests/vm")
+        yield prepare(request, tmp_path_factory.mktemp("base"), sockets, print)
+    finally:
+        sweep(sockets)
+        shutil.rmtree(sockets, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def make_plan(base_plan: SessionPlan, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakePlan]:
+    """Makes plans of (case, nic) cells; at the end, no guest of any of them may be left."""
+    made: list[SessionPlan] = []
+
+    def make(cells: Sequence[tuple[str, str]], **changes: Any) -> SessionPlan:  # noqa: ANN401
+        folder: Path = changes.pop("folder", None) or tmp_path_factory.mktemp("results")
+        made.append(derived(base_plan, cells, folder, **changes))
+        return made[-1]
+
+    yield make
+    left = {plan.name: qemus(plan) for plan in made}
+    for plan in made:
+        sweep(plan.sockets)
+        shutil.rmtree(plan.sockets, ignore_errors=True)
+    assert not any(left.values()), left

@@ -1,0 +1,43 @@
+"""Experiments that do to a guest what no suite does: `python -m tests.vm.scripts PLAN SCRIPT`, in a process of its own.
+
+Its own, because libvirt allows one embedded driver per process and wants its QEMUs reaped by a parent that does so.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from lab.experiment import Experiment
+from lab.pairs import PairKeeper
+from lab.plan.session import load
+from lab.provision.hypervisor import connect
+from lab.run import Trial
+
+# Stops what speaks, and with it the proof of life: as seen from outside, the kernel hangs.
+HUSH = 'for p in /proc/[0-9]*; do read -r c < $p/comm; [ "$c" != lab-telemetry ] || kill -STOP "${p#/proc/}"; done'
+
+
+def crash(experiment: Experiment) -> None:
+    """The guest's kernel panics in the middle of traffic."""
+    experiment.start("abuser")
+    experiment.ready.receiver.run(["sh", "-c", "echo c > /proc/sysrq-trigger"], seconds=60)
+
+
+def hush(experiment: Experiment) -> None:
+    """The guest says nothing more, though its QEMU runs."""
+    experiment.start("abuser")
+    experiment.ready.receiver.check(["sh", "-c", HUSH], seconds=60)
+    experiment.observe(samples=600)
+
+
+def main(plan_file: str, script: str) -> None:
+    plan = load(Path(plan_file).read_bytes())
+    with connect(plan.connect, plan.sockets / "t") as hypervisor:
+        keeper = PairKeeper(hypervisor, plan, print)
+        with Trial(plan.runs[0], plan, keeper, print) as experiment:
+            {"crash": crash, "hush": hush}[script](experiment)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,112 @@
+"""Ctrl-C and SIGTERM at any moment: the evidence so far is kept, and nothing is left running."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from lab.plan.session import PLAN_FILE, SessionPlan, load
+from lab.units import Deadline, wait_until
+from lab.workers import at_work
+from tests.vm.sessions import LONG, Json, Session, qemus, running
+
+MOMENTS = {"booting": "booting", "roles": "giving roles", "traffic": "delivered", "collecting": "checkpoint end"}
+
+
+@pytest.fixture
+def runtime() -> Iterator[Path]:
+    """Where the session makes its private directory; short, because it holds sockets."""
+    made = Path(tempfile.mkdtemp(prefix="lv-", dir="/tmp"))
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+def started(session: Session, results: Path) -> SessionPlan:
+    """The plan that the session made for itself."""
+
+    def written() -> tuple[Path | None, object]:
+        assert session.process.poll() is None, session.text
+        return next(results.glob(f"*/{PLAN_FILE}"), None), "no plan"
+
+    path = wait_until(written, deadline=Deadline.after("the plan", LONG))
+    session.folder = path.parent
+    return load(path.read_bytes())
+
+
+def ctrl_c(session: Session) -> None:
+    """An impatient user: the terminal sends SIGINT to the whole group, again and again."""
+
+    def ended() -> tuple[int | None, object]:
+        os.killpg(session.process.pid, signal.SIGINT)
+        return session.process.poll(), "it runs"
+
+    wait_until(ended, deadline=Deadline.after("the end after Ctrl-C", LONG), pause=timedelta(milliseconds=200))
+
+
+def sigterm(session: Session) -> None:
+    """A service manager: one SIGTERM to the controlling process alone."""
+    session.process.send_signal(signal.SIGTERM)
+    session.end()
+
+
+WAYS = {"ctrl-c": ctrl_c, "sigterm": sigterm}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_an_interrupt_keeps_the_evidence_and_leaves_nothing(moment: str, tmp_path: Path, runtime: Path) -> None:
+    """Two sessions at a time, one for each way of ending it."""
+
+    def interrupted(way: str) -> None:
+        with _session(tmp_path / way, runtime / way[0]) as session:
+            plan = started(session, tmp_path / way)
+            session.reach(MOMENTS[moment])
+            WAYS[way](session)
+            status = session.end()
+        assert not qemus(plan)
+        assert not list((runtime / way[0]).iterdir()), f"{way}: the private directory is left"
+        # The last command may have been answered before the signal came.
+        assert status == pytest.ExitCode.INTERRUPTED or moment == "collecting", session.text
+        _check_evidence(session.result("hold", "loopback"), whole=moment == "collecting")
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(interrupted, WAYS))
+
+
+def _session(results: Path, runtime: Path) -> contextlib.AbstractContextManager[Session]:
+    results.mkdir()
+    runtime.mkdir()
+    args = ["-n", "1", "--nic", "loopback", "--lab-names", "hold", "--kernel", "6.12", "--results", str(results)]
+    return running(results, args, log=results / "log", env={"LAB_RUNTIME": str(runtime)})
+
+
+def _check_evidence(result: Json, *, whole: bool) -> None:
+    bundle = Path(result["bundle"])
+    assert (bundle / "receiver" / "console.log").exists()
+    if not whole:
+        assert result["verdict"] == "MISS", result
+        assert "interrupted by the user" in (bundle / "driver.jsonl").read_text()
+    assert result["verdict"] in ("MISS", "FAIL")
+
+
+def test_the_runs_of_a_worker_that_is_killed_are_run_again(tmp_path: Path, runtime: Path) -> None:
+    """SIGKILL, as the host's OOM killer sends it: its guests are ended for it, and its evidence is kept apart."""
+    with _session(tmp_path / "k", runtime / "k") as session:
+        plan = started(session, tmp_path / "k")
+        session.reach("booting")
+        (worker,) = at_work(plan.sockets)
+        os.kill(worker, signal.SIGKILL)
+        assert session.end() != 0
+    assert not qemus(plan)
+    assert not list((runtime / "k").iterdir())
+    assert session.result("hold", "loopback")["verdict"] == "FAIL", session.text
+    assert len(list(plan.folder.glob("pairs/*/receiver/console.log"))) == 2
+    assert (plan.folder / f"{plan.runs[0].id}.lost-1" / "driver.jsonl").exists()

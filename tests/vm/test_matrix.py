@@ -1,0 +1,103 @@
+"""A small real matrix from end to end: verdicts as predicted, reports there, the same word from a copy."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.collect.bundle import DERIVED
+from lab.reports import judged
+from lab.verdict.predict import predict
+from tests.vm.conftest import MakePlan
+from tests.vm.sessions import Session, running_plan
+
+CASES = ("hold", "copy-control", "bytes-equal")
+CELLS = (
+    *((case, nic) for nic in ("e1000e-split", "virtio") for case in CASES),
+    ("hold", "vmxnet3"),
+    ("hold", "loopback"),
+)
+KEYS = {
+    *("run", "kernel", "nic", "case", "verdict", "predicted", "findings", "ledger", "oom", "accelerator", "seconds"),
+    "bundle",
+}
+
+
+@pytest.fixture(scope="module")
+def matrix(make_plan: MakePlan) -> Iterator[Session]:
+    with running_plan(make_plan(CELLS, pairs=2), workers=2) as session:
+        session.end()
+        yield session
+
+
+def test_every_verdict_is_the_predicted_one(matrix: Session) -> None:
+    assert matrix.process.returncode == 0, matrix.text
+    words = {(r["case"], r["nic"]): (r["verdict"], r["predicted"]) for r in matrix.results}
+    assert words == {(c, n): (predict("stock", n, c).value,) * 2 for c, n in CELLS}
+
+
+@pytest.mark.parametrize(
+    ("case", "nic", "word"),
+    [
+        ("hold", "e1000e-split", "FAIL"),
+        ("hold", "virtio", "FAIL"),
+        ("hold", "loopback", "FAIL"),
+        ("hold", "vmxnet3", "ERROR"),
+        ("copy-control", "virtio", "PASS"),
+        ("bytes-equal", "e1000e-split", "PASS"),
+    ],
+)
+def test_the_words_are_these(matrix: Session, case: str, nic: str, word: str) -> None:
+    result = matrix.result(case, nic)
+    assert result["verdict"] == word, result["findings"]
+
+
+@pytest.mark.parametrize("nic", ["e1000e-split", "virtio"])
+def test_the_escape_is_three_times_the_limit(matrix: Session, nic: str) -> None:
+    ledger = matrix.result("hold", nic)["ledger"]
+    assert ledger["escape"] >= 3 * ledger["limit"]
+
+
+@pytest.mark.parametrize(("case", "nic"), CELLS)
+def test_a_line_of_results_has_the_agreed_keys(matrix: Session, case: str, nic: str) -> None:
+    result = matrix.result(case, nic)
+    assert result.keys() >= KEYS
+    assert result["seconds"].keys() >= {"provision", "drive", "collect"}
+    if nic != "vmxnet3":
+        assert result["ledger"].keys() >= {"held", "charged", "escape", "gone", "limit"}
+        assert result["oom"].keys() >= {"outcome", "victims"}
+
+
+@pytest.mark.parametrize(("case", "nic"), CELLS)
+def test_a_copy_elsewhere_is_judged_alike(matrix: Session, case: str, nic: str, tmp_path: Path) -> None:
+    result = matrix.result(case, nic)
+    ignore = shutil.ignore_patterns(*DERIVED)
+    copy = Path(shutil.copytree(Path(result["bundle"]), tmp_path / "elsewhere", ignore=ignore))
+    again = judged(copy, "elsewhere")
+    assert again.verdict.word.value == result["verdict"]
+    assert [f.message for f in again.verdict.findings] == [f["message"] for f in result["findings"]]
+
+
+def test_a_bundle_that_was_altered_is_no_pass(matrix: Session, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(Path(matrix.result("bytes-equal", "virtio")["bundle"]), tmp_path / "b"))
+    log = copy / "clients" / "hold.jsonl"
+    log.write_bytes(log.read_bytes()[:-20])
+    assert judged(copy, "b").verdict.word.value == "ERROR"
+
+
+def test_reports_lie_beside_the_bundles(matrix: Session) -> None:
+    for name in ("report.html", "junit.xml", "results.ktap"):
+        assert (matrix.folder / name).stat().st_size > 0, name
+    assert f"1..{len(CELLS)}" in (matrix.folder / "results.ktap").read_text()
+    assert all((Path(r["bundle"]) / "curve.svg").exists() for r in matrix.results)
+
+
+def test_runs_of_one_nic_shared_a_pair(matrix: Session) -> None:
+    bundles = [Path(matrix.result(case, "virtio")["bundle"]) for case in CASES]
+    pairs = [json.loads((b / "manifest.json").read_text())["pair"] for b in bundles]
+    assert sorted(p["runs_before"] for p in pairs) == [0, 1, 2]
+    assert len({p["id"] for p in pairs}) == 1
