@@ -25,6 +25,7 @@ from lab.errors import DeadlinePassed, GuestLost, HostTrouble, LabTrouble
 from lab.evidence.manifest import Incident
 from lab.evidence.memory import unexplained
 from lab.evidence.model import Sample
+from lab.evidence.programs import mapped_share, parse_program
 from lab.evidence.telemetry import parse_checkpoints, parse_telemetry
 from lab.interrupt import held_back
 from lab.pairs import PairKeeper, ReadyPair
@@ -35,6 +36,7 @@ from lab.plan.matrix import Run
 from lab.provision.guest import Guest
 from lab.units import MIB, Deadline, wait_until
 
+TRICKLE = 4 * MIB
 CLEAN = 8 * MIB
 """Unexplained memory a run may leave behind before its pair is no longer fit for the next run."""
 
@@ -197,23 +199,30 @@ class Experiment:
         self._watch(client, lambda p: int(p.last().get("delivered", 0)) >= goal or p.ended, deadline)
 
     def until_something_gives(self, name: str) -> None:
-        """Wait until the abuser has all it wants, any client has ended, or nothing reaches the abuser any more."""
+        """Wait until the abuser has all it wants, anybody has been killed or has ended, or the abuser gets no further.
+
+        At the end of memory a stream can trickle for minutes: a few MiB in `limits.stall` then count as no further.
+        """
         self._step("until something gives", client=name)
         abuser = self.streams[name].client
-        seen = [(-1, time.monotonic())]
+        kills = self._latest_count("oom_kill")
+        mark = (-1, time.monotonic())
 
         def given() -> tuple[str | None, object]:
+            nonlocal mark
             self._check_guests()
             taken = int(abuser.last().get("delivered", 0))
-            if taken != seen[0][0]:
-                seen[0] = (taken, time.monotonic())
+            if taken - mark[0] > (TRICKLE if self._is_exhausted() else 0):
+                mark = (taken, time.monotonic())
             ended = [s.spec.name for s in self.streams.values() if s.client.ended]
             if ended:
                 return f"{', '.join(ended)} ended", taken
+            if self._latest_count("oom_kill") > kills:
+                return "the OOM killer came", taken
             if abuser.said("holding"):
                 return f"{name} holds", taken
-            stalled = time.monotonic() - seen[0][1] > self.limits.stall.total_seconds()
-            return (f"{name} stalled at {taken}" if stalled else None), taken
+            stalled = time.monotonic() - mark[1] > self.limits.stall.total_seconds()
+            return (f"{name} gets no further than {taken}" if stalled else None), taken
 
         what = wait_until(given, deadline=Deadline.after("something to give", self.limits.delivery))
         self._step("something gave", what=what)
@@ -221,12 +230,11 @@ class Experiment:
     def observe(self, samples: int) -> None:
         """Let the guests run while telemetry takes that many more samples (ten a second), unless it falls silent."""
         self._step("observe", samples=samples)
-        path = Path(self.ready.pair.receiver.plan.telemetry)
-        goal = self._sequence(path) + samples
+        goal = self._sequence() + samples
 
         def seen() -> tuple[bool | None, object]:
             self._check_guests()
-            sequence = self._sequence(path)
+            sequence = self._sequence()
             return (True if sequence >= goal else None), f"sample {sequence} of {goal}"
 
         wait_until(seen, deadline=Deadline.after("telemetry", self.limits.silence + timedelta(seconds=samples)))
@@ -242,12 +250,11 @@ class Experiment:
 
     def settled(self, what: str, is_settled: Callable[[Sample], bool]) -> None:
         """Give counters that are batched or flushed late (2 s) time to arrive; what they say then is evidence."""
-        path = Path(self.ready.pair.receiver.plan.telemetry)
 
         def arrived() -> tuple[bool | None, object]:
             self._check_guests()
-            samples = parse_telemetry(b"\n".join(last_lines(path, 1)) + b"\n").samples
-            return (True if samples and is_settled(samples[-1]) else None), what
+            sample = self._latest()
+            return (True if sample and is_settled(sample) else None), what
 
         try:
             wait_until(arrived, deadline=Deadline.after(what, self.limits.settle))
@@ -334,15 +341,27 @@ class Experiment:
     def _check_guests(self) -> None:
         self._watching.check(self._guests())
 
-    @staticmethod
-    def _sequence(path: Path) -> int:
-        samples = parse_telemetry(b"\n".join(last_lines(path, 1)) + b"\n").samples
-        return samples[-1].seq if samples else 0
+    def _latest(self) -> Sample | None:
+        """The receiver's last sample of telemetry."""
+        lines = last_lines(Path(self.ready.pair.receiver.plan.telemetry), 1)
+        samples = parse_telemetry(b"\n".join([*lines, b""])).samples
+        return samples[-1] if samples else None
+
+    def _sequence(self) -> int:
+        sample = self._latest()
+        return sample.seq if sample else 0
+
+    def _latest_count(self, key: str) -> int:
+        sample = self._latest()
+        return sample.vmstat.get(key, 0) if sample else 0
+
+    def _is_exhausted(self) -> bool:
+        sample = self._latest()
+        return sample is not None and sample.meminfo["MemFree"] < sample.meminfo["MemTotal"] // 20
 
     def _require_preflight(self) -> None:
         path = self.ready.captures / "preflight" / "client" / "preflight.jsonl"
-        last = parse_last_counts(path.read_bytes())
-        share = last["mapped"] / last["delivered"] if last["delivered"] else 0.0
+        share = mapped_share(parse_program("preflight", path.name, path.read_bytes()))
         if share < self.run.profile.floor:
             raise NothingToMeasureError(
                 f"{share:.0%} of the preflight's bytes could be mapped, the floor is {self.run.profile.floor:.0%}"
@@ -384,12 +403,3 @@ class Experiment:
 
 def _disk_full(exc: BaseException | None) -> bool:
     return isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT)
-
-
-def parse_last_counts(data: bytes) -> dict[str, int]:
-    """`delivered` and `mapped` of a program's last line that has them; zeros when there is none."""
-    from lab.evidence.programs import parse_program
-
-    log = parse_program("preflight", "preflight/client.jsonl", data)
-    event = log.last("holding", "done", "progress")
-    return {key: event.count(key) if event else 0 for key in ("delivered", "mapped")}

@@ -34,6 +34,12 @@ def parse_program(name: str, path: str, data: bytes) -> ProgramLog:
     return ProgramLog(name, path, tuple(events), truncated or backwards)
 
 
+def mapped_share(log: ProgramLog) -> float:
+    """Mapped over delivered bytes at a client's last counters, 0 to 1; 0 where nothing was delivered."""
+    last = log.last(*COUNTED)
+    return last.count("mapped") / last.count("delivered") if last and last.count("delivered") else 0.0
+
+
 def _event(line: bytes, number: int) -> ClientEvent:
     """Raises ValueError for anything but an object with a time, an event and plain values."""
     said = _LINE.validate_json(line)
