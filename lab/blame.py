@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Iterable, Sequence
@@ -66,6 +67,11 @@ def check_disk(folder: Path) -> None:
         raise HostTrouble(
             f"no disk left: {free // 1024} KiB are free for {folder}", hint="free some, or --results elsewhere"
         )
+
+
+def disk_full(exc: BaseException | None) -> bool:
+    """Whether an error says that the disk, or this user's share of it, is full."""
+    return isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _free(folder: Path) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import errno
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from typing import IO, Self
 
 import structlog
 
-from lab.blame import Kind, Watch, blame, check_disk
+from lab.blame import Kind, Watch, blame, check_disk, disk_full
 from lab.collect.bundle import BundleWriter
 from lab.collect.captures import Marks, copy, from_here, from_power_on
 from lab.collect.stream import last_lines
@@ -117,7 +116,7 @@ class Experiment:
         finally:
             with held_back():
                 self._put_away(exc)
-        return isinstance(exc, LabTrouble) or _disk_full(exc)
+        return isinstance(exc, LabTrouble) or disk_full(exc)
 
     def _account_for(self, exc: BaseException | None) -> None:
         """Make incidents of what ended the block."""
@@ -125,7 +124,7 @@ class Experiment:
             self._incident("interrupted", "", "interrupted by the user")
         elif isinstance(exc, LabTrouble) and not isinstance(exc, NothingToMeasureError):
             self._blame(exc)
-        elif _disk_full(exc):
+        elif disk_full(exc):
             self._incident("host", "", str(exc))
         elif exc is None:
             self._check_captures()
@@ -399,7 +398,3 @@ class Experiment:
         samples = parse_checkpoints(path.read_bytes()).samples if path.exists() else ()
         ends = {s.name: unexplained(s) for s in samples}
         return "baseline" in ends and "end" in ends and ends["end"] - ends["baseline"] < CLEAN
-
-
-def _disk_full(exc: BaseException | None) -> bool:
-    return isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT)
