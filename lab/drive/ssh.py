@@ -80,7 +80,19 @@ class Program:
 
 
 def _read_program(program: Program, stdout: Any, out: Path) -> None:  # noqa: ANN401 - paramiko's file
-    with contextlib.suppress(*_TROUBLE), out.open("ab") as capture:
+    """To its end, to that of the connection, or until the disk takes no more: a wait must not outlive any of them."""
+    status = -1
+    with contextlib.suppress(*_TROUBLE):
+        _capture(program, stdout, out)
+        status = program.channel.recv_exit_status()
+    with program.changed:
+        program.status = None if status < 0 else status
+        program.ended = True
+        program.changed.notify_all()
+
+
+def _capture(program: Program, stdout: Any, out: Path) -> None:  # noqa: ANN401 - paramiko's file
+    with out.open("ab") as capture:
         for line in stdout:
             capture.write(line)
             capture.flush()
@@ -88,11 +100,6 @@ def _read_program(program: Program, stdout: Any, out: Path) -> None:  # noqa: AN
                 with contextlib.suppress(ValueError):
                     program.events.append(json.loads(line))
                 program.changed.notify_all()
-    status = program.channel.recv_exit_status()
-    with program.changed:
-        program.status = None if status < 0 else status
-        program.ended = True
-        program.changed.notify_all()
 
 
 def _copy(stream: Any, out: Path) -> None:  # noqa: ANN401 - paramiko's file

@@ -83,6 +83,15 @@ def test_a_program_speaks_line_by_line_and_is_captured(start: Start, tmp_path: P
     assert program.stdout.read_bytes() == b'{"event":"ready","n":1}\nnot json\n'
 
 
+def test_a_program_whose_words_cannot_be_kept_counts_as_lost(shell: GuestShell, tmp_path: Path) -> None:
+    full = tmp_path / "client.jsonl"
+    full.symlink_to("/dev/full")
+    program = shell.start("client", ("sh", "-c", SAYS + "cat"), full)
+    program.wait("the end", ended, soon())
+    assert program.status is None
+    program.close()
+
+
 def test_standard_error_goes_beside(start: Start) -> None:
     program = start("echo trouble >&2; echo '{}'")
     program.wait("the end", ended, soon())
