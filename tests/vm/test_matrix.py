@@ -53,7 +53,7 @@ def test_every_verdict_is_the_predicted_one(matrix: Session) -> None:
 )
 def test_the_words_are_these(matrix: Session, case: str, nic: str, word: str) -> None:
     result = matrix.result(case, nic)
-    assert result["verdict"] == word, result["findings"]
+    assert result["verdict"] == word, [f for f in result["findings"] if f["word"] != "PASS"]
 
 
 @pytest.mark.parametrize("nic", ["e1000e-split", "virtio"])
