@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from steps import keep_and_release
+
 from lab.run import Trial
 
 
@@ -31,10 +33,5 @@ def test_sock_control(trial: Trial) -> None:
 def test_bytes_equal(trial: Trial) -> None:
     """A seeded stream under every client, checked byte by byte."""
     with trial as experiment:
-        experiment.start()
-        experiment.delivered()
-        experiment.checkpoint("held")
-        experiment.release()
-        experiment.checkpoint("released")
-        experiment.end()
+        keep_and_release(experiment)
     assert trial.verdict == trial.predicted, trial

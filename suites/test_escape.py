@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
+from steps import keep_and_release
+
 from lab.run import Trial
 
 
 def test_hold(trial: Trial) -> None:
     """Map four times the limit and never unmap."""
     with trial as experiment:
-        experiment.start("abuser")
-        experiment.delivered("abuser")
-        experiment.checkpoint("held")
-        experiment.release("abuser")
-        experiment.checkpoint("released")
-        experiment.end()
+        keep_and_release(experiment)
     assert trial.verdict == trial.predicted, trial
 
 
 def test_pin_vmsplice(trial: Trial) -> None:
     """Map, vmsplice into pipes, unmap, and repeat to four times the limit."""
     with trial as experiment:
-        experiment.start("abuser")
-        experiment.delivered("abuser")
-        experiment.checkpoint("held")
-        experiment.release("abuser")
-        experiment.checkpoint("released")
-        experiment.end()
+        keep_and_release(experiment)
     assert trial.verdict == trial.predicted, trial
 
 
