@@ -28,7 +28,8 @@ from lab.units import Deadline, wait_until
 if TYPE_CHECKING:
     from lab.plan.session import SessionPlan
 
-STOP_LIMIT = timedelta(seconds=45)
+# the controller gives its workers 40 s, and xdist 10 s more
+STOP_LIMIT = timedelta(seconds=75)
 FOR_EVER = timedelta(days=7)
 
 INTERRUPTED = 130
