@@ -20,7 +20,7 @@ from lab.collect.captures import Marks, copy, from_here, from_power_on
 from lab.collect.stream import last_lines
 from lab.contracts import Progress
 from lab.drive.ssh import Program
-from lab.errors import DeadlinePassed, GuestLost, HostTrouble, LabTrouble
+from lab.errors import DeadlinePassed, HostTrouble, LabTrouble
 from lab.evidence.manifest import Incident
 from lab.evidence.memory import unexplained
 from lab.evidence.model import Sample
@@ -94,17 +94,20 @@ class Experiment:
         began = time.monotonic()
         try:
             check_disk(self.bundle.root)
-            self.pair = self.keeper.acquire(self.run)
+            self.skip = self._inapplicable()
+            if not self.skip:
+                self._take(self.keeper.acquire(self.run))
         except LabTrouble as exc:
             self.trouble = exc  # raised again by the first step, inside the block, where it can be collected
-        else:
-            self.runs_before = self.pair.served
-            self.pair.served += 1
-            self._marks = from_here(self.pair.captures, first=not self.runs_before)
         finally:
             self._began = time.monotonic()
             self.seconds["provision"] = self._began - began
         return self
+
+    def _take(self, pair: ReadyPair) -> None:
+        self.pair, self.runs_before = pair, pair.served
+        pair.served += 1
+        self._marks = from_here(pair.captures, first=not self.runs_before)
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> bool:
         self.seconds["drive"] = time.monotonic() - self._began
@@ -162,7 +165,7 @@ class Experiment:
     def ready(self) -> ReadyPair:
         """The pair. Raises the trouble that kept us from having one."""
         if self.pair is None:
-            raise self.trouble or GuestLost("there is no pair")
+            raise self.trouble or NothingToMeasureError(self.skip or "there is no pair")
         return self.pair
 
     # -- steps --------------------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -37,7 +36,6 @@ class ReadyPair:
     pair: Pair
     shells: dict[Role, GuestShell]
     changed: threading.Condition
-    seconds: float
     served: int = 0
 
     @property
@@ -112,7 +110,6 @@ def pair_request(plan: SessionPlan, run: Run, attempt: int) -> PairRequest:
 @contextlib.contextmanager
 def ready_pair(hypervisor: Hypervisor, request: PairRequest, progress: Progress) -> Iterator[ReadyPair]:
     """Provision a pair and make it ready for traffic. Raises LabTrouble; all is gone when the block ends."""
-    began = time.monotonic()
     changed = threading.Condition()
     with contextlib.ExitStack() as stack:
         progress("starting guests")
@@ -128,10 +125,9 @@ def ready_pair(hypervisor: Hypervisor, request: PairRequest, progress: Progress)
         }
         progress("waiting for carrier")
         pair.wait_carrier()
-        ready = ReadyPair(pair, shells, changed, 0.0)
+        ready = ReadyPair(pair, shells, changed)
         progress("preflight")
         _preflight(ready)
-        ready.seconds = time.monotonic() - began
         yield ready
 
 

@@ -96,7 +96,7 @@ def _fields(subject: Experiment, plan: SessionPlan, started: str, predicted: Wor
     """The manifest but for the files."""
     run, kernel = subject.run, plan.kernel(subject.run.kernel)
     hypervisor = subject.keeper.hypervisor
-    pair_id = subject.keeper.captures.name
+    pair_id = "" if subject.skip else subject.keeper.captures.name
     shape = run.spec.shape
     return {
         "run": run.id,
