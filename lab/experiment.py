@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -33,7 +32,7 @@ from lab.plan.commands import CGROUPS, FIRST_PORT, checkpoint_argv
 from lab.plan.limits import Limits
 from lab.plan.matrix import Run
 from lab.provision.guest import Guest
-from lab.units import MIB, Deadline, wait_until
+from lab.units import MIB, Deadline, utc_now, wait_until
 
 TRICKLE = 4 * MIB
 CLEAN = 8 * MIB
@@ -42,11 +41,6 @@ CLEAN = 8 * MIB
 
 class NothingToMeasureError(LabTrouble):
     """The run does not apply here, or its preflight fell below the profile's floor: no traffic is worth sending."""
-
-
-def now() -> str:
-    """Host time of day, ISO 8601, UTC."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
 
 
 @dataclass
@@ -378,7 +372,7 @@ class Experiment:
     # -- whose fault, and what is kept --------------------------------------------------------------------------
 
     def _incident(self, kind: Kind, guest: str, detail: str) -> None:
-        self.incidents.append(Incident(kind=kind, guest=guest, detail=detail, t=now()))
+        self.incidents.append(Incident(kind=kind, guest=guest, detail=detail, t=utc_now()))
         with contextlib.suppress(OSError):  # a full disk is an incident too
             self.log.info("incident", kind=kind, guest=guest, detail=detail)
 

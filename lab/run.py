@@ -13,7 +13,7 @@ from lab.collect.bundle import BundleWriter
 from lab.contracts import Progress
 from lab.errors import HostTrouble, LabError
 from lab.evidence.manifest import HostRecord, KernelRecord, PairRecord, Seconds
-from lab.experiment import Experiment, now
+from lab.experiment import Experiment
 from lab.interrupt import held_back
 from lab.pairs import PairKeeper
 from lab.plan.commands import FIRST_PORT, client_argv, sender_argv
@@ -22,6 +22,7 @@ from lab.plan.matrix import Run
 from lab.plan.session import SessionPlan
 from lab.report.model import RunResult
 from lab.reports import judged, write_derived
+from lab.units import utc_now
 from lab.verdict.model import Word
 from lab.verdict.predict import predict
 
@@ -39,7 +40,7 @@ class Trial:
         self._started = ""
 
     def __enter__(self) -> Experiment:
-        self._started = now()
+        self._started = utc_now()
         try:
             _set_aside(self.experiment.bundle.root)
             return self.experiment.__enter__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +21,11 @@ T = TypeVar("T")
 def mib(value: float) -> str:
     """Bytes as text in MiB with one decimal: `268435456 -> "256.0 MiB"`."""
     return f"{value / MIB:.1f} MiB"
+
+
+def utc_now() -> str:
+    """Host time of day, ISO 8601, milliseconds."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
 
 
 @dataclass(frozen=True)

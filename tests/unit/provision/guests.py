@@ -21,6 +21,14 @@ class NoHypervisor(Hypervisor):
         super().__init__(connection=None, uri="none")
         self.qemu_answers = answers
 
+    @property
+    def qemu_version(self) -> str:
+        return "7.2.22"
+
+    @property
+    def libvirt_version(self) -> str:
+        return "9.0.0"
+
     def answers(self, domain: Any, limit: timedelta) -> bool:  # noqa: ANN401
         return self.qemu_answers
 

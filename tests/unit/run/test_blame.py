@@ -6,6 +6,7 @@ import errno
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from lab.plan.matrix import Run
 from lab.plan.session import SessionPlan
 from lab.provision.guest import Guest
 from lab.provision.hypervisor import Death
+from lab.run import Trial
+from lab.verdict.model import Word
 from tests.unit.provision.guests import NoHypervisor, guest
 
 SHORT = Limits(death=timedelta(milliseconds=60), silence=timedelta(milliseconds=150))
@@ -181,4 +184,15 @@ def test_a_mistake_of_a_script_is_nobody_elses(plan: SessionPlan) -> None:
     subject = experiment(plan)
     with pytest.raises(KeyError), subject:
         raise KeyError("abuser")
+    assert kinds(subject) == []
+
+
+def test_a_nic_that_this_qemu_does_not_have_is_a_skip_and_asks_for_no_pair(plan: SessionPlan) -> None:
+    run = replace(plan.runs[0], nic="igb")
+    trial = Trial(run, plan, NoPair(NoHypervisor(), plan, lambda _: None), lambda _: None)
+    with trial as subject:
+        subject.start("abuser")
+    assert trial.result is not None
+    assert (trial.verdict, trial.predicted) == (Word.SKIP, Word.SKIP)
+    assert [f.message for f in trial.result.verdict.findings] == ["igb needs QEMU 8, this host has 7.2.22"]
     assert kinds(subject) == []
