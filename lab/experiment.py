@@ -149,11 +149,14 @@ class Experiment:
                     self._driver.close()
 
     def _inapplicable(self) -> str:
-        """Why this run does not apply here; "" when it does."""
+        """Why this run does not apply here; "" when it does. A kernel that does not list its drivers may have any."""
         profile, have = self.run.profile, self.keeper.hypervisor.qemu_version
-        if int(have.split(".")[0]) >= profile.min_qemu:
-            return ""
-        return f"{profile.name} needs QEMU {profile.min_qemu}, this host has {have}"
+        if int(have.split(".")[0]) < profile.min_qemu:
+            return f"{profile.name} needs QEMU {profile.min_qemu}, this host has {have}"
+        kernel = self.keeper.plan.kernel(self.run.kernel)
+        if profile.module and kernel.modules and profile.module not in kernel.modules:
+            return f"{kernel.name} has no driver {profile.module}"
+        return ""
 
     @property
     def ready(self) -> ReadyPair:

@@ -196,3 +196,12 @@ def test_a_nic_that_this_qemu_does_not_have_is_a_skip_and_asks_for_no_pair(plan:
     assert (trial.verdict, trial.predicted) == (Word.SKIP, Word.SKIP)
     assert [f.message for f in trial.result.verdict.findings] == ["igb needs QEMU 8, this host has 7.2.22"]
     assert kinds(subject) == []
+
+
+def test_a_kernel_without_the_nics_driver_is_a_skip(plan: SessionPlan) -> None:
+    cloud = replace(plan, kernels=(replace(plan.kernels[0], modules=("virtio_net", "erofs")),))
+    keeper = NoPair(NoHypervisor(), cloud, lambda _: None)
+    trial = Trial(replace(plan.runs[0], nic="e1000e-split"), cloud, keeper, lambda _: None)
+    with trial as subject:
+        subject.start("abuser")
+    assert (trial.verdict, trial.experiment.skip) == (Word.SKIP, "k has no driver e1000e")
