@@ -13,7 +13,7 @@ from rich.text import Text
 from lab.report.matrix import Matrix, arrange
 from lab.report.model import RunResult, Session
 from lab.report.wording import (
-    escape_of,
+    escape_judged,
     ledger_rows,
     one_line,
     oom_sentence,
@@ -110,7 +110,7 @@ def _cell(results: Sequence[RunResult]) -> Text:
         return Text("not run", style="dim")
     lines = []
     for result in results:
-        lines.append(Text.assemble(_word(result.verdict.word), " ", size(escape_of(result.verdict.ledger), "")))
+        lines.append(Text.assemble(_word(result.verdict.word), " ", size(escape_judged(result), "")))
         if result.disagrees:
             lines.append(Text(f"! not {one_line(result.predicted)}", style="bold"))
     return Text("\n").join(lines)

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 
 from lab.evidence.model import Ledger
+from lab.plan.cases import CASES
 from lab.report.model import RunResult, Session
 from lab.units import mib
 from lab.verdict.model import Finding, Oom, OomOutcome, Word
@@ -48,6 +49,12 @@ def size(value: int | None, none: str = "not measured") -> str:
 def escape_of(ledger: Ledger) -> int | None:
     """Bytes that escaped the charge on the ledger's last line; None when there is no line."""
     return ledger.last.escape if ledger.last else None
+
+
+def escape_judged(result: RunResult) -> int | None:
+    """The escape where it is what the case is about; beside the PASS of another case it would only puzzle."""
+    case = CASES.get(result.manifest.case)
+    return escape_of(result.verdict.ledger) if case is None or "billed" in case.rules else None
 
 
 def ledger_rows(ledger: Ledger) -> tuple[tuple[str, str, str], ...]:
