@@ -1,11 +1,10 @@
-"""Small values and protocols that let the effect rooms meet without importing each other."""
+"""Small values that let the effect rooms meet without importing each other."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 
 @dataclass(frozen=True)
@@ -61,10 +60,3 @@ class CommandResult:
     status: int
     stdout: bytes
     stderr: bytes
-
-
-class Shell(Protocol):
-    """A guest's command line."""
-
-    def run(self, argv: list[str], *, seconds: float) -> CommandResult:
-        """Run to completion. Raises GuestLost, DeadlinePassed."""

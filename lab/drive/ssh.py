@@ -145,7 +145,7 @@ class Dialler:
 
 @dataclass
 class GuestShell:
-    """SSH to one guest; satisfies `lab.contracts.Shell`.
+    """SSH to one guest.
 
     Commands take turns on one connection, and every program that runs beside them has a connection of its own:
     dropbear 2022.83 closes a channel that is open but has no command yet when a process of another channel exits, and

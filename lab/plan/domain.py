@@ -10,8 +10,6 @@ from lab.plan.cases import Shape
 from lab.plan.names import Role, domain_name, mac
 from lab.plan.nics import NicProfile
 
-CONTROL_GUEST = "10.0.2.15"  # slirp's first lease; the guest's init sets it without asking
-
 # Only PVH (the kernel as vmlinux) and cryptomgr.notests save much boot time under TCG (0.85 s and 0.5 s); the others
 # keep a slow, noisy clock from being mistaken for a fault. panic=-1 makes every kernel death end QEMU at once;
 # loglevel=5 keeps the boot quiet but lets a WARN of the boot reach the console.

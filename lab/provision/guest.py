@@ -78,10 +78,6 @@ class Guest:
     def telemetry(self) -> Path:
         return Path(self.plan.telemetry)
 
-    @property
-    def running(self) -> bool:
-        return self.signals.death is None and self.hypervisor.is_running(self.domain)
-
     def emulator_answers(self, limit: timedelta) -> bool:
         """Whether QEMU says that it runs the guest; one that was stopped or paused from outside does not."""
         return self.hypervisor.answers(self.domain, limit)

@@ -98,13 +98,6 @@ class Hypervisor:
             if exc.get_error_code() not in gone:
                 raise HostTrouble(f"libvirt cannot destroy {name}: {exc}") from exc
 
-    def is_running(self, domain: Any) -> bool:  # noqa: ANN401
-        """Whether its QEMU is there at this moment."""
-        try:
-            return bool(domain.isActive())
-        except libvirt.libvirtError:
-            return False
-
     def answers(self, domain: Any, limit: timedelta) -> bool:  # noqa: ANN401
         """Whether its QEMU says, within the limit, that it runs the guest. libvirt itself would wait for ever."""
         runs = threading.Event()
