@@ -12,7 +12,7 @@ import pytest
 
 from lab.drive.ssh import GuestShell, Program, connected
 from lab.errors import CommandFailed, DeadlinePassed, GuestLost
-from lab.units import Deadline
+from lab.units import Deadline, wait_until
 from tests.unit.drive.server import SshServer, new_key, ssh_server
 
 SAYS = """printf '{"event":"ready","n":1}\\nnot json\\n'; """
@@ -96,7 +96,9 @@ def test_standard_error_goes_beside(start: Start) -> None:
     program = start("echo trouble >&2; echo '{}'")
     program.wait("the end", ended, soon())
     beside = program.stdout.with_suffix(".stderr")
-    program.wait("standard error", lambda _: beside.exists() and beside.read_bytes() == b"trouble\n", soon())
+    said = wait_until(lambda: ((beside.read_bytes() if beside.exists() else b"") or None, "nothing"), deadline=soon())
+    assert said == b"trouble\n"
+    assert program.events == [{}]
 
 
 def test_a_program_hears_commands_and_ends_with_its_input(start: Start) -> None:
