@@ -22,8 +22,12 @@ def started(tmp_path: Path) -> Iterator[dict[str, Start]]:
     runtime = tmp_path / "lab-one"
 
     def start(name: str, program: Path, where: Path) -> Start:
-        argv = [str(program), "-c", "input()", "-name", f"guest=lab-{name},debug-threads=on", f"{where}/s/{name}-l"]
-        return subprocess.Popen(argv, stdin=subprocess.PIPE)
+        work = "print('up', flush=True); input()"
+        argv = [str(program), "-c", work, "-name", f"guest=lab-{name},debug-threads=on", f"{where}/s/{name}-l"]
+        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"  # its command line is not there from the first moment
+        return process
 
     made = {
         "ours": start("ours", emulator, runtime),
