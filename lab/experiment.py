@@ -26,8 +26,7 @@ from lab.evidence.model import Sample
 from lab.evidence.programs import mapped_share, parse_program
 from lab.evidence.telemetry import parse_checkpoints, parse_telemetry
 from lab.interrupt import held_back
-from lab.pairs import PairKeeper, ReadyPair
-from lab.plan.cases import ClientSpec
+from lab.pairs import PairKeeper, ReadyPair, Stream
 from lab.plan.commands import CGROUPS, FIRST_PORT, checkpoint_argv
 from lab.plan.limits import Limits
 from lab.plan.matrix import Run
@@ -41,15 +40,6 @@ CLEAN = 8 * MIB
 
 class NothingToMeasureError(LabTrouble):
     """The run does not apply here, or its preflight fell below the profile's floor: no traffic is worth sending."""
-
-
-@dataclass
-class Stream:
-    """A client and the sender that feeds it."""
-
-    spec: ClientSpec
-    client: Program
-    sender: Program
 
 
 @dataclass
@@ -204,7 +194,7 @@ class Experiment:
         """
         self._step("until something gives", client=name)
         abuser = self.streams[name].client
-        kills = self._latest_count("oom_kill")
+        kills = self._kills()
         mark = (-1, time.monotonic())
 
         def given() -> tuple[str | None, object]:
@@ -216,7 +206,7 @@ class Experiment:
             ended = [s.spec.name for s in self.streams.values() if s.client.ended]
             if ended:
                 return f"{', '.join(ended)} ended", taken
-            if self._latest_count("oom_kill") > kills:
+            if self._kills() > kills:
                 return "the OOM killer came", taken
             if abuser.said("holding"):
                 return f"{name} holds", taken
@@ -230,36 +220,30 @@ class Experiment:
         """Let the guests run while telemetry takes that many more samples (ten a second), unless it falls silent."""
         self._step("observe", samples=samples)
         goal = self._sequence() + samples
-
-        def seen() -> tuple[bool | None, object]:
-            self._check_guests()
-            sequence = self._sequence()
-            return (True if sequence >= goal else None), f"sample {sequence} of {goal}"
-
-        wait_until(seen, deadline=Deadline.after("telemetry", self.limits.silence + timedelta(seconds=samples)))
+        self._await_sample(f"sample {goal}", lambda s: s.seq >= goal, self.limits.silence + timedelta(seconds=samples))
 
     def checkpoint(self, name: str) -> Sample | None:
-        """Have the receiver count everything once; None when its answer cannot be read (which the rules will see)."""
+        """Have the receiver count everything once; None when its answer cannot be read (which the rules will see).
+
+        What is counted is compared with the samples on either side: nothing may move between those two.
+        """
         self._step("checkpoint", name=name)
+        asked = self._sequence()
+        self._await_sample(f"telemetry before {name}", lambda s: s.seq > asked, self.limits.silence)
         line = self.ready.receiver.check(list(checkpoint_argv(name)), seconds=self.limits.answer.total_seconds())
         with self.bundle.path("receiver/checkpoints.jsonl").open("ab") as f:
             f.write(line)
-        samples = parse_checkpoints(line).samples
-        return samples[-1] if samples else None
+        counted = next(iter(parse_checkpoints(line).samples), None)
+        if counted is not None:
+            self._await_sample(f"telemetry after {name}", lambda s: s.t > counted.t, self.limits.silence)
+        return counted
 
     def settled(self, what: str, is_settled: Callable[[Sample], bool]) -> None:
         """Give counters that are batched or flushed late (2 s) time to arrive; what they say then is evidence."""
-
-        def arrived() -> tuple[bool | None, object]:
-            self._check_guests()
-            sample = self._latest()
-            return (True if sample and is_settled(sample) else None), what
-
         try:
-            wait_until(arrived, deadline=Deadline.after(what, self.limits.settle))
-            self._step("settled", what=what)
+            self._await_sample(what, is_settled, self.limits.settle)
         except DeadlinePassed as exc:
-            self._step("not settled", what=str(exc))
+            self.log.info("not settled", what=str(exc))
 
     def release(self, *names: str) -> None:
         """Have the named clients (all that live) drop every reference."""
@@ -346,13 +330,21 @@ class Experiment:
         samples = parse_telemetry(b"\n".join([*lines, b""])).samples
         return samples[-1] if samples else None
 
+    def _await_sample(self, what: str, is_it: Callable[[Sample], bool], limit: timedelta) -> None:
+        def seen() -> tuple[bool | None, object]:
+            self._check_guests()
+            sample = self._latest()
+            return (True if sample and is_it(sample) else None), f"sample {sample.seq}" if sample else "no sample"
+
+        wait_until(seen, deadline=Deadline.after(what, limit))
+
     def _sequence(self) -> int:
         sample = self._latest()
         return sample.seq if sample else 0
 
-    def _latest_count(self, key: str) -> int:
+    def _kills(self) -> int:
         sample = self._latest()
-        return sample.vmstat.get(key, 0) if sample else 0
+        return sample.vmstat.get("oom_kill", 0) if sample else 0
 
     def _is_exhausted(self) -> bool:
         sample = self._latest()

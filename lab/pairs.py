@@ -30,6 +30,15 @@ PREFLIGHT_PORT = 5000
 
 
 @dataclass
+class Stream:
+    """A client and the sender that feeds it."""
+
+    spec: ClientSpec
+    client: Program
+    sender: Program
+
+
+@dataclass
 class ReadyPair:
     """A pair and its open shells. `served` counts the runs it has been used for."""
 

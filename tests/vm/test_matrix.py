@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.collect.bundle import DERIVED
+from lab.collect.bundle import DERIVED, read_bundle
+from lab.evidence.bundle import parse
 from lab.reports import judged
 from lab.verdict.predict import predict
 from tests.vm.conftest import MakePlan
@@ -87,6 +88,20 @@ def test_a_bundle_that_was_altered_is_no_pass(matrix: Session, tmp_path: Path) -
     log = copy / "clients" / "hold.jsonl"
     log.write_bytes(log.read_bytes()[:-20])
     assert judged(copy, "b").verdict.word.value == "ERROR"
+
+
+@pytest.mark.parametrize(("case", "nic"), [("hold", "e1000e-split"), ("hold", "virtio"), ("hold", "loopback")])
+def test_nothing_moves_between_the_samples_around_a_checkpoint(matrix: Session, case: str, nic: str) -> None:
+    evidence = parse(read_bundle(Path(matrix.result(case, nic)["bundle"])))
+    held, let_go = evidence.receiver.checkpoint("held"), evidence.clients["abuser"].last("released")
+    holding = evidence.clients["abuser"].last("holding")
+    assert held
+    assert let_go
+    assert holding
+    times = [sample.t for sample in evidence.receiver.samples]
+    assert any(holding.t <= t <= held.t for t in times)
+    # `released` is said when all is given back; the charge starts to fall a little earlier, but after this sample.
+    assert any(held.t < t < let_go.t for t in times)
 
 
 def test_reports_lie_beside_the_bundles(matrix: Session) -> None:
