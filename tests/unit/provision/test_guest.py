@@ -90,6 +90,7 @@ def test_a_signal_that_came_before_the_death_counts(subject: Guest) -> None:
     subject.signals.heard(READY)
     subject.signals.died(PANIC)
     subject.wait_ready(LONG)
+    assert subject.signals.death is PANIC  # the wait had reason to give up, and did not
 
 
 def test_a_passed_deadline_tells_what_was_said_last(subject: Guest) -> None:

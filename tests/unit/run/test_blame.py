@@ -118,6 +118,7 @@ def test_a_watch_ends_a_wait_for_the_silent_after_the_limit(tmp_path: Path) -> N
 
 def test_a_disk_with_room_is_no_trouble(tmp_path: Path) -> None:
     check_disk(tmp_path / "not" / "yet" / "there")
+    assert not list(tmp_path.iterdir())  # asking makes nothing
 
 
 def test_a_file_system_without_room_is(tmp_path: Path) -> None:
