@@ -87,6 +87,7 @@ def session_plan(config: pytest.Config) -> SessionPlan:
 
 def _make_plan(config: pytest.Config) -> SessionPlan:
     from lab.paths import results_root
+    from lab.provision.sweep import tidy
     from lab.session import prepare, runtime_dir
 
     folder = Path(config.option.results).resolve() if config.option.results else results_root()
@@ -95,17 +96,8 @@ def _make_plan(config: pytest.Config) -> SessionPlan:
     try:
         return prepare(_request(config), folder, sockets, lambda what: print(f"lab: {what}", file=sys.stderr))
     except (LabError, OSError, KeyboardInterrupt) as exc:
-        _tidy(sockets)
+        tidy(sockets)
         raise pytest.UsageError(str(exc) or "interrupted before the first run") from exc
-
-
-def _tidy(sockets: Path) -> None:
-    """Nothing of this session may stay: neither a guest whose worker was killed, nor sockets and libvirt state."""
-    from lab.provision.sweep import sweep
-
-    for name in sweep(sockets):
-        print(f"lab: ended a guest that was left behind: {name}", file=sys.stderr)
-    shutil.rmtree(sockets, ignore_errors=True)
 
 
 # -- xdist: workers under a reaper, grouped by pair ------------------------------------------------------------------
@@ -287,10 +279,11 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Iterator[N
         stop(config.stash[PLAN].sockets)
     yield
     if controls:
-        _conclude(config.stash[PLAN], tidy=config.stash.get(OWNER, False))
+        _conclude(config.stash[PLAN], owner=config.stash.get(OWNER, False))
 
 
-def _conclude(plan: SessionPlan, *, tidy: bool) -> None:
+def _conclude(plan: SessionPlan, *, owner: bool) -> None:
+    from lab.provision.sweep import tidy
     from lab.reports import write_reports
 
     try:
@@ -298,8 +291,8 @@ def _conclude(plan: SessionPlan, *, tidy: bool) -> None:
     except (LabError, OSError) as exc:
         print(f"lab: no reports: {exc}", file=sys.stderr)
     finally:
-        if tidy:
-            _tidy(plan.sockets)
+        if owner:
+            tidy(plan.sockets)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -51,7 +51,7 @@ def private_hypervisor(uri: str = "") -> Iterator[tuple[Hypervisor, Path]]:
     Raises HostTrouble. The first SIGINT, SIGTERM or SIGHUP ends the block in order; later ones do not hurry it.
     """
     from lab.provision.hypervisor import EMBEDDED, connect
-    from lab.provision.sweep import sweep
+    from lab.provision.sweep import tidy
     from lab.session import runtime_dir
 
     with _signals_end_the_block():
@@ -60,8 +60,7 @@ def private_hypervisor(uri: str = "") -> Iterator[tuple[Hypervisor, Path]]:
             with connect(uri or EMBEDDED, folder / "h") as hypervisor:
                 yield hypervisor, folder
         finally:
-            sweep(folder)
-            shutil.rmtree(folder, ignore_errors=True)
+            tidy(folder)
 
 
 @contextmanager

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from lab.cli import complete
 from lab.cli.find import find, is_session, newest_session
+from lab.cli.options import ResultsFolder, RunOrSession
 from lab.errors import BadInput
 from lab.plan.session import PLAN_FILE, load
 
 
 def report(
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="[RUN|SESSION]",
-            help="Session, or a run of it; a name, its beginning, or a path. Default: the newest session.",
-            autocompletion=complete.runs_and_sessions,
-        ),
-    ] = "",
-    results: Annotated[Path | None, typer.Option("--results", help="Folder of sessions. Default: ./results")] = None,
+    name: RunOrSession = "",
+    results: ResultsFolder = None,
 ) -> None:
     """Write a session's reports again (HTML, JUnit XML, KTAP, JSON Lines)."""
     from lab.paths import results_root

@@ -22,6 +22,7 @@ from rich.console import Console
 
 from lab.cli import complete
 from lab.cli.exits import LAB_FAILED, code_of
+from lab.cli.options import ResultsFolder
 from lab.cli.progress import shown
 from lab.units import Deadline, wait_until
 
@@ -53,11 +54,13 @@ def run(
     repeat: Annotated[int, typer.Option("--repeat", help="Run each cell that many times.")] = 0,
     connect: Annotated[str, typer.Option("--connect", help="libvirt URI; `embed` needs no daemon.")] = "embed",
     accel: Annotated[str, typer.Option("--accel", help="auto, kvm or tcg; auto proves KVM by booting.")] = "auto",
-    results: Annotated[Path | None, typer.Option("--results", help="Folder for sessions. [./results]")] = None,
+    results: ResultsFolder = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per run on standard output.")] = False,
 ) -> None:
     """Run suites or cases on pairs of guests, and judge them."""
+    from lab.interrupt import end_in_order
     from lab.paths import results_root
+    from lab.provision.sweep import tidy
     from lab.session import SessionRequest, prepare, runtime_dir
 
     request = SessionRequest(
@@ -70,13 +73,14 @@ def run(
         accelerator=accel,
         command=shlex.join(["lab", *sys.argv[1:]]),
     )
+    end_in_order()  # a SIGTERM before the first worker, or after the last, must tidy up as well
     sockets = runtime_dir()
     try:
         with shown() as progress:
             plan = prepare(request, (results or results_root()).resolve(), sockets, progress)
         raise typer.Exit(conduct(plan, as_json=as_json))
     finally:
-        _tidy(sockets)
+        tidy(sockets)
 
 
 def _pairs(text: str) -> int:
@@ -84,15 +88,6 @@ def _pairs(text: str) -> int:
     if text == "auto":
         return 0
     return int(text) if text.isdigit() and int(text) else -1
-
-
-def _tidy(sockets: Path) -> None:
-    """Nothing of this session may stay: neither a guest whose worker was killed, nor sockets and libvirt state."""
-    from lab.provision.sweep import sweep
-
-    for name in sweep(sockets):
-        typer.echo(f"ended a guest that was left behind: {name}", err=True)
-    shutil.rmtree(sockets, ignore_errors=True)
 
 
 def engine_argv(plan: SessionPlan) -> list[str]:
@@ -161,7 +156,7 @@ def conduct(plan: SessionPlan, *, as_json: bool) -> int:
     """Run a plan to its end and show it. Returns the exit status."""
     show = Show(plan, as_json, Console(stderr=True))
     log = plan.folder / "pytest.log"
-    with log.open("wb") as out, _engine(engine_argv(plan), out) as engine, shown() as progress:
+    with log.open("wb") as out, _engine(engine_argv(plan), out) as (engine, signals), shown() as progress:
 
         def step() -> tuple[int | None, object]:
             for run_id in show.catch_up():
@@ -172,21 +167,23 @@ def conduct(plan: SessionPlan, *, as_json: bool) -> int:
 
         wait_until(step, deadline=Deadline.after("the runs", FOR_EVER), pause=timedelta(milliseconds=200))
         step()
-    return _close(plan, as_json=as_json, interrupted=engine.returncode in (2, -signal.SIGINT), log=log)
+    return _close(plan, as_json=as_json, interrupted=bool(signals), log=log)
 
 
 @contextlib.contextmanager
-def _engine(argv: list[str], out: Any) -> Iterator[subprocess.Popen[bytes]]:  # noqa: ANN401 - a file
-    """pytest in a process group of its own: a signal to us is handed on once, and its end is waited for, bounded."""
+def _engine(argv: list[str], out: Any) -> Iterator[tuple[subprocess.Popen[bytes], list[int]]]:  # noqa: ANN401 - a file
+    """pytest in a process group of its own, and the signals that came: they are handed on, its end is waited for."""
+    signals: list[int] = []
     engine = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
 
-    def stop(_signum: int, _frame: FrameType | None) -> None:
+    def stop(signum: int, _frame: FrameType | None) -> None:
+        signals.append(signum)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(engine.pid, signal.SIGINT)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield engine
+        yield engine, signals
     finally:
         _end(engine)
         for number, handler in before.items():

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lab.cli import complete
+from lab.cli.options import ResultsFolder
 from lab.contracts import Address, BootableKernel, GuestImage, Progress
 from lab.errors import BadInput
 from lab.plan.nics import NICS, NicProfile
@@ -59,7 +60,7 @@ def shell(
         typer.Option("--nic", help="NIC profile; default: that of the run, or loopback.", autocompletion=complete.nics),
     ] = "",
     role: Annotated[str, typer.Option("--role", help="receiver or sender.", autocompletion=lambda: ROLES)] = "receiver",
-    results: Annotated[Path | None, typer.Option("--results", help="Folder of sessions. Default: ./results")] = None,
+    results: ResultsFolder = None,
 ) -> None:
     """Boot guests and open a shell in one of them.
 

@@ -9,20 +9,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from lab.cli import complete
 from lab.cli.find import bundles_of, find, is_bundle, newest_session
+from lab.cli.options import ResultsFolder, RunOrSession
 
 
 def show(
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="[RUN|SESSION]",
-            help="Run id or its beginning, session, or the path of either. Default: the newest session.",
-            autocompletion=complete.runs_and_sessions,
-        ),
-    ] = "",
-    results: Annotated[Path | None, typer.Option("--results", help="Folder of sessions. Default: ./results")] = None,
+    name: RunOrSession = "",
+    results: ResultsFolder = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and run.")] = False,
 ) -> None:
     """Show a stored run in full, or the table of a session.

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import shutil
 import signal
+import sys
 from pathlib import Path
 
 KILL_LIMIT_MS = 10_000
@@ -43,3 +45,10 @@ def sweep(runtime: Path) -> tuple[str, ...]:
             finally:
                 os.close(handle)
     return tuple(found.values())
+
+
+def tidy(runtime: Path) -> None:
+    """Nothing of a session may stay: neither a guest whose worker was killed, nor sockets and libvirt state."""
+    for name in sweep(runtime):
+        print(f"lab: ended a guest that was left behind: {name}", file=sys.stderr)
+    shutil.rmtree(runtime, ignore_errors=True)
