@@ -27,6 +27,7 @@ class BootableKernel:
     design    row of the designs table it is expected to behave like
     sha256    of `boot`;  config_sha256 of its kernel config ("" when not known)
     modules   drivers the guests can count on, loaded or built in; empty when not known (own kernel without modules)
+    base, series, fragments   of a kernel the lab built: its source, the key of its patches, its config fragments
     """
 
     name: str
@@ -37,6 +38,9 @@ class BootableKernel:
     sha256: str
     config_sha256: str
     modules: tuple[str, ...] = ()
+    base: str = ""
+    series: str = ""
+    fragments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -44,19 +44,29 @@ def ensure_dir(target: Path, make: Callable[[Path], None], *, progress: Progress
 
 
 @contextmanager
-def locked(target: Path, *, progress: Progress) -> Iterator[None]:
-    """Only one process at a time is inside for one target."""
+def locked(target: Path, *, progress: Progress, holder: str = "") -> Iterator[None]:
+    """Only one process at a time is inside for one target. `holder`: what those who wait are told."""
     target.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(target.with_name(target.name + ".lock"))
+    told = target.with_name(target.name + ".holder")
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        progress(f"waiting for another process that makes {target.name}")
+        progress(f"waiting for {_holder(told) or f'another process that makes {target.name}'}")
         lock.acquire()
     try:
+        if holder:
+            write_whole(told, f"process {os.getpid()} ({holder})".encode())
         yield
     finally:
         lock.release()
+
+
+def _holder(told: Path) -> str:
+    try:
+        return told.read_text()
+    except FileNotFoundError:
+        return ""
 
 
 def require_space(where: Path, needed: int) -> None:

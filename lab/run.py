@@ -111,6 +111,9 @@ def _fields(subject: Experiment, plan: SessionPlan, started: str, predicted: Wor
             design=kernel.design,
             sha256=kernel.sha256,
             config_sha256=kernel.config_sha256,
+            base=kernel.base,
+            series=kernel.series,
+            fragments=kernel.fragments,
         ),
         "host": HostRecord(
             qemu=hypervisor.qemu_version,

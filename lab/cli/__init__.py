@@ -7,7 +7,7 @@ import traceback
 
 import typer
 
-from lab.cli import cases, doctor, judge, kernels, nics, report, run, setup, shell, show
+from lab.cli import cases, doctor, judge, kernel, kernels, nics, report, run, setup, shell, show
 from lab.cli.exits import LAB_FAILED, LabGroup
 
 EPILOG = """\
@@ -62,6 +62,8 @@ for command in (
     cases.cases,
 ):
     app.command()(command)
+
+app.add_typer(kernel.kernel, name="kernel")
 
 
 def main() -> None:

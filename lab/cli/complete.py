@@ -43,13 +43,25 @@ def nics() -> Iterable[tuple[str, str]]:
 
 @_never_fails
 def kernels() -> Iterable[tuple[str, str]]:
-    """Stock kernels: by line, by full name, and the newest."""
+    """Stock kernels, by line, by full name, and the newest; kernels that the lab builds."""
     from lab.kernels import catalogue
 
     offered = catalogue()
     lines = {k.line: k.name for k in offered if k.flavour == "generic"}
     newest = [("newest", list(lines.values())[-1])] if lines else []
-    return [*newest, *lines.items(), *((k.name, k.package) for k in offered)]
+    return [*newest, *lines.items(), *((k.name, k.package) for k in offered), *built("")]
+
+
+@_never_fails
+def built() -> Iterable[tuple[str, str]]:
+    """Kernels that the lab can build."""
+    from lab.kernels import recipes
+    from lab.plan.designs import DESIGNS
+
+    return [
+        *((n, DESIGNS[n].summary) for n in recipes.designs()),
+        *((n, "built with --name") for n in recipes.own_names()),
+    ]
 
 
 @_never_fails

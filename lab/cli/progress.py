@@ -32,7 +32,7 @@ class PlainLines:
         self._step, self._said_at = "", 0.0
 
     def __call__(self, text: str) -> None:
-        step, now = text.partition(":")[0] if "MiB of" in text else text, time.monotonic()
+        step, now = text.partition(":")[0] if "MiB of" in text or "objects" in text else text, time.monotonic()
         if step == self._step and now - self._said_at < _EVERY:
             return
         self._step, self._said_at = step, now

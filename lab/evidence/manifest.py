@@ -14,13 +14,16 @@ class _Record(BaseModel):
 
 
 class KernelRecord(_Record):
-    """The kernel under test; both guests boot it."""
+    """The kernel under test; both guests boot it. The last three are told of kernels that the lab built."""
 
     name: str
     release: str
     design: str
     sha256: str
     config_sha256: str
+    base: str = ""
+    series: str = ""
+    fragments: tuple[str, ...] = ()
 
 
 class HostRecord(_Record):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from lab.commands import run
 from lab.errors import CommandFailed
+from lab.kernels.deb import Deb
 
 # Not: meta packages (no third number), -rt, -dbg, -unsigned, other architectures.
 _PACKAGE = re.compile(r"linux-image-(?P<release>\d+\.\d+\.\d+\S*?-(?P<cloud>cloud-)?amd64)")
@@ -58,6 +59,22 @@ def parse_offers(text: str) -> tuple[Offer, ...]:
         if known is None or version_key(known.version) < version_key(offer.version):
             newest[offer.release] = offer
     return tuple(sorted(newest.values(), key=lambda o: (version_key(o.version), o.flavour)))
+
+
+def source_packages(package: str) -> tuple[Deb, ...]:
+    """Every version on offer of a source package, oldest first; none when there is no such package."""
+    try:
+        text = run(["apt-cache", "show", package]).decode()
+    except CommandFailed as exc:
+        if "No packages found" in exc.output:
+            return ()
+        raise
+    found = {
+        fields["Version"]: Deb(fields["Package"], fields["Version"], int(fields["Size"]), fields["SHA256"])
+        for fields in _stanzas(text)
+        if "SHA256" in fields
+    }
+    return tuple(sorted(found.values(), key=lambda deb: version_key(deb.version)))
 
 
 def version_key(version: str) -> tuple[_Key, _Key]:

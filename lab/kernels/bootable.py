@@ -9,8 +9,10 @@ from pathlib import Path
 from lab.contracts import BootableKernel, Progress
 from lab.filecache import ensure_dir, key_of, sha256_of
 from lab.kernels import cpio, modules
+from lab.kernels.build import ensure_built
 from lab.kernels.catalogue import CatalogueKernel, Kernel, LocalKernel
 from lab.kernels.fetch import ensure_fetched
+from lab.kernels.recipe import Recipe
 from lab.kernels.vmlinux import extract_vmlinux
 from lab.paths import cache_root
 
@@ -24,13 +26,20 @@ class _Parts:
     boot: Path
     sha256: str
     config_sha256: str
+    release: str
     modules: Path | None
     modules_key: str
+    base: str = ""
+    series: str = ""
+    fragments: tuple[str, ...] = ()
 
 
 def make_bootable(kernel: Kernel, *, init: Path, progress: Progress) -> BootableKernel:
-    """Fetch, unpack and pack as needed; what was made before is only looked up. Raises FetchFailed, HostTrouble."""
-    parts = _stock(kernel, progress) if isinstance(kernel, CatalogueKernel) else _own(kernel, progress)
+    """Fetch or build, unpack and pack as needed; what was made before is only looked up.
+
+    Raises FetchFailed, HostTrouble, and BadInput when a series or config cannot be built.
+    """
+    parts = _parts(kernel, progress)
     key = key_of(_RECIPE, parts.sha256, parts.modules_key, sha256_of(init))
     target = cache_root() / "initrds" / key
 
@@ -46,11 +55,14 @@ def make_bootable(kernel: Kernel, *, init: Path, progress: Progress) -> Bootable
         name=kernel.name,
         boot=parts.boot,
         initrd=target / "initrd",
-        release=kernel.release,
+        release=parts.release,
         design=kernel.design,
         sha256=parts.sha256,
         config_sha256=parts.config_sha256,
         modules=tuple(json.loads((target / "modules.json").read_text())),
+        base=parts.base,
+        series=parts.series,
+        fragments=parts.fragments,
     )
 
 
@@ -67,10 +79,39 @@ def initrd_entries(init: bytes, steps: tuple[modules.LoadStep, ...]) -> list[cpi
     ]
 
 
+def _parts(kernel: Kernel, progress: Progress) -> _Parts:
+    match kernel:
+        case CatalogueKernel():
+            return _stock(kernel, progress)
+        case LocalKernel():
+            return _own(kernel, progress)
+        case Recipe():
+            return _built(kernel, progress)
+
+
+def _built(recipe: Recipe, progress: Progress) -> _Parts:
+    """One that the lab builds: everything it needs is in vmlinux, `modules.builtin` says what that is."""
+    product = ensure_built(recipe, progress)
+    facts = product.record
+    return _Parts(
+        product.boot,
+        facts["sha256"],
+        facts["config_sha256"],
+        facts["release"],
+        product.path / "modules",
+        facts["key"],
+        base=recipe.base.label,
+        series=facts["series_key"],
+        fragments=tuple(Path(f["name"]).name for f in facts["fragments"]),
+    )
+
+
 def _stock(kernel: CatalogueKernel, progress: Progress) -> _Parts:
     where = ensure_fetched(kernel, progress)
     facts = json.loads((where / "kernel.json").read_text())
-    return _Parts(where / "boot", facts["sha256"], facts["config_sha256"], where / "modules", kernel.deb_sha256)
+    return _Parts(
+        where / "boot", facts["sha256"], facts["config_sha256"], kernel.release, where / "modules", kernel.deb_sha256
+    )
 
 
 def _own(kernel: LocalKernel, progress: Progress) -> _Parts:
@@ -83,7 +124,8 @@ def _own(kernel: LocalKernel, progress: Progress) -> _Parts:
         (partial / "boot").write_bytes(extract_vmlinux(image) or image)
 
     boot = ensure_dir(target, make, progress=progress) / "boot"
-    return _Parts(boot, sha256_of(boot), _config_sha256(kernel.image), kernel.modules, _modules_key(kernel.modules))
+    config, lib = _config_sha256(kernel.image), kernel.modules
+    return _Parts(boot, sha256_of(boot), config, kernel.release, lib, _modules_key(lib))
 
 
 def _config_sha256(image: Path) -> str:

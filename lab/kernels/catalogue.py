@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab.errors import BadInput, HostTrouble
-from lab.kernels import apt
+from lab.kernels import apt, recipes
+from lab.kernels.recipe import Recipe
 from lab.kernels.vmlinux import kernel_release
 from lab.paths import cache_root
 from lab.plan.designs import DESIGNS
 
-HINT = "lab kernels (lists what can be had); PATH[:MODULES_DIR][@DESIGN] for a kernel of yours"
+HINT = "lab kernels (lists what can be had); PATH[:MODULES_DIR][@DESIGN] for a kernel of yours, built already"
 # The cloud flavour is built without the drivers of NICs that clouds do not emulate.
 _LACKING = {"cloud": ("e1000e", "e1000", "igb"), "generic": ()}
 
@@ -47,7 +48,7 @@ class LocalKernel:
     design: str
 
 
-Kernel = CatalogueKernel | LocalKernel
+Kernel = CatalogueKernel | LocalKernel | Recipe
 
 
 def catalogue() -> tuple[CatalogueKernel, ...]:
@@ -61,25 +62,42 @@ def unpacked_dir(release: str, version: str) -> Path:
 
 
 def resolve(names: Sequence[str], *, known: Sequence[CatalogueKernel] | None = None) -> tuple[Kernel, ...]:
-    """The kernels meant by names: `6.12.117+deb12-amd64`, `6.12` or `newest`, or `PATH[:MODULES_DIR]`; each may end in
-    `@DESIGN`. Raises BadInput with all problems, HostTrouble when the package manager knows no kernel at all."""
+    """The kernels meant by names: `6.12.117+deb12-amd64`, `6.12` or `newest`; `PATH[:MODULES_DIR]`; or one to be built,
+    `[BASE:]DESIGN[+OVERLAY...][~MUTANT]`. Each may end in `@DESIGN`, the design it is expected to behave like.
+
+    Raises BadInput with all problems, HostTrouble when the package manager knows no kernel at all.
+    """
     problems: list[str] = []
     offered: Sequence[CatalogueKernel] = () if known is None else known
-    if known is None and any(not _is_path(_split_design(n)[0]) for n in names):
+    if known is None and any(_is_offered(_split_design(n)[0]) for n in names):
         offered = _catalogue_or_trouble()
     found: list[Kernel] = []
     for name in names:
         bare, design = _split_design(name)
-        if design not in DESIGNS:
+        if design and design not in DESIGNS:
             problems.append(_unknown("design", design, list(DESIGNS)))
             continue
-        kernel = _local(bare, design, problems) if _is_path(bare) else _offered(bare, design, offered, problems)
+        kernel = _one(bare, design, offered, problems)
         if kernel and kernel not in found:
             found.append(kernel)
     problems += _name_clashes(found)
     if problems:
         raise BadInput(problems, hint=HINT)
     return tuple(found)
+
+
+def _one(bare: str, design: str, offered: Sequence[CatalogueKernel], problems: list[str]) -> Kernel | None:
+    if _is_path(bare):
+        return _local(bare, design or "stock", problems)
+    if _is_offered(bare):
+        return _offered(bare, design or "stock", offered, problems)
+    try:
+        recipe = recipes.recipe_of(bare)
+        recipe.merged()  # two fragments that contradict each other are told with the rest
+    except BadInput as exc:
+        problems += exc.problems
+        return None
+    return recipe.as_design(design) if design else recipe
 
 
 def _entry(offer: apt.Offer) -> CatalogueKernel:
@@ -108,11 +126,16 @@ def _catalogue_or_trouble() -> tuple[CatalogueKernel, ...]:
 
 def _split_design(name: str) -> tuple[str, str]:
     bare, at, design = name.rpartition("@")
-    return (bare, design) if at and "/" not in design else (name, "stock")
+    return (bare, design) if at and "/" not in design else (name, "")
 
 
 def _is_path(bare: str) -> bool:
     return "/" in bare
+
+
+def _is_offered(bare: str) -> bool:
+    """Whether it can only be a kernel of the distribution."""
+    return not _is_path(bare) and not recipes.is_buildable(bare)
 
 
 def _offered(bare: str, design: str, offered: Sequence[CatalogueKernel], problems: list[str]) -> CatalogueKernel | None:
@@ -120,6 +143,7 @@ def _offered(bare: str, design: str, offered: Sequence[CatalogueKernel], problem
     fitting = [k for k in offered if k.name == bare] or [k for k in generic if bare in (k.line, "newest")]
     if not fitting:
         words = ["newest", *dict.fromkeys(k.line for k in generic), *(k.name for k in offered)]
+        words += [*recipes.designs(), *recipes.own_names()]
         problems.append(_unknown("kernel", bare, words))
         return None
     return replace(fitting[-1], name=_display(fitting[-1].name, design), design=design)

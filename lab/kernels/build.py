@@ -1,0 +1,198 @@
+"""Builds a recipe, or finds it built. One builder at a time across processes; the next neighbour is incremental."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.commands import run
+from lab.contracts import Progress
+from lab.errors import BadInput
+from lab.filecache import ensure_dir, key_of, locked, require_space, write_whole
+from lab.kernels import makelog, products
+from lab.kernels.fragments import lost, values
+from lab.kernels.make import make
+from lab.kernels.products import Product
+from lab.kernels.reasons import why_lost
+from lab.kernels.recipe import Recipe
+from lab.kernels.series import mbox
+from lab.kernels.tree import Tree, ensure_tree
+from lab.kernels.vmlinux import has_pvh_note, kernel_release
+from lab.paths import cache_root
+from lab.units import MIB, utc_now
+
+OBJECTS_SPACE = 700 * MIB
+TAIL_LINES = 40
+
+
+@functools.cache
+def toolchain() -> str:
+    """Compiler and linker, as they call themselves."""
+    return "; ".join(run([tool, "--version"]).decode().splitlines()[0] for tool in ("gcc", "ld"))
+
+
+def find_built(recipe: Recipe) -> Product | None:
+    """The product of a recipe if it is there; looks at files only."""
+    return products.read(products.directory(recipe.key(toolchain())))
+
+
+def ensure_built(recipe: Recipe, progress: Progress) -> Product:
+    """The product of a recipe, built if need be, and in use until this process ends. Raises BadInput, LabTrouble."""
+    target = products.directory(recipe.key(toolchain()))
+    ensure_dir(target, lambda partial: _build(recipe, partial, progress), progress=progress)
+    product = products.read(target)
+    if product is None:
+        raise BadInput([f"{target} holds no kernel."], hint=f"remove {target}")
+    products.hold(product)
+    return product
+
+
+@contextlib.contextmanager
+def _builder(name: str, progress: Progress) -> Iterator[None]:
+    """One builder at a time: two would halve each other's speed, and share a tree."""
+    with locked(cache_root() / "build" / "builder", progress=progress, holder=f"kernel {name}"):
+        yield
+
+
+@dataclass
+class _Counter:
+    """Objects made so far, of how many the last full build of this config made (0: not known)."""
+
+    name: str
+    expected: int
+    progress: Progress
+    made: int = 0
+
+    def __call__(self, line: str) -> None:
+        if makelog.is_object(line):
+            self.made += 1
+            of = f" of about {max(self.expected, self.made)}" if self.expected else ""
+            self.progress(f"building {self.name}: {self.made}{of} objects")
+
+
+def _build(recipe: Recipe, partial: Path, progress: Progress) -> None:
+    started = time.monotonic()
+    with _builder(recipe.name, progress):
+        tree = ensure_tree(recipe.base, progress)
+        commit = tree.committed(recipe.base, recipe.series)
+        tree.checked_out(commit)
+        work = _Objects(recipe, tree, commit)
+        require_space(tree.root, OBJECTS_SPACE if work.is_fresh else 100 * MIB)
+        waited = time.monotonic()
+        work.configure(progress)
+        made = work.compile(progress)
+        _keep(recipe, work, partial, {"objects": made, "make_seconds": round(time.monotonic() - waited, 1)})
+    record = json.loads((partial / products.RECORD).read_text())
+    record["seconds"] = round(time.monotonic() - started, 1)
+    (partial / products.RECORD).write_text(json.dumps(record, indent=1))
+
+
+class _Objects:
+    """The object directory of one base and config, a direct child of the tree: kbuild then names sources relatively,
+    so that ccache knows them again in another tree."""
+
+    def __init__(self, recipe: Recipe, tree: Tree, commit: str) -> None:
+        self.recipe, self.tree, self.commit = recipe, tree, commit
+        self.name = f"obj-{recipe.config_key[:10]}"
+        self.path = tree.root / self.name
+        self.log = cache_root() / "build" / "logs" / f"{recipe.name.replace('/', '_')}.log"
+        self._state = self.path / "lab.json"
+        self._count = cache_root() / "build" / "counts" / recipe.config_key
+
+    @property
+    def is_fresh(self) -> bool:
+        return not (self.path / "vmlinux").exists()
+
+    def configure(self, progress: Progress) -> None:
+        """Have kconfig complete the fragments, unless nothing it reads has changed; prove that each option survived."""
+        if self._is_configured():
+            return
+        progress(f"configuring {self.recipe.name}")
+        self._state.unlink(missing_ok=True)
+        self.path.mkdir(exist_ok=True)
+        (self.path / "all.config").write_text(self.recipe.options)
+        wanted = {"KCONFIG_ALLCONFIG": str(self.path / "all.config")}
+        self._make("allnoconfig", lambda _: None, wanted)
+        self._prove()
+        write_whole(self._state, json.dumps({"commit": self.commit, "toolchain": toolchain()}).encode())
+
+    def compile(self, progress: Progress) -> int:
+        """Make vmlinux. Returns how many objects were made."""
+        fresh = self.is_fresh
+        expected = int(self._count.read_text()) if fresh and self._count.is_file() else 0
+        progress(f"building {self.recipe.name}: 0{f' of about {expected}' if expected else ''} objects")
+        counter = _Counter(self.recipe.name, expected, progress)
+        self._make("vmlinux", counter, {})
+        if fresh and counter.made > expected // 2:  # not the rest of a build that was interrupted
+            write_whole(self._count, str(counter.made).encode())
+        if not has_pvh_note((self.path / "vmlinux").read_bytes()):
+            raise BadInput(
+                [f"{self.recipe.name}: vmlinux has no PVH entry, QEMU could not boot it."], hint="CONFIG_PVH=y"
+            )
+        return counter.made
+
+    def _make(self, target: str, on_line: Callable[[str], None], variables: dict[str, str]) -> None:
+        make(self.tree.root, self.name, [target], log=self.log, on_line=on_line, variables=variables)
+
+    def _is_configured(self) -> bool:
+        if not self._state.is_file():
+            return False
+        state = json.loads(self._state.read_text())
+        if state["toolchain"] != toolchain():
+            return False
+        return not any("Kconfig" in path for path in self.tree.changed(state["commit"], self.commit))
+
+    def _prove(self) -> None:
+        """Raises BadInput with every option that did not survive, and why."""
+        have = values((self.path / ".config").read_text())
+        gone = lost(self.recipe.merged().values(), have)
+        if not gone:
+            return
+        known = self.tree.kconfig()
+        problems = [
+            f"{o.where}: {o.name}={o.value} did not survive, it is {have.get(o.name, 'n')}: "
+            f"{why_lost(known, o.name, o.value, have)}."
+            for o in gone
+        ]
+        raise BadInput(problems, hint="add what an option depends on to the fragment, or drop the option")
+
+
+def _keep(recipe: Recipe, work: _Objects, partial: Path, measured: dict[str, object]) -> None:
+    """All that is worth knowing of the kernel, into its own directory."""
+    shutil.copyfile(work.path / "vmlinux", partial / "boot")
+    shutil.copyfile(work.path / ".config", partial / "config")
+    builtin = work.path / "modules.builtin"
+    (partial / "modules").mkdir()
+    (partial / "modules" / "modules.builtin").write_bytes(builtin.read_bytes() if builtin.is_file() else b"")
+    (partial / "series.mbox").write_bytes(mbox(recipe.series))
+    tail = work.log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
+    (partial / "build.log").write_text("\n".join([*tail, ""]))
+    boot = (partial / "boot").read_bytes()
+    record = {
+        "name": recipe.name,
+        "design": recipe.design,
+        "key": recipe.key(toolchain()),
+        "base": recipe.base.as_record(),
+        "commit": work.commit,
+        "series_key": recipe.series.key,
+        "series": [{"subject": p.subject, "author": p.author, "source": p.source} for p in recipe.series.patches],
+        "fragments": [{"name": f.name, "key": key_of(f.text)} for f in recipe.fragments],
+        "options_key": recipe.config_key,
+        "toolchain": toolchain(),
+        "release": kernel_release(partial / "boot") or "",
+        "sha256": hashlib.sha256(boot).hexdigest(),
+        "config_sha256": hashlib.sha256((partial / "config").read_bytes()).hexdigest(),
+        "built": utc_now(),
+        **measured,
+    }
+    (partial / products.RECORD).write_text(json.dumps(record, indent=1))
+    (partial / "fragments").mkdir()
+    for number, fragment in enumerate(recipe.fragments):
+        (partial / "fragments" / f"{number}-{Path(fragment.name).name}").write_text(fragment.text)

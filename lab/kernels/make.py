@@ -1,0 +1,134 @@
+"""make in an object directory: in a process group of its own, its output in a file, no process left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+from lab.commands import missing
+from lab.errors import BadInput, CommandFailed, DeadlinePassed, FetchFailed, HostTrouble
+from lab.filecache import MOVE_CACHE
+from lab.kernels import makelog
+from lab.paths import cache_root
+from lab.units import MIB, Deadline, wait_until
+
+BUILD_LIMIT = timedelta(hours=3)
+END_LIMIT = timedelta(seconds=10)
+NEARLY_FULL = 8 * MIB  # on a full disk the compiler may be unable to say so
+# What a user's shell may hold and a build must not depend on.
+_FOREIGN = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "ARCH", "SRCARCH", "CROSS_COMPILE", "LLVM", "KCFLAGS", "KCPPFLAGS", "O")
+
+
+def environment() -> dict[str, str]:
+    """The same for every build: nothing of the host, the user or the time gets into a kernel."""
+    ours = {
+        "LC_ALL": "C",
+        "LOCALVERSION": "",  # else the state of the git tree is appended to the release
+        "KBUILD_BUILD_TIMESTAMP": "2026-01-01",
+        "KBUILD_BUILD_USER": "lab",
+        "KBUILD_BUILD_HOST": "lab",
+        "KBUILD_BUILD_VERSION": "1",
+        "CCACHE_DIR": str(cache_root() / "ccache"),
+        "CCACHE_NOHASHDIR": "1",  # trees of other bases share the objects of equal files
+        "CCACHE_SLOPPINESS": "time_macros",
+        "CCACHE_MAXSIZE": "8G",
+        "PATH": f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin",
+    }
+    kept = {k: v for k, v in os.environ.items() if k not in _FOREIGN and not k.startswith("KCONFIG_")}
+    return kept | ours
+
+
+def make(
+    tree: Path,
+    objects: str,
+    targets: list[str],
+    *,
+    log: Path,
+    on_line: Callable[[str], None],
+    variables: dict[str, str],
+) -> None:
+    """Run make in `tree` with O=`objects`. Raises BadInput (the source is wrong), FetchFailed, HostTrouble."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    argv = ["make", f"-j{len(os.sched_getaffinity(0)) + 1}", f"O={objects}"]
+    argv += ["CC=ccache gcc" if shutil.which("ccache") else "CC=gcc", *targets]
+    try:
+        status = _status(argv, tree, log, on_line, environment() | variables)
+    except FileNotFoundError as exc:
+        raise missing(argv[0]) from exc
+    if status:
+        raise _failure(argv, status, tree, log)
+
+
+def _status(argv: list[str], tree: Path, log: Path, on_line: Callable[[str], None], env: dict[str, str]) -> int:
+    with log.open("wb") as out, _group(argv, tree, out.fileno(), env) as process, log.open(errors="replace") as said:
+
+        def step() -> tuple[int | None, object]:
+            status = process.poll()
+            last = ""
+            for line in said:
+                on_line(line.rstrip("\n"))
+                last = line
+            return status, last
+
+        limit = Deadline.after(f"the build in {tree}", BUILD_LIMIT)
+        return wait_until(step, deadline=limit, pause=timedelta(milliseconds=100))
+
+
+@contextlib.contextmanager
+def _group(argv: list[str], cwd: Path, out: int, env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A command in a session of its own. However the block ends, no process of it is left when it has."""
+    process = subprocess.Popen(
+        argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+    )
+    try:
+        yield process
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM lets make delete the targets it was at; what does not go is killed."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(DeadlinePassed):
+            wait_until(lambda: _ended(process), deadline=Deadline.after("make to end", END_LIMIT))
+            return
+
+
+def _ended(process: subprocess.Popen[bytes]) -> tuple[bool | None, object]:
+    process.poll()
+    left = members(process.pid)
+    return (None if left else True), left
+
+
+def members(group: int) -> tuple[int, ...]:
+    """Living processes of a group; a zombie that somebody else is slow to reap does not count."""
+    found: list[int] = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, member_of = stat.read_text().rpartition(")")[2].split()[:3]
+            if int(member_of) == group and state not in "ZX":
+                found.append(int(stat.parent.name))
+    return tuple(found)
+
+
+def _failure(argv: list[str], status: int, tree: Path, log: Path) -> Exception:
+    """Whose fault: the disk, the memory, or the source."""
+    text = log.read_text(errors="replace")
+    if makelog.is_disk_full(text) or shutil.disk_usage(tree).free < NEARLY_FULL:
+        return FetchFailed(f"no space left while building in {tree}; what is built so far is kept", hint=MOVE_CACHE)
+    if makelog.was_killed(text):
+        return HostTrouble("the compiler was killed: too little memory?", hint=f"the whole log: {log}")
+    found = makelog.errors(text)
+    if not found:
+        return CommandFailed(argv, status, f"{text}\nthe whole log: {log}")
+    more = f"\n  ... and {len(found) - makelog.SHOWN} more" if len(found) > makelog.SHOWN else ""
+    told = "".join(f"\n  {line}" for line in found[: makelog.SHOWN])
+    return BadInput([f"the source does not build:{told}{more}"], hint=f"the whole log: {log}")

@@ -1,0 +1,220 @@
+"""From a name to a recipe: series and fragments under images/kernels, and the kernels that users named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from lab.errors import BadInput
+from lab.filecache import write_whole
+from lab.kernels.base import Base, find_base
+from lab.kernels.fragments import Fragment
+from lab.kernels.naming import DEFAULT_BASE, OWN_NAME, BuildName, parse_name
+from lab.kernels.recipe import Recipe
+from lab.kernels.series import Patch, Series, from_files, from_mbox
+from lab.paths import cache_root, project_root
+from lab.plan.designs import DESIGNS
+
+GUEST = "guest"
+_NOT_SERIES = ("config", "mutants")
+
+T = TypeVar("T")
+
+
+def images() -> Path:
+    """Where designs, overlays, mutants and fragments lie."""
+    return project_root() / "images" / "kernels"
+
+
+def own_names() -> tuple[str, ...]:
+    """Names that users gave to kernels with --name."""
+    return tuple(sorted(path.stem for path in _own_dir().glob("*.json")))
+
+
+def designs() -> tuple[str, ...]:
+    """Designs that can be built: stock, and those with a series."""
+    return tuple(name for name in DESIGNS if name == "stock" or _patches_in(images() / name))
+
+
+def overlays() -> tuple[str, ...]:
+    """What may follow a `+`: config fragments and series that stack on any design."""
+    configs = [p.stem for p in (images() / "config").glob("*.config") if p.stem != GUEST]
+    series = [p.name for p in images().iterdir() if p.name not in (*DESIGNS, *_NOT_SERIES) and _patches_in(p)]
+    return tuple(sorted([*configs, *series]))
+
+
+def mutants() -> tuple[BuildName, ...]:
+    """Every one-defect patch, as the kernel it makes: the directory names the kernel it goes on."""
+    found = []
+    for patch in sorted((images() / "mutants").glob("*/*.patch")):
+        on = parse_name(patch.parent.name)
+        if on is not None:
+            found.append(BuildName("", on.stem, on.overlays, patch.stem))
+    return tuple(found)
+
+
+def is_buildable(name: str) -> bool:
+    """Whether a name means a kernel the lab builds, though perhaps one with a mistake in it."""
+    parts = parse_name(name)
+    return parts is not None and (parts.stem in DESIGNS or parts.stem in own_names())
+
+
+def recipe_of(name: str) -> Recipe:
+    """The recipe that a name means. Raises BadInput with every part that does not exist, HostTrouble."""
+    parts = parse_name(name)
+    if parts is None:
+        raise BadInput([f"kernel {name!r}: not a name; write [BASE:]DESIGN[+OVERLAY...][~MUTANT]."])
+    problems: list[str] = []
+    start = _start(parts, problems)
+    series, fragments = _overlaid(parts, problems)
+    mutant = _mutant(parts, problems)
+    if problems or start is None:
+        raise BadInput(problems, hint="lab kernel list")
+    return Recipe(
+        name=str(parts),
+        design=start.design,
+        base=start.base,
+        series=start.series + series + mutant,
+        fragments=(*start.fragments, *fragments),
+    )
+
+
+def custom(base: str, series: str, configs: Sequence[Path], name: str, *, refresh: bool = False) -> Recipe:
+    """A recipe of the user's own. Raises BadInput with every problem."""
+    problems: list[str] = []
+    found = _tried(problems, lambda: find_base(base or DEFAULT_BASE, refresh=refresh))
+    patches = _tried(problems, lambda: read_series(Path(series).expanduser())) if series else Series()
+    fragments = [f for path in configs if (f := _tried(problems, partial(read_fragment, path))) is not None]
+    own = name or _name_from(base, series)
+    if not OWN_NAME.fullmatch(own):
+        problems.append(f"--name {own!r}: letters, digits, dots, dashes and underscores only.")
+    if own in DESIGNS:
+        problems.append(f"--name {own!r}: that is a design; choose another name.")
+    if problems or found is None or patches is None:
+        raise BadInput(problems, hint="lab kernel build --help")
+    return Recipe(own, "stock", found, patches, (_guest(), *fragments))
+
+
+def remember(recipe: Recipe) -> None:
+    """Let a recipe be named from now on, also when the files it came from are gone."""
+    record = {
+        "design": recipe.design,
+        "base": recipe.base.as_record(),
+        "series": [asdict(p) for p in recipe.series.patches],
+        "fragments": [asdict(f) for f in recipe.fragments],
+    }
+    write_whole(_own_dir() / f"{recipe.name}.json", json.dumps(record, indent=1).encode())
+
+
+def forget(name: str) -> None:
+    (_own_dir() / f"{name}.json").unlink(missing_ok=True)
+
+
+def read_series(path: Path) -> Series:
+    """A series from an mbox, one patch, or a directory of patches. Raises BadInput."""
+    if path.is_dir():
+        return from_files(
+            (str(p), p.read_bytes()) for p in _patches_in(path) or _missing(path, "no *.patch files in it")
+        )
+    if not path.is_file():
+        _missing(path, "there is no such file")
+    return from_mbox(path.read_bytes(), str(path))
+
+
+def read_fragment(path: Path) -> Fragment:
+    """Raises BadInput."""
+    if not path.is_file():
+        _missing(path, "there is no such file")
+    return Fragment(str(path), path.read_text())
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What the first part of a name stands for."""
+
+    design: str
+    base: Base
+    series: Series
+    fragments: tuple[Fragment, ...]
+
+
+def _start(parts: BuildName, problems: list[str]) -> _Start | None:
+    if parts.stem in DESIGNS:
+        if parts.stem not in designs():
+            problems.append(f"kernel {parts}: there is no series {images() / parts.stem}.")
+            return None
+        base = _tried(problems, lambda: find_base(parts.base or DEFAULT_BASE))
+        directory = images() / parts.stem
+        series = read_series(directory) if _patches_in(directory) else Series()
+        return _Start(parts.stem, base, series, (_guest(),)) if base else None
+    if parts.stem not in own_names():
+        problems.append(f"kernel {parts}: no design and no kernel built with --name is called {parts.stem!r}.")
+        return None
+    record = json.loads((_own_dir() / f"{parts.stem}.json").read_text())
+    base = Base(**record["base"]) if not parts.base else _tried(problems, lambda: find_base(parts.base))
+    series = Series(tuple(Patch(**p) for p in record["series"]))
+    return _Start(record["design"], base, series, tuple(Fragment(**f) for f in record["fragments"])) if base else None
+
+
+def _overlaid(parts: BuildName, problems: list[str]) -> tuple[Series, tuple[Fragment, ...]]:
+    series, fragments = Series(), list[Fragment]()
+    for word in parts.overlays:
+        config = images() / "config" / f"{word}.config"
+        if config.is_file() and word != GUEST:
+            fragments.append(read_fragment(config))
+        elif word in overlays():
+            series = series + read_series(images() / word)
+        else:
+            problems.append(f"kernel {parts}: no overlay {word!r}; there are {', '.join(overlays()) or 'none'}.")
+    return series, tuple(fragments)
+
+
+def _mutant(parts: BuildName, problems: list[str]) -> Series:
+    """The mutant's patch: of the kernel with its stacked series, else of the bare design."""
+    if not parts.mutant:
+        return Series()
+    stacked = [w for w in parts.overlays if not (images() / "config" / f"{w}.config").is_file()]
+    places = [
+        images() / "mutants" / on / f"{parts.mutant}.patch" for on in ("+".join((parts.stem, *stacked)), parts.stem)
+    ]
+    found = next((path for path in places if path.is_file()), None)
+    if found is None:
+        known = [m.mutant for m in mutants() if m.stem == parts.stem]
+        problems.append(f"kernel {parts}: no mutant {parts.mutant!r}; there are {', '.join(known) or 'none'}.")
+        return Series()
+    return read_series(found)
+
+
+def _guest() -> Fragment:
+    return read_fragment(images() / "config" / f"{GUEST}.config")
+
+
+def _patches_in(directory: Path) -> list[Path]:
+    return sorted(directory.glob("*.patch"))
+
+
+def _missing(path: Path, problem: str) -> list[Path]:
+    raise BadInput([f"{path}: {problem}."])
+
+
+def _name_from(base: str, series: str) -> str:
+    """A name for a kernel nobody named: that of its series, else of its base."""
+    stem = Path(series).expanduser().resolve().name if series else Path(base.partition("#")[0]).name
+    return stem.removesuffix(".mbox").removesuffix(".patch").replace(" ", "-") or "own"
+
+
+def _own_dir() -> Path:
+    return cache_root() / "kernels" / "names"
+
+
+def _tried(problems: list[str], make: Callable[[], T]) -> T | None:
+    """What `make` gives; None, and its problems noted, when it is bad input."""
+    try:
+        return make()
+    except BadInput as exc:
+        problems += exc.problems
+        return None
