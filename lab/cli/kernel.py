@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import time
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lab.cli import complete
+from lab.cli.exits import AS_PREDICTED, LAB_FAILED
+from lab.cli.listing import print_entries, print_json_lines
 from lab.cli.progress import shown
 from lab.errors import BadInput
+from lab.units import MIB, mib
 
 if TYPE_CHECKING:
+    from lab.kernels.products import Product
     from lab.kernels.recipe import Recipe
+
+NO_TREE = "its base was pruned; build a kernel of it again, and the reason can be told"
 
 kernel = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Build kernels, and look after them.")
 
@@ -54,6 +63,141 @@ def build(
             facts = product.record
             how = "was there already" if known else f"{facts['objects']} objects, {facts['seconds']:.0f} s"
             typer.echo(f"{recipe.name}: {facts['release']}, {how}: {product.boot}")
+
+
+@kernel.command("list")
+def list_built(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and built kernel.")] = False,
+) -> None:
+    """List what is built, and what could be built."""
+    from lab.kernels import products, recipes
+    from lab.plan.designs import DESIGNS
+
+    found = products.everything()
+    if as_json:
+        print_json_lines(p.record | {"path": str(p.path), "size": p.size, "last_used": p.last_used} for p in found)
+        return
+    typer.echo("Built:\n" if found else "Nothing is built yet.")
+    print_entries((p.record["name"], _summary(p)) for p in found)
+    typer.echo("\nCan be built: [BASE:]DESIGN[+OVERLAY...][~MUTANT]\n")
+    print_entries((name, [DESIGNS[name].summary]) for name in recipes.designs())
+    typer.echo(f"\nOverlays: {', '.join(recipes.overlays())}")
+    typer.echo(f"Mutants:  {', '.join(map(str, recipes.mutants())) or 'none'}")
+    typer.echo(f"Yours:    {', '.join(recipes.own_names()) or 'none; lab kernel build --base B --series S --name N'}")
+
+
+def _summary(product: Product) -> list[str]:
+    """Base and series, fragments, size and age."""
+    facts = product.record
+    count = len(facts["series"])
+    patches = f"{count} {'patch' if count == 1 else 'patches'} {facts['series_key'][:8]}" if count else "no patch"
+    fragments = ", ".join(Path(f["name"]).name for f in facts["fragments"])
+    return [
+        f"{facts['release']} from {facts['base']['label']}, {patches}",
+        f"{fragments}; {mib(product.size)}, built {facts['built'][:16]}, used {_ago(product.last_used)}",
+    ]
+
+
+def _ago(moment: float) -> str:
+    hours = (time.time() - moment) / 3600
+    return (
+        f"{hours * 60:.0f} min ago"
+        if hours < 1
+        else f"{hours:.0f} h ago"
+        if hours < 48
+        else f"{hours / 24:.0f} days ago"
+    )
+
+
+@kernel.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A kernel that is built.", autocompletion=complete.built)],
+    as_json: Annotated[bool, typer.Option("--json", help="The record as one JSON object.")] = False,
+) -> None:
+    """Say all about a built kernel, and check that it still is what its record says.
+
+    Exit code: [bold]0[/bold] it is; [bold]3[/bold] something was changed or damaged.
+    """
+    product = _built(name)
+    damage = product.damage()
+    if as_json:
+        typer.echo(json.dumps(product.record | {"path": str(product.path), "damage": damage}))
+    else:
+        _tell(product, damage)
+    raise typer.Exit(LAB_FAILED if damage else AS_PREDICTED)
+
+
+def _tell(product: Product, damage: tuple[str, ...]) -> None:
+    facts = product.record
+    series = [f"{n}. {p['subject']}  ({p['author']})" for n, p in enumerate(facts["series"], start=1)]
+    rows = {
+        "kernel": [f"{facts['name']}, {facts['release']}, expected to behave like {facts['design']}"],
+        "directory": [str(product.path)],
+        "base": [facts["base"]["label"], facts["base"]["key"]],
+        "series": [*series, f"key {facts['series_key']}"] if series else ["none"],
+        "fragments": [f"{f['name']}  {f['key']}" for f in facts["fragments"]],
+        "toolchain": [facts["toolchain"]],
+        "key": [facts["key"]],
+        "vmlinux": [f"sha256 {facts['sha256']}"],
+        "config": [f"sha256 {facts['config_sha256']}"],
+        "built": [f"{facts['built']}: {facts['objects']} objects in {facts['make_seconds']} s"],
+        "checked": list(damage) or ["hashes and keys are as recorded"],
+    }
+    print_entries(rows.items())
+
+
+@kernel.command()
+def config(
+    name: Annotated[str, typer.Argument(help="A kernel that is built.", autocompletion=complete.built)],
+    options: Annotated[list[str], typer.Argument(metavar="OPTION...", help="With or without CONFIG_.")],
+) -> None:
+    """Say why an option of a built kernel has its value."""
+    from lab.kernels.base import Base
+    from lab.kernels.fragments import merge
+    from lab.kernels.reasons import explain
+    from lab.kernels.tree import kconfig_of
+
+    product = _built(name)
+    have, asked, known = product.config(), merge(product.fragments()), kconfig_of(Base(**product.record["base"]))
+    rows = []
+    for option in (o if o.startswith("CONFIG_") else f"CONFIG_{o}" for o in options):
+        by = asked.get(option)
+        why = [f"asked for at {by.where}"] if by else list(explain(known, option, have) if known else [NO_TREE])
+        rows.append((f"{option}={have.get(option, 'n')}", why))
+    print_entries(rows)
+
+
+@kernel.command()
+def prune(
+    unused_for: Annotated[float, typer.Option("--unused-for", help="Days; what was used since stays.")] = 30,
+    most: Annotated[float | None, typer.Option("--most", help="GiB to keep at most, what was used last first.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")] = False,
+) -> None:
+    """Remove built kernels, object directories and source trees that nobody used for long, or that are too much.
+
+    The compiler's cache limits itself. What a running session uses stays.
+    """
+    from lab.kernels.prune import prune as prune_cache
+
+    limit = None if most is None else int(most * 1024 * MIB)
+    done = prune_cache(timedelta(days=unused_for), limit, dry_run=dry_run)
+    for item, stays in done:
+        verb = f"stays ({stays})" if stays else "would go" if dry_run else "removed"
+        typer.echo(f"{verb}: {item.kind} {item.label}, {mib(item.size)}, used {_ago(item.last_used)}: {item.path}")
+    freed = mib(sum(item.size for item, stays in done if not stays))
+    typer.echo(f"{freed} {'would be' if dry_run else 'are'} free again" if done else "nothing is that old, or too much")
+
+
+def _built(name: str) -> Product:
+    """The product of that name. Raises BadInput when it is not built."""
+    from lab.kernels import products, recipes
+    from lab.kernels.build import find_built
+
+    found = find_built(recipes.recipe_of(name)) if recipes.is_buildable(name) else None
+    found = found or next((p for p in products.everything() if p.record["name"] == name), None)
+    if found is None:
+        raise BadInput([f"kernel {name!r} is not built."], hint=f"lab kernel build {name}; lab kernel list")
+    return found
 
 
 def _named(names: list[str]) -> list[Recipe]:

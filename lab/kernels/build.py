@@ -6,6 +6,7 @@ import contextlib
 import functools
 import hashlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -88,6 +89,7 @@ def _build(recipe: Recipe, partial: Path, progress: Progress) -> None:
         waited = time.monotonic()
         work.configure(progress)
         made = work.compile(progress)
+        work.mark_used()
         _keep(recipe, work, partial, {"objects": made, "make_seconds": round(time.monotonic() - waited, 1)})
     record = json.loads((partial / products.RECORD).read_text())
     record["seconds"] = round(time.monotonic() - started, 1)
@@ -137,6 +139,9 @@ class _Objects:
                 [f"{self.recipe.name}: vmlinux has no PVH entry, QEMU could not boot it."], hint="CONFIG_PVH=y"
             )
         return counter.made
+
+    def mark_used(self) -> None:
+        os.utime(self._state)
 
     def _make(self, target: str, on_line: Callable[[str], None], variables: dict[str, str]) -> None:
         make(self.tree.root, self.name, [target], log=self.log, on_line=on_line, variables=variables)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -11,6 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from lab.filecache import key_of
+from lab.kernels.fragments import Fragment, merge, values, written
+from lab.kernels.recipe import kernel_key
+from lab.kernels.series import Series, from_mbox
 from lab.paths import cache_root
 
 RECORD = "kernel.json"
@@ -27,6 +32,33 @@ class Product:
     @property
     def boot(self) -> Path:
         return self.path / "boot"
+
+    def series(self) -> Series:
+        """The patches as they were applied."""
+        data = (self.path / "series.mbox").read_bytes()
+        return from_mbox(data, "series.mbox") if data else Series()
+
+    def fragments(self) -> tuple[Fragment, ...]:
+        """The fragments as they were merged, in order."""
+        kept = sorted((self.path / "fragments").iterdir(), key=lambda p: int(p.name.partition("-")[0]))
+        return tuple(Fragment(p.name.partition("-")[2], p.read_text()) for p in kept)
+
+    def config(self) -> dict[str, str]:
+        return values((self.path / "config").read_text())
+
+    def damage(self) -> tuple[str, ...]:
+        """What is not as the record says: hashes of the files, keys of what it was made of. Empty when all is well."""
+        facts = self.record
+        options = written(merge(self.fragments()))
+        key = kernel_key(facts["base"]["key"], self.series().key, options, facts["toolchain"])
+        checks = {
+            "boot": _sha256(self.boot) == facts["sha256"],
+            "config": _sha256(self.path / "config") == facts["config_sha256"],
+            "series.mbox": self.series().key == facts["series_key"],
+            "fragments": [key_of(f.text) for f in self.fragments()] == [f["key"] for f in facts["fragments"]],
+            "key": key == facts["key"] and self.path.name == f"built-{key}",
+        }
+        return tuple(f"{name} is not what {RECORD} says" for name, is_well in checks.items() if not is_well)
 
     @property
     def size(self) -> int:
@@ -73,3 +105,7 @@ def unused(product: Product) -> Iterator[bool]:
             yield False
             return
         yield True
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

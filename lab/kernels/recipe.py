@@ -37,8 +37,13 @@ class Recipe:
 
     def key(self, toolchain: str) -> str:
         """Kernels with the same key are the same kernel, whatever their names."""
-        return key_of(_METHOD, self.base.key, self.series.key, self.options, toolchain)
+        return kernel_key(self.base.key, self.series.key, self.options, toolchain)
 
     def as_design(self, design: str) -> Recipe:
         """The same kernel under the claim that it behaves like that design."""
         return self if design == self.design else replace(self, name=f"{self.name}@{design}", design=design)
+
+
+def kernel_key(base_key: str, series_key: str, options: str, toolchain: str) -> str:
+    """The key of a kernel from the keys of its parts."""
+    return key_of(_METHOD, base_key, series_key, options, toolchain)

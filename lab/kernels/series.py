@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from email import policy
+from email.header import Header
 from email.message import EmailMessage
 from email.parser import BytesParser
 
@@ -14,6 +15,7 @@ from lab.filecache import key_of
 
 _FROM_LINE = re.compile(rb"^From \S.*\d{4}\r?\n", re.MULTILINE)
 _ESCAPED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
+_FROM_AT_START = re.compile(r"^(>*From )", re.MULTILINE)
 _REPLY = re.compile(r"\s*(re|aw|fwd?)\s*:", re.IGNORECASE)
 _PREFIX = re.compile(r"\[([^\]]*)\]\s*")
 _COUNT = re.compile(r"\b(\d+)/(\d+)\b")
@@ -121,7 +123,7 @@ def _patch(mail: EmailMessage, source: str) -> Patch | None:
         subject=_PREFIX.sub("", subject).strip() or f"({source})",
         author=author,
         message=message.strip() + "\n" if message.strip() else "",
-        diff=text[at.start() :],
+        diff=text[at.start() :].rstrip("\n") + "\n",
         source=source,
         number=int(count[1]) if count else 0,
         total=int(count[2]) if count else 0,
@@ -170,11 +172,13 @@ def _raw(text: str) -> bytes:
 
 
 def mbox(series: Series) -> bytes:
-    """The series as one mbox, for people: as it was applied."""
+    """The series as one mbox, as it was applied; reading it gives the same series again, but for the sources."""
     out = []
     for n, p in enumerate(series.patches, start=1):
-        head = f"From {'0' * 40} Mon Sep 17 00:00:00 2001\nFrom: {p.author}\n"
-        head += f"Subject: [PATCH {n}/{len(series.patches)}] {p.subject}\n"
+        subject = p.subject if p.subject.isascii() else Header(p.subject, "utf-8").encode(maxlinelen=900)
+        head = f"From {'0' * 40} Mon Sep 17 00:00:00 2001\nFrom: lab <lab@localhost>\n"
+        head += f"Subject: [PATCH {n}/{len(series.patches)}] {subject}\n"
         head += "MIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n"
-        out.append(_raw(f"{head}\n{p.message}---\n\n{p.diff.rstrip()}\n\n"))
+        message = _FROM_AT_START.sub(r">\1", p.message)
+        out.append(_raw(f"{head}\nFrom: {p.author}\n\n{message}---\n\n{p.diff}\n"))
     return b"".join(out)

@@ -127,6 +127,12 @@ def tree_dir(base: Base) -> Path:
     return cache_root() / "build" / base.tree_key
 
 
+def kconfig_of(base: Base) -> Kconfig | None:
+    """The options that the tree of a base defines, None when there is no tree (any more)."""
+    tree = Tree(tree_dir(base) / "tree")
+    return tree.kconfig() if tree.root.is_dir() else None
+
+
 def ensure_tree(base: Base, progress: Progress) -> Tree:
     """The tree of a base, its commit there. Raises FetchFailed, BadInput."""
 
