@@ -28,6 +28,7 @@ from lab.evidence.telemetry import parse_checkpoints, parse_telemetry
 from lab.interrupt import held_back
 from lab.pairs import PairKeeper, ReadyPair, Stream
 from lab.plan.commands import CGROUPS, FIRST_PORT, checkpoint_argv
+from lab.plan.designs import inapplicable
 from lab.plan.limits import Limits
 from lab.plan.matrix import Run
 from lab.provision.guest import Guest
@@ -146,7 +147,7 @@ class Experiment:
         kernel = self.keeper.plan.kernel(self.run.kernel)
         if profile.module and kernel.modules and profile.module not in kernel.modules:
             return f"{kernel.name} has no driver {profile.module}"
-        return ""
+        return inapplicable(self.run.design, self.run.nic, self.run.case)
 
     @property
     def ready(self) -> ReadyPair:

@@ -17,6 +17,7 @@ from lab.experiment import Experiment
 from lab.interrupt import held_back
 from lab.pairs import PairKeeper
 from lab.plan.commands import FIRST_PORT, client_argv, sender_argv
+from lab.plan.designs import Predicted
 from lab.plan.domain import cmdline
 from lab.plan.matrix import Run
 from lab.plan.session import SessionPlan
@@ -24,7 +25,7 @@ from lab.report.model import RunResult
 from lab.reports import judged, write_derived
 from lab.units import utc_now
 from lab.verdict.model import Word
-from lab.verdict.predict import predict
+from lab.verdict.predict import agrees, predict
 
 
 class Trial:
@@ -67,9 +68,9 @@ class Trial:
             raise HostTrouble(message, hint="free some disk, or --results elsewhere") from refusal
 
     @property
-    def predicted(self) -> Word:
+    def predicted(self) -> Predicted:
         """What the tables predict; SKIP where the run does not apply."""
-        return Word.SKIP if self.experiment.skip else predict(self.run.design, self.run.nic, self.run.case)
+        return Predicted.SKIP if self.experiment.skip else predict(self.run.design, self.run.nic, self.run.case)
 
     @property
     def verdict(self) -> Word:
@@ -77,6 +78,11 @@ class Trial:
         if self.result is None:
             raise LabError(f"{self.run.id} has not been run")
         return self.result.verdict.word
+
+    @property
+    def as_predicted(self) -> bool:
+        """Whether the measured word is one that was predicted. What a suite asserts."""
+        return agrees(self.verdict, self.predicted)
 
     def __repr__(self) -> str:
         """What pytest shows of a verdict nobody predicted: its findings."""
@@ -93,7 +99,7 @@ def _set_aside(root: Path) -> None:
         root.rename(next(path for path in free if not path.exists()))
 
 
-def _fields(subject: Experiment, plan: SessionPlan, started: str, predicted: Word) -> dict[str, Any]:
+def _fields(subject: Experiment, plan: SessionPlan, started: str, predicted: Predicted) -> dict[str, Any]:
     """The manifest but for the files."""
     run, kernel = subject.run, plan.kernel(subject.run.kernel)
     hypervisor = subject.keeper.hypervisor

@@ -13,7 +13,7 @@ def test_copy_control(trial: Trial) -> None:
         experiment.start("abuser")
         experiment.delivered("abuser")
         experiment.end()
-    assert trial.verdict == trial.predicted, trial
+    assert trial.as_predicted, trial
 
 
 def test_sock_control(trial: Trial) -> None:
@@ -27,11 +27,11 @@ def test_sock_control(trial: Trial) -> None:
         experiment.release("abuser")
         experiment.checkpoint("released")
         experiment.end()
-    assert trial.verdict == trial.predicted, trial
+    assert trial.as_predicted, trial
 
 
 def test_bytes_equal(trial: Trial) -> None:
     """A seeded stream under every client, checked byte by byte."""
     with trial as experiment:
         keep_and_release(experiment)
-    assert trial.verdict == trial.predicted, trial
+    assert trial.as_predicted, trial

@@ -11,14 +11,14 @@ def test_hold(trial: Trial) -> None:
     """Map four times the limit and never unmap."""
     with trial as experiment:
         keep_and_release(experiment)
-    assert trial.verdict == trial.predicted, trial
+    assert trial.as_predicted, trial
 
 
 def test_pin_vmsplice(trial: Trial) -> None:
     """Map, vmsplice into pipes, unmap, and repeat to four times the limit."""
     with trial as experiment:
         keep_and_release(experiment)
-    assert trial.verdict == trial.predicted, trial
+    assert trial.as_predicted, trial
 
 
 def test_bystander(trial: Trial) -> None:
@@ -30,4 +30,4 @@ def test_bystander(trial: Trial) -> None:
         experiment.until_something_gives("abuser")
         experiment.observe(samples=20)
         experiment.end()
-    assert trial.verdict == trial.predicted, trial
+    assert trial.as_predicted, trial

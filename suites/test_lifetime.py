@@ -15,7 +15,7 @@ def test_release(trial: Trial) -> None:
         experiment.settled("charge gone", lambda s: "abuser" in s.cgroups and s.cgroups["abuser"].current < 1 << 20)
         experiment.checkpoint("released")
         experiment.end()
-    assert trial.verdict == trial.predicted, trial
+    assert trial.as_predicted, trial
 
 
 def test_dead_memcg(trial: Trial) -> None:
@@ -30,4 +30,4 @@ def test_dead_memcg(trial: Trial) -> None:
         experiment.release("abuser")
         experiment.checkpoint("released")
         experiment.end(until=lambda s: s.dying <= experiment.dying_control)
-    assert trial.verdict == trial.predicted, trial
+    assert trial.as_predicted, trial

@@ -12,9 +12,9 @@ from lab.kernels import apt, recipes
 from lab.kernels.recipe import Recipe
 from lab.kernels.vmlinux import kernel_release
 from lab.paths import cache_root
-from lab.plan.designs import DESIGNS
+from lab.plan.designs import DESIGNS, design_of
 
-HINT = "lab kernels (lists what can be had); PATH[:MODULES_DIR][@DESIGN] for a kernel of yours, built already"
+HINT = "lab kernels (lists what can be had); PATH[:MODULES_DIR][@DESIGN[+OVERLAY...]] for a kernel you built"
 # The cloud flavour is built without the drivers of NICs that clouds do not emulate.
 _LACKING = {"cloud": ("e1000e", "e1000", "igb"), "generic": ()}
 
@@ -63,7 +63,8 @@ def unpacked_dir(release: str, version: str) -> Path:
 
 def resolve(names: Sequence[str], *, known: Sequence[CatalogueKernel] | None = None) -> tuple[Kernel, ...]:
     """The kernels meant by names: `6.12.117+deb12-amd64`, `6.12` or `newest`; `PATH[:MODULES_DIR]`; or one to be built,
-    `[BASE:]DESIGN[+OVERLAY...][~MUTANT]`. Each may end in `@DESIGN`, the design it is expected to behave like.
+    `[BASE:]DESIGN[+OVERLAY...][~MUTANT]`. Each may end in `@DESIGN[+OVERLAY...]`, what it is
+    expected to behave like.
 
     Raises BadInput with all problems, HostTrouble when the package manager knows no kernel at all.
     """
@@ -74,8 +75,8 @@ def resolve(names: Sequence[str], *, known: Sequence[CatalogueKernel] | None = N
     found: list[Kernel] = []
     for name in names:
         bare, design = _split_design(name)
-        if design and design not in DESIGNS:
-            problems.append(_unknown("design", design, list(DESIGNS)))
+        if design and design_of(design) not in DESIGNS:
+            problems.append(_unknown("design", design_of(design), list(DESIGNS)))
             continue
         kernel = _one(bare, design, offered, problems)
         if kernel and kernel not in found:
@@ -146,7 +147,7 @@ def _offered(bare: str, design: str, offered: Sequence[CatalogueKernel], problem
         words += [*recipes.designs(), *recipes.own_names()]
         problems.append(_unknown("kernel", bare, words))
         return None
-    return replace(fitting[-1], name=_display(fitting[-1].name, design), design=design)
+    return replace(fitting[-1], name=_display(fitting[-1].name, design), design=design_of(design))
 
 
 def _local(bare: str, design: str, problems: list[str]) -> LocalKernel | None:
@@ -163,7 +164,7 @@ def _local(bare: str, design: str, problems: list[str]) -> LocalKernel | None:
         problems.append(f"modules {modules}: not a lib/modules/RELEASE directory (it has no modules.builtin).")
     if release is None or len(problems) > before:
         return None
-    return LocalKernel(_display(release, design), image, modules, release, design)
+    return LocalKernel(_display(release, design), image, modules, release, design_of(design))
 
 
 def _display(release: str, design: str) -> str:

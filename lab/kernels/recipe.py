@@ -8,6 +8,7 @@ from lab.filecache import key_of
 from lab.kernels.base import Base
 from lab.kernels.fragments import Fragment, Option, merge, written
 from lab.kernels.series import Series
+from lab.plan.designs import design_of
 
 _METHOD = "1"  # raise it whenever the same recipe makes another kernel
 
@@ -41,7 +42,9 @@ class Recipe:
 
     def as_design(self, design: str) -> Recipe:
         """The same kernel under the claim that it behaves like that design."""
-        return self if design == self.design else replace(self, name=f"{self.name}@{design}", design=design)
+        if design == self.design:
+            return self
+        return replace(self, name=f"{self.name}@{design}", design=design_of(design))
 
 
 def kernel_key(base_key: str, series_key: str, options: str, toolchain: str) -> str:

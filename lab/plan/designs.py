@@ -1,4 +1,4 @@
-"""The kernel designs that can be argued about, and the word each is predicted to get in each case.
+"""The kernel designs that can be argued about, and what each is predicted to do in each case.
 
 Source: the thread of March 2021 "memcg accounting for TCP rx zerocopy" (A. Roy, J. Weiner). A prediction is never a
 verdict: the lab measures, and sets the two side by side.
@@ -6,48 +6,116 @@ verdict: the lab measures, and sets the two side by side.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from enum import StrEnum
+
+from lab.plan.nics import NICS
+
+
+class Predicted(StrEnum):
+    """What is expected of a run. `open`: the thread does not say, so any word that was measured will do."""
+
+    PASS = "PASS"  # noqa: S105
+    FAIL = "FAIL"
+    ERROR = "ERROR"
+    SKIP = "SKIP"
+    OPEN = "open"
 
 
 @dataclass(frozen=True)
 class Design:
     """One way to charge (or not to charge) pages mapped by TCP_ZEROCOPY_RECEIVE.
 
-    fails     cases that it is predicted to FAIL; every other case is predicted to PASS
+    drivers   kernel modules whose pages it accounts for; on every other NIC it behaves like stock. None: all
     """
 
     name: str
     summary: str
-    fails: frozenset[str]
+    drivers: frozenset[str] | None = None
 
+
+OPTED_IN = frozenset({"e1000e", "virtio_net"})
+OPT_IN_SYSCTL = "net.ipv4.tcp_rx_zerocopy_accounted_only"
+"""What a driver that has not opted in gets on `put-hook`: 0 unaccounted zerocopy, 1 EINVAL."""
 
 DESIGNS: dict[str, Design] = {
     d.name: d
     for d in (
-        Design(
-            "stock",
-            "today's kernel: mapped pages are charged to no memcg",
-            frozenset({"hold", "pin-vmsplice", "bystander"}),
-        ),
-        Design(
-            "precharge",
-            "charged before they are inserted, uncharged when unmapped",
-            frozenset({"pin-vmsplice", "bystander"}),
-        ),
-        Design(
-            "unmap-hook",
-            "inserted, then force-charged; uncharged when the mapcount reaches zero",
-            frozenset({"pin-vmsplice", "bystander"}),
-        ),
+        Design("stock", "today's kernel: mapped pages are charged to no memcg"),
+        Design("precharge", "charged before they are inserted, uncharged when unmapped"),
+        Design("unmap-hook", "inserted, then force-charged; uncharged when the mapcount reaches zero"),
         Design(
             "put-hook",
-            "precharged; uncharged in the put path when the driver holds all remaining references",
-            frozenset(),
+            "precharged; uncharged in the put path when the driver, which has opted in, holds all remaining references",
+            OPTED_IN,
         ),
         Design(
             "pool-return",
             "precharged; at refcount zero the page returns to the network's pool and is uncharged there",
-            frozenset(),
+            OPTED_IN,
         ),
     )
 }
+
+_P, _F, _N, _O = Predicted.PASS, Predicted.FAIL, Predicted.SKIP, Predicted.OPEN
+_PIN_OTHER = (_F, _O, _O, _P, _P)
+
+# One column for each design, in the order of DESIGNS; the thread's claims as they were read before anything was run.
+_TABLE: dict[str, tuple[Predicted, Predicted, Predicted, Predicted, Predicted]] = {
+    "hold": (_F, _P, _P, _P, _P),
+    "pin-vmsplice": (_F, _F, _F, _P, _P),
+    "pin-sendzc": _PIN_OTHER,
+    "pin-fork": _PIN_OTHER,
+    "pin-tee": _PIN_OTHER,
+    "pin-uring": _PIN_OTHER,
+    "never-over": (_N, _P, _F, _P, _P),
+    "double-count": (_N, _P, _P, _P, _P),
+    "file-mapped": (_F, _P, _O, _P, _P),
+    "release": (_P, _P, _P, _P, _P),
+    "dead-memcg": (_P, _P, _P, _P, _P),
+    "cross-memcg": (_N, _P, _P, _P, _P),
+    "opt-in": (_N, _N, _N, _P, _N),
+    "visible": (_N, _N, _N, _N, _P),
+    "reclaim": (_N, _N, _N, _N, _P),
+    "bystander": (_F, _F, _F, _P, _P),
+    "copy-control": (_P, _P, _P, _P, _P),
+    "sock-control": (_P, _P, _P, _P, _P),
+    "bytes-equal": (_P, _P, _P, _P, _P),
+    "cost": (_O, _O, _O, _O, _O),
+}
+PREDICTIONS = {case: dict(zip(DESIGNS, row, strict=True)) for case, row in _TABLE.items()}
+
+ON_ANY_DRIVER = frozenset({"opt-in"})
+"""Cases that ask what happens on a driver that a design does not account for, as well as on one that it does."""
+
+WHY_NOT: dict[str, str] = {
+    "never-over": "mapped pages are charged to nobody, so no limit can be passed",
+    "double-count": "mapped pages are charged to nobody, so nothing is charged twice",
+    "cross-memcg": "mapped pages are charged to nobody, so never to somebody else",
+    "opt-in": f"drivers need not opt in: it has no {OPT_IN_SYSCTL}",
+    "visible": "it has no pool of network pages to count",
+    "reclaim": "it has no pool of network pages to give back",
+}
+"""Why a case of PREDICTIONS does not apply to a design."""
+
+
+def design_of(kernel: str) -> str:
+    """The design in a kernel's full name `DESIGN[+OVERLAY...][~MUTANT]`."""
+    return re.split(r"[+~]", kernel, maxsplit=1)[0]
+
+
+def acts_as(design: str, nic: str, case: str) -> str:
+    """The design whose column holds for a case on a NIC: stock where the driver is not one that it accounts for."""
+    drivers = DESIGNS[design].drivers
+    accounts = drivers is None or NICS[nic].module in drivers or case in ON_ANY_DRIVER
+    return design if accounts else "stock"
+
+
+def inapplicable(design: str, nic: str, case: str) -> str:
+    """Why the case says nothing about this design on this NIC; "" when it does."""
+    like = acts_as(design, nic, case)
+    if PREDICTIONS[case][like] is not Predicted.SKIP:
+        return ""
+    where = design if like == design else f"{design} on {nic}, whose driver it does not account for"
+    return f"n/a for {where}: {WHY_NOT[case]}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from lab.evidence.manifest import Manifest
 from lab.verdict.model import Verdict, Word
+from lab.verdict.predict import agrees
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class RunResult:
 
     @property
     def as_predicted(self) -> bool:
-        """The measured word is the predicted one."""
-        return self.verdict.word.value == self.predicted
+        """The measured word is the predicted one, or the prediction was open and something was measured."""
+        return agrees(self.verdict.word, self.predicted)
 
     @property
     def disagrees(self) -> bool:

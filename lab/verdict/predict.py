@@ -6,22 +6,29 @@ from collections.abc import Mapping
 
 from lab.errors import BadInput
 from lab.plan.cases import CASES
-from lab.plan.designs import DESIGNS
+from lab.plan.designs import DESIGNS, PREDICTIONS, Predicted, acts_as
 from lab.plan.nics import NICS
 from lab.verdict.model import Word
 
+MEASURED = frozenset({Word.PASS, Word.FAIL, Word.DONE})
+"""The words that say something about the kernel. An open prediction agrees with each of them and with no other."""
 
-def predict(design: str, nic: str, case: str) -> Word:
-    """The word predicted for a design on a NIC in a case; ERROR where the NIC delivers nothing that can be mapped.
+
+def predict(design: str, nic: str, case: str) -> Predicted:
+    """What is predicted for a design on a NIC in a case; ERROR where the NIC delivers nothing that can be mapped.
 
     Raises BadInput naming every argument that no table has.
     """
     problems = [*_unknown("design", design, DESIGNS), *_unknown("NIC", nic, NICS), *_unknown("case", case, CASES)]
     if problems:
         raise BadInput(problems)
-    if not NICS[nic].mappable:
-        return Word.ERROR
-    return Word.FAIL if case in DESIGNS[design].fails else Word.PASS
+    told = PREDICTIONS[case][acts_as(design, nic, case)]
+    return told if NICS[nic].mappable or told is Predicted.SKIP else Predicted.ERROR
+
+
+def agrees(word: Word, predicted: str) -> bool:
+    """Whether a verdict is what was predicted, in the words of the manifest."""
+    return word in MEASURED if predicted == Predicted.OPEN else word.value == predicted
 
 
 def _unknown(kind: str, name: str, table: Mapping[str, object]) -> list[str]:

@@ -56,6 +56,11 @@ def test_cloud_is_taken_by_its_own_name_only() -> None:
     assert names(["6.12.117+deb12-cloud-amd64"]) == ["6.12.117+deb12-cloud-amd64"]
 
 
+def test_overlays_and_mutants_are_part_of_the_name_and_not_of_the_design() -> None:
+    (kernel,) = resolve(["6.1@put-hook+recycling~leak"], known=KNOWN)
+    assert (kernel.name, kernel.design) == ("6.1.0-56-amd64@put-hook+recycling~leak", "put-hook")
+
+
 def test_a_design_is_part_of_the_name() -> None:
     (kernel,) = resolve(["6.1@precharge"], known=KNOWN)
     assert (kernel.name, kernel.design, kernel.release) == ("6.1.0-56-amd64@precharge", "precharge", "6.1.0-56-amd64")

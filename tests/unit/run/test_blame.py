@@ -18,6 +18,7 @@ from lab.contracts import BootableKernel, GuestImage
 from lab.errors import CommandFailed, DeadlinePassed, GuestLost, HostTrouble, LabTrouble
 from lab.experiment import Experiment
 from lab.pairs import PairKeeper
+from lab.plan.designs import Predicted
 from lab.plan.limits import Limits
 from lab.plan.matrix import Run
 from lab.plan.session import SessionPlan
@@ -194,7 +195,7 @@ def test_a_nic_that_this_qemu_does_not_have_is_a_skip_and_asks_for_no_pair(plan:
     with trial as subject:
         subject.start("abuser")
     assert trial.result is not None
-    assert (trial.verdict, trial.predicted) == (Word.SKIP, Word.SKIP)
+    assert (trial.verdict, trial.predicted) == (Word.SKIP, Predicted.SKIP)
     assert [f.message for f in trial.result.verdict.findings] == ["igb needs QEMU 8, this host has 7.2.22"]
     assert kinds(subject) == []
 

@@ -11,7 +11,6 @@ from lab.evidence.bundle import parse
 from lab.plan.cases import CASES
 from lab.verdict.decide import decide
 from lab.verdict.model import Finding, Word
-from lab.verdict.predict import predict
 from tests.unit.verdict.builder import story
 
 HOLD = CASES["hold"]
@@ -64,15 +63,3 @@ def test_judging_twice_gives_the_same() -> None:
     evidence = story("bystander").files()
     assert story("bystander").verdict() == story("bystander").verdict()
     assert parse(evidence) == parse(evidence)
-
-
-def test_predictions_name_what_they_do_not_know() -> None:
-    with pytest.raises(BadInput) as caught:
-        predict("nodesign", "nonic", "nocase")
-    assert len(caught.value.problems) == 3
-
-
-def test_prediction_on_a_nic_that_maps_nothing_is_error() -> None:
-    assert predict("stock", "vmxnet3", "hold") is Word.ERROR
-    assert predict("stock", "e1000e-split", "hold") is Word.FAIL
-    assert predict("put-hook", "e1000e-split", "hold") is Word.PASS

@@ -9,11 +9,11 @@ import pytest
 from lab.evidence.bundle import parse
 from lab.evidence.model import Evidence, Ledger
 from lab.plan.cases import CASES, Case
-from lab.plan.designs import DESIGNS
+from lab.plan.designs import DESIGNS, Predicted
 from lab.verdict.decide import judge
 from lab.verdict.measure import Rule
 from lab.verdict.model import Finding, Word
-from lab.verdict.predict import predict
+from lab.verdict.predict import agrees, predict
 from lab.verdict.rules import RULES
 from lab.verdict.rules_use import unproven_cases
 from tests.unit.verdict.builder import story
@@ -26,8 +26,11 @@ SEVERITY = (Word.MISS, Word.ERROR, Word.FAIL)
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("design", DESIGNS)
 def test_a_kernel_of_each_design_gets_the_predicted_word(design: str, case: str) -> None:
+    predicted = predict(design, "e1000e-split", case)
+    if predicted is Predicted.SKIP:
+        return
     verdict = story(case, KERNELS[design]).verdict()
-    assert verdict.word is predict(design, "e1000e-split", case), verdict.findings
+    assert agrees(verdict.word, predicted), verdict.findings
     assert not {f.word for f in verdict.findings} & {Word.ERROR, Word.MISS}
 
 

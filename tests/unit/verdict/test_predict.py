@@ -1,0 +1,73 @@
+"""The table of predictions, and what agrees with one."""
+
+from __future__ import annotations
+
+import pytest
+
+from lab.errors import BadInput
+from lab.plan.cases import CASES
+from lab.plan.designs import DESIGNS, PREDICTIONS, WHY_NOT, Predicted, design_of, inapplicable
+from lab.plan.nics import NICS
+from lab.verdict.model import Word
+from lab.verdict.predict import agrees, predict
+
+AWAITED = frozenset(
+    {"pin-sendzc", "pin-fork", "pin-tee", "pin-uring", "never-over", "double-count", "file-mapped", "cost"}
+    | {"cross-memcg", "opt-in", "visible", "reclaim"}
+)
+"""Rows of the table whose cases nobody has written yet."""
+
+
+def test_each_case_has_a_row_and_each_row_a_case() -> None:
+    assert CASES.keys() - PREDICTIONS.keys() == set()
+    assert PREDICTIONS.keys() - CASES.keys() <= AWAITED
+
+
+def test_what_does_not_apply_has_its_reason() -> None:
+    skipped = {case for case, row in PREDICTIONS.items() if Predicted.SKIP in row.values()}
+    assert skipped == WHY_NOT.keys()
+
+
+def test_predictions_name_what_they_do_not_know() -> None:
+    with pytest.raises(BadInput) as caught:
+        predict("nodesign", "nonic", "nocase")
+    assert len(caught.value.problems) == 3
+
+
+def test_a_nic_that_maps_nothing_is_an_error_for_every_case_that_applies() -> None:
+    assert predict("stock", "vmxnet3", "hold") is Predicted.ERROR
+    assert predict("stock", "e1000e-split", "hold") is Predicted.FAIL
+    assert predict("put-hook", "e1000e-split", "hold") is Predicted.PASS
+
+
+@pytest.mark.parametrize("design", ["put-hook", "pool-return"])
+def test_on_a_driver_it_does_not_account_for_a_design_is_stock(design: str) -> None:
+    for nic in ("e1000", "loopback"):
+        for case in CASES.keys() - {"opt-in"}:
+            assert predict(design, nic, case) is predict("stock", nic, case)
+    assert predict(design, "virtio", "hold") is Predicted.PASS
+    assert predict(design, "e1000", "hold") is Predicted.FAIL
+    assert predict("precharge", "e1000", "hold") is Predicted.PASS
+
+
+@pytest.mark.parametrize("nic", NICS)
+@pytest.mark.parametrize("design", DESIGNS)
+def test_a_skip_is_predicted_where_and_only_where_a_reason_is_given(design: str, nic: str) -> None:
+    for case in CASES:
+        assert bool(inapplicable(design, nic, case)) is (predict(design, nic, case) is Predicted.SKIP)
+
+
+def test_the_reason_names_design_and_driver() -> None:
+    assert inapplicable("stock", "virtio", "visible") == "n/a for stock: it has no pool of network pages to count"
+    assert "pool-return on e1000" in inapplicable("pool-return", "e1000", "visible")
+
+
+def test_an_open_prediction_hides_no_trouble() -> None:
+    agreeing = {word for word in Word if agrees(word, Predicted.OPEN)}
+    assert agreeing == {Word.PASS, Word.FAIL, Word.DONE}
+    assert [word for word in Word if agrees(word, "PASS")] == [Word.PASS]
+
+
+@pytest.mark.parametrize("name", ["put-hook", "put-hook+recycling", "put-hook~leak", "put-hook+recycling+debug~leak"])
+def test_the_design_is_the_first_part_of_a_kernels_name(name: str) -> None:
+    assert design_of(name) == "put-hook"
