@@ -12,13 +12,14 @@ from rich.console import Console
 from lab.collect.bundle import MANIFEST, read_bundle
 from lab.evidence.bundle import parse
 from lab.plan.session import PLAN_FILE, SessionPlan, load
-from lab.report import RunResult, Session, html, jsonl, junit, ktap, text
+from lab.report import RunResult, Session, html, jsonl, junit, ktap, markdown, text
 from lab.report.jsonl import as_record
 from lab.report.plot import standalone
 from lab.verdict.decide import judge
 
 REPORT = "report.html"
 RESULTS = "results.jsonl"
+TABLE = "table.md"
 
 
 def judged(bundle: Path, relative: str) -> RunResult:
@@ -50,9 +51,10 @@ def read_session(folder: Path) -> Session:
 
 
 def write_reports(plan: SessionPlan) -> Session:
-    """HTML, JUnit XML, KTAP and JSON Lines of a session, in its folder."""
+    """HTML, Markdown, JUnit XML, KTAP and JSON Lines of a session, in its folder."""
     session = read_session(plan.folder)
     (plan.folder / REPORT).write_text(html.render(session), encoding="utf-8")
+    (plan.folder / TABLE).write_text(markdown.render(session), encoding="utf-8")
     (plan.folder / "junit.xml").write_bytes(junit.render(session))
     (plan.folder / "results.ktap").write_text(ktap.render(session))
     (plan.folder / RESULTS).write_text(jsonl.render(session, PurePosixPath(plan.folder.as_posix())))

@@ -35,11 +35,12 @@ DEFAULT_SUITE = "default"
 class SessionRequest:
     """What the user asked for; empty tuples mean what the suite says.
 
-    names     suites or cases; results the folder for sessions, or None for ./results
+    names     suites or cases;  suites what may be a suite only
     pairs     how many at once, 0 for as many as fit
     """
 
     names: tuple[str, ...] = ()
+    suites: tuple[str, ...] = ()
     kernels: tuple[str, ...] = ()
     nics: tuple[str, ...] = ()
     repeat: int = 0
@@ -67,6 +68,7 @@ def combine(request: SessionRequest) -> SuiteSpec:
     """One spec from suite files and options. Raises BadInput listing every unknown name."""
     known = (*suite_names(), *CASES)
     problems = unknown("suite or case", request.names, known)
+    problems += unknown("suite", request.suites, suite_names())
     problems += unknown("NIC profile", request.nics, tuple(NICS))
     if request.pairs < 0:
         problems.append("-n takes `auto` or a positive number")
@@ -76,7 +78,8 @@ def combine(request: SessionRequest) -> SuiteSpec:
         problems.append(f"--accel {request.accelerator!r} is none of auto, kvm, tcg")
     if problems:
         raise BadInput(problems, hint="lab cases, lab nics, lab kernels list what there is")
-    suites = [read_suite(name) for name in request.names if name not in CASES]
+    named = (*request.suites, *(name for name in request.names if name not in CASES))
+    suites = [read_suite(name) for name in dict.fromkeys(named)]
     base = suites[0] if suites else read_suite(DEFAULT_SUITE)
     cases = _cases(request.names, suites, base)
     return SuiteSpec(

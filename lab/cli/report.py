@@ -16,7 +16,7 @@ def report(
     name: RunOrSession = "",
     results: ResultsFolder = None,
 ) -> None:
-    """Write a session's reports again (HTML, JUnit XML, KTAP, JSON Lines)."""
+    """Write a session's reports again (HTML, Markdown, JUnit XML, KTAP, JSON Lines)."""
     from lab.paths import results_root
 
     root = (results or results_root()).resolve()

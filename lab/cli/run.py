@@ -41,6 +41,10 @@ def run(
         list[str] | None,
         typer.Argument(help="Suites or cases; default: the suite `default`.", autocompletion=complete.suites_and_cases),
     ] = None,
+    suite: Annotated[
+        list[str] | None,
+        typer.Option("--suite", help="Suite to run, the same as its name alone; repeatable."),
+    ] = None,
     kernel: Annotated[
         list[str] | None,
         typer.Option("--kernel", "-k", help="Kernel to boot; repeatable.", autocompletion=complete.kernels),
@@ -65,6 +69,7 @@ def run(
 
     request = SessionRequest(
         names=tuple(names or ()),
+        suites=tuple(suite or ()),
         kernels=tuple(kernel or ()),
         nics=tuple(nic or ()),
         repeat=repeat,

@@ -47,10 +47,10 @@ def render(session: Session) -> str:
         .get_template("report.html.j2")
         .render(
             session=session,
-            matrix=matrix,
+            tables=matrix.tables() if runs else (),
             runs=runs,
             anchors={id(run.result): run.anchor for run in runs},
-            wrong=sorted((run for run in runs if run.result.disagrees), key=_badness),
+            wrong=matrix.surprises(),
             kernels=_kernels(session.results),
             hosts=_hosts(session.results),
             series=plot.SERIES,
@@ -94,10 +94,6 @@ def href(bundle: str, pointer: str) -> str:
     """Relative link to the file of a pointer (`file` or `file:line`) in a bundle."""
     path = re.sub(r":\d+$", "", pointer)
     return quote(f"{bundle}/{path}", safe="/", errors="replace") if path else ""
-
-
-def _badness(run: RunView) -> int:
-    return wording.WORST_FIRST.index(run.result.verdict.word)
 
 
 def _kernels(results: Sequence[RunResult]) -> list[KernelRecord]:

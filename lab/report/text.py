@@ -7,19 +7,20 @@ from collections.abc import Iterator, Sequence
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
-from rich.table import Table
+from rich.table import Table as Grid
 from rich.text import Text
 
-from lab.report.matrix import Matrix, arrange
+from lab.report.matrix import Cell, Surprise, Table, arrange
 from lab.report.model import RunResult, Session
 from lab.report.wording import (
-    escape_judged,
+    cell_words,
     ledger_rows,
     one_line,
     oom_sentence,
     prediction,
     printable,
-    size,
+    reason,
+    span,
     summary,
     worst_first,
 )
@@ -37,11 +38,12 @@ STYLES = {
 
 def overview(session: Session) -> RenderableType:
     """The verdict table, what is not as predicted, and the summary."""
-    parts: list[RenderableType] = [VerdictTable(arrange(session.results))] if session.results else []
-    wrong = [result for result in session.results if result.disagrees]
+    matrix = arrange(session.results)
+    parts: list[RenderableType] = [VerdictTable(t) for t in matrix.tables()] if session.results else []
+    wrong = matrix.surprises()
     if wrong:
         parts.append(Text("Not as predicted:", style="bold"))
-        parts += [Padding(_disagreement(result), (0, 0, 0, 2)) for result in wrong]
+        parts += [Padding(_disagreement(surprise), (0, 0, 0, 2)) for surprise in wrong]
     return Group(*parts, Text(summary(session)))
 
 
@@ -63,22 +65,24 @@ def show(result: RunResult) -> RenderableType:
 
 
 class VerdictTable:
-    """Cases down, kernel and NIC across; split into several tables where the terminal is narrow."""
+    """Cases down, kernels and NICs across; split into several tables where the terminal is narrow."""
 
-    def __init__(self, matrix: Matrix) -> None:
-        self._matrix = matrix
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        groups = [one_line(name) for name, columns in table.heads for _ in range(columns)]
+        self._heads = [f"{group}\n{one_line(label)}" for group, label in zip(groups, table.labels, strict=True)]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for columns in self._groups(options.max_width):
-            yield self._table(columns)
+            yield self._grid(columns)
 
     def _groups(self, width: int) -> Iterator[list[int]]:
         """Numbers of the columns that fit beside each other."""
         # Every column costs its text, a blank on each side and a line.
-        first = max(len(one_line(row.case)) for row in self._matrix.rows) + 4
+        first = max(len(one_line(row.case)) for row in self._table.rows) + 4
         group: list[int] = []
         used = first
-        for index in range(len(self._matrix.columns)):
+        for index in range(len(self._heads)):
             need = self._width(index) + 3
             if group and used + need > width:
                 yield group
@@ -88,32 +92,36 @@ class VerdictTable:
         yield group
 
     def _width(self, index: int) -> int:
-        column = self._matrix.columns[index]
-        texts = [one_line(column.kernel), one_line(column.nic)]
-        texts += [line for row in self._matrix.rows for line in _cell(row.cells[index]).plain.splitlines()]
+        texts = self._heads[index].splitlines()
+        texts += [line for row in self._table.rows for line in _cell(row.cells[index]).plain.splitlines()]
         return max(len(text) for text in texts)
 
-    def _table(self, indices: Sequence[int]) -> Table:
-        table = Table(box=SIMPLE_HEAD, padding=(0, 1))
-        table.add_column("case", overflow="fold")
+    def _grid(self, indices: Sequence[int]) -> Grid:
+        grid = Grid(box=SIMPLE_HEAD, padding=(0, 1))
+        grid.add_column("case", overflow="fold")
         for index in indices:
-            column = self._matrix.columns[index]
-            table.add_column(Text(f"{one_line(column.kernel)}\n{one_line(column.nic)}"), overflow="fold")
-        for row in self._matrix.rows:
-            table.add_row(Text(one_line(row.case)), *(_cell(row.cells[index]) for index in indices))
-        return table
+            grid.add_column(Text(self._heads[index]), overflow="fold")
+        for row in self._table.rows:
+            grid.add_row(Text(one_line(row.case)), *(_cell(row.cells[index]) for index in indices))
+        return grid
 
 
-def _cell(results: Sequence[RunResult]) -> Text:
-    """Word and escape of each run, and the predicted word where it is another one."""
-    if not results:
+def _cell(cell: Cell) -> Text:
+    """Words and escape of the runs, and the predicted word where it is another one, or open."""
+    if not cell.runs:
         return Text("not run", style="dim")
-    lines = []
-    for result in results:
-        lines.append(Text.assemble(_word(result.verdict.word), " ", size(escape_judged(result), "")))
-        if result.disagrees:
-            lines.append(Text(f"! not {one_line(result.predicted)}", style="bold"))
-    return Text("\n").join(lines)
+    if cell.not_applicable:
+        return Text("n/a", style="dim")
+    told = Text(cell_words(cell.words), style=STYLES[cell.telling.verdict.word])
+    if cell.escapes:
+        told += Text(f" {span(*cell.escapes)}")
+    if cell.is_open:
+        told += Text(" (open)", style="dim")
+    if cell.not_measured:
+        told += Text("\n(not measured)", style="dim")
+    if cell.disagreeing:
+        told += Text(f"\n! not {one_line(' or '.join(cell.predicted))}", style="bold")
+    return told
 
 
 def _word(word: Word) -> Text:
@@ -124,9 +132,11 @@ def _heading(text: str) -> Text:
     return Text(f"\n{text}", style="bold")
 
 
-def _disagreement(result: RunResult) -> Text:
-    told = f" {one_line(result.manifest.run)}, predicted {one_line(result.predicted)}"
-    return _word(result.verdict.word) + Text(told)
+def _disagreement(surprise: Surprise) -> Text:
+    run = surprise.first
+    times = f" ({len(surprise.runs)} of {surprise.of} runs)" if surprise.of > 1 else ""
+    told = f" {one_line(run.manifest.run)}, predicted {one_line(run.predicted)}{times}"
+    return _word(run.verdict.word) + Text(f"{told}\n  {one_line(reason(run))}")
 
 
 def _headline(result: RunResult) -> Text:
@@ -141,7 +151,7 @@ def _headline(result: RunResult) -> Text:
 
 
 def _ledger(result: RunResult) -> RenderableType:
-    table = Table(box=None, show_header=False, padding=(0, 2))
+    table = Grid(box=None, show_header=False, padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold", style="dim")
@@ -166,7 +176,7 @@ def _versions(result: RunResult) -> RenderableType:
         ("QEMU", f"{host.qemu} ({host.accelerator}) on {host.machine}, libvirt {host.libvirt}"),
         ("lab", f"{manifest.lab_version}, started {manifest.started}"),
     )
-    table = Table(box=None, show_header=False, padding=(0, 2))
+    table = Grid(box=None, show_header=False, padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows:

@@ -46,6 +46,20 @@ def size(value: int | None, none: str = "not measured") -> str:
     return text.removeprefix("-") if text == "-0.0 MiB" else text
 
 
+def span(low: int, high: int) -> str:
+    """A size, or the smallest and the largest of several."""
+    first, last = size(low), size(high)
+    return first if first == last else f"{first.removesuffix(' MiB')}..{last}"
+
+
+def cell_words(words: tuple[tuple[Word, int], ...]) -> str:
+    """`PASS`, `PASS x3` when all repeats agree, else `1 FAIL, 2 PASS`."""
+    if len(words) == 1:
+        word, times = words[0]
+        return word.value if times == 1 else f"{word.value} x{times}"
+    return ", ".join(f"{times} {word.value}" for word, times in words)
+
+
 def escape_of(ledger: Ledger) -> int | None:
     """Bytes that escaped the charge on the ledger's last line; None when there is no line."""
     return ledger.last.escape if ledger.last else None

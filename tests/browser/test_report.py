@@ -63,6 +63,22 @@ def test_it_fits_and_can_be_read(browser: Chrome, report: Path, size: tuple[int,
     assert seen["smallest"] >= 10
 
 
+@pytest.mark.parametrize(("size", "scheme"), LOOKS)
+def test_eight_kernels_on_three_nics_can_be_read(
+    browser: Chrome, tmp_path: Path, size: tuple[int, int], scheme: Scheme
+) -> None:
+    page = tmp_path / "thread.html"
+    page.write_text(html.render(builder.thread_session()), "utf-8")
+    dress(browser, *size, scheme)
+    browser.get(page.as_uri())
+    seen: dict[str, Any] = browser.execute_script(LOOK)
+    tables = browser.find_elements(By.CSS_SELECTOR, "table.matrix")
+    assert (len(tables), seen["width"] <= size[0], seen["pale"]) == (3, True, [])
+    for table in tables:
+        fits = int(table.get_attribute("scrollWidth") or 0) <= (1120 if size == DESKTOP else 1000)
+        assert fits, table.get_attribute("scrollWidth")
+
+
 def test_long_words_do_not_widen_the_phone(browser: Chrome, tmp_path: Path) -> None:
     long = "x" * 200
     page = tmp_path / "index.html"

@@ -26,6 +26,13 @@ def test_a_suite_and_a_case_add_up_once_each() -> None:
     assert spec.nics == fast.nics
 
 
+def test_a_suite_may_be_named_as_one() -> None:
+    assert combine(SessionRequest(suites=("thread",))) == combine(SessionRequest(names=("thread",)))
+    assert combine(SessionRequest(names=("fast",), suites=("fast",))) == read_suite("fast")
+    with pytest.raises(BadInput, match="unknown suite 'hold'"):
+        combine(SessionRequest(suites=("hold",)))
+
+
 def test_options_win_over_the_suite() -> None:
     spec = combine(SessionRequest(names=("fast",), kernels=("6.1",), nics=("virtio",), repeat=3))
     assert (spec.kernels, spec.nics, spec.repeat) == (("6.1",), ("virtio",), 3)
