@@ -117,8 +117,8 @@ def pair_request(plan: SessionPlan, run: Run, attempt: int) -> PairRequest:
 
 
 @contextlib.contextmanager
-def ready_pair(hypervisor: Hypervisor, request: PairRequest, progress: Progress) -> Iterator[ReadyPair]:
-    """Provision a pair and make it ready for traffic. Raises LabTrouble; all is gone when the block ends."""
+def connected_pair(hypervisor: Hypervisor, request: PairRequest, progress: Progress) -> Iterator[ReadyPair]:
+    """Provision a pair, give roles, connect. Raises LabTrouble; all is gone when the block ends."""
     changed = threading.Condition()
     with contextlib.ExitStack() as stack:
         progress("starting guests")
@@ -134,7 +134,13 @@ def ready_pair(hypervisor: Hypervisor, request: PairRequest, progress: Progress)
         }
         progress("waiting for carrier")
         pair.wait_carrier()
-        ready = ReadyPair(pair, shells, changed)
+        yield ReadyPair(pair, shells, changed)
+
+
+@contextlib.contextmanager
+def ready_pair(hypervisor: Hypervisor, request: PairRequest, progress: Progress) -> Iterator[ReadyPair]:
+    """A connected pair that has proved whether it delivers mappable pages. Raises LabTrouble."""
+    with connected_pair(hypervisor, request, progress) as ready:
         progress("preflight")
         _preflight(ready)
         yield ready

@@ -7,7 +7,7 @@ import traceback
 
 import typer
 
-from lab.cli import cases, doctor, judge, kernel, kernels, nics, report, run, setup, shell, show
+from lab.cli import cases, doctor, judge, kernel, kernels, nics, report, run, selftest, setup, shell, show
 from lab.cli.exits import LAB_FAILED, LabGroup
 
 EPILOG = """\
@@ -56,6 +56,7 @@ for command in (
     show.show,
     judge.judge,
     report.report,
+    selftest.selftest,
     shell.shell,
     kernels.kernels,
     nics.nics,

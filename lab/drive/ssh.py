@@ -175,12 +175,15 @@ class GuestShell:
         self.lines.remove(idle)
         return idle[0]
 
-    def run(self, argv: list[str], *, seconds: float) -> CommandResult:
+    def run(self, argv: list[str], *, seconds: float, stdin: bytes = b"") -> CommandResult:
         """Run to completion. Raises GuestLost, DeadlinePassed."""
         channel = self._open(self.transport, argv, seconds=seconds)
         channel.settimeout(seconds)
         with channel:
             try:
+                if stdin:
+                    channel.sendall(stdin)
+                    channel.shutdown_write()
                 stdout, stderr = channel.makefile("rb").read(), channel.makefile_stderr("rb").read()
                 status = channel.recv_exit_status()
             except TimeoutError as exc:
@@ -191,9 +194,9 @@ class GuestShell:
             raise GuestLost(f"{self.name} went away during `{shlex.join(argv)}`")
         return CommandResult(status, stdout, stderr)
 
-    def check(self, argv: list[str], *, seconds: float = 20) -> bytes:
+    def check(self, argv: list[str], *, seconds: float = 20, stdin: bytes = b"") -> bytes:
         """Standard output of a command that must succeed. Raises CommandFailed too."""
-        result = self.run(argv, seconds=seconds)
+        result = self.run(argv, seconds=seconds, stdin=stdin)
         if result.status:
             raise CommandFailed(argv, result.status, (result.stdout + result.stderr).decode(errors="replace"))
         return result.stdout

@@ -1,0 +1,105 @@
+"""selftest.json and the captures beside it: what one selftest left behind."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lab.errors import BadInput
+from lab.evidence.console import parse_console
+from lab.evidence.ktap import Document, parse_ktap
+from lab.evidence.manifest import FileRecord, Incident, KernelRecord
+from lab.evidence.model import Console
+
+RECORD = "selftest.json"
+OUTPUT = "output.log"
+PEER_OUTPUT = "peer.log"
+FORMAT = 1
+
+
+class SelftestRecord(BaseModel):
+    """How one selftest was run.
+
+    built      why it could not be built; "" when it was
+    skip       why it does not apply here; "" when it does
+    cases      its cases as its source lists them, where it announces no plan
+    floor      mapped share below which the NIC profile proves nothing
+    argv       in the receiver; peer_argv in the sender, empty when nothing ran there
+    status     its exit status; 128 + N when signal N killed it; None when nobody saw it end, or it was not waited for
+    timed_out  what was waited for when its time was up; "" when it was in time
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: int = FORMAT
+    test: str
+    kernel: KernelRecord
+    nic: str
+    accelerator: str
+    source: str
+    source_version: str
+    floor: float
+    cases: tuple[str, ...] = ()
+    argv: tuple[str, ...] = ()
+    peer_argv: tuple[str, ...] = ()
+    status: int | None = None
+    peer_status: int | None = None
+    timed_out: str = ""
+    built: str = ""
+    skip: str = ""
+    incidents: tuple[Incident, ...] = ()
+    started: str
+    seconds: float
+    reproduce: str
+    files: dict[str, FileRecord] = {}
+
+
+@dataclass(frozen=True)
+class SelftestEvidence:
+    """A selftest's bundle, parsed. `problems` lists files that are absent or altered, as sentences."""
+
+    record: SelftestRecord
+    output: str
+    documents: tuple[Document, ...]
+    consoles: tuple[Console, ...]
+    problems: tuple[str, ...]
+
+
+def file_records(files: Mapping[str, bytes]) -> dict[str, FileRecord]:
+    """Size and hash of everything but the record itself."""
+    return {
+        name: FileRecord(size=len(data), sha256=hashlib.sha256(data).hexdigest())
+        for name, data in sorted(files.items())
+        if name != RECORD
+    }
+
+
+def parse_selftest(files: Mapping[str, bytes]) -> SelftestEvidence:
+    """Raises BadInput when the record is absent or not understood; everything else that is wrong is evidence."""
+    try:
+        record = SelftestRecord.model_validate_json(files[RECORD])
+    except KeyError as exc:
+        raise BadInput([f"{RECORD} is not there"], hint="name a folder that `lab selftest` made") from exc
+    except ValidationError as exc:
+        raise BadInput([f"{RECORD}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors()]) from exc
+    output = files.get(OUTPUT, b"")
+    consoles = tuple(parse_console(name, data) for name, data in sorted(files.items()) if name.endswith("/console.log"))
+    return SelftestEvidence(
+        record,
+        output.decode("utf-8", "replace").replace("\r", ""),
+        parse_ktap(output),
+        consoles,
+        tuple(_altered(record, files)),
+    )
+
+
+def _altered(record: SelftestRecord, files: Mapping[str, bytes]) -> list[str]:
+    found = file_records(files)
+    return [
+        f"{name} is {'not there' if name not in found else 'not what was captured'}"
+        for name, known in record.files.items()
+        if found.get(name) != known
+    ]

@@ -1,0 +1,224 @@
+"""Kernel selftests that need more than kselftest's conventions: one row each, with the reason beside the row.
+
+A test that is not in the table is run as run_kselftest.sh runs it: alone, without arguments, judged by the KTAP on its
+standard output and by its exit status; those of drivers/net across a pair, in the environment that they ask for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Literal
+
+from lab.plan.names import LinkAddress, Role
+
+SELFTESTS = PurePosixPath("tools/testing/selftests")
+GUEST_ROOT = PurePosixPath("/tmp/selftests")  # noqa: S108 - in the guest
+GUEST_DISK = PurePosixPath("/tmp/disk")  # noqa: S108 - in the guest
+GUEST_HOME = PurePosixPath("/tmp/home")  # noqa: S108 - in the guest, whose /root is read-only
+"""Home of the key with which a receiver reaches its sender."""
+
+TWO_ENDPOINTS = ("drivers/net", "drivers/net/hw")
+DEFAULT_TIMEOUT = 45
+"""kselftest_default_timeout of tools/testing/selftests/kselftest/runner.sh, seconds."""
+EMULATION_FACTOR = 4
+"""Time-outs of kselftest are meant for machines that are not emulated."""
+UNLIMITED = 900
+"""Seconds for a test whose settings say `timeout=0`."""
+
+Proof = Literal["ktap", "numbers"]
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a guest must have: `probe` is a shell command that succeeds where it has it; options of the kernel."""
+
+    what: str
+    probe: str
+    options: str
+
+
+@dataclass(frozen=True)
+class Expect:
+    """What the output of a test without KTAP must say.
+
+    count   how often `pattern` must be found, at least
+    least   the least value of each number that the pattern catches; None: the floor of the NIC profile, in percent
+    """
+
+    pattern: str
+    count: int
+    meaning: str
+    least: tuple[float | None, ...] = ()
+
+
+@dataclass(frozen=True)
+class Selftest:
+    """How one test is run and what proves that it passed.
+
+    name      directory and program below tools/testing/selftests
+    pair      needs a second machine
+    argv      in the test's directory; empty: the program alone. `{receiver}` and `{sender}` are IPv4 addresses
+    peer      runs in the sender meanwhile, once the receiver listens on `port`; the test is over when it ends
+    peer_end  exit status of a peer that did its part
+    programs  built besides what the test itself names
+    expects   what proves it, where it prints no KTAP
+    cases     (file, pattern): its cases as the source lists them, for a test that announces no plan
+    disk      is run on a file system whose page cache can be reclaimed; the guests' own is tmpfs
+    seconds   deadline
+    """
+
+    name: str
+    reason: str
+    pair: bool = False
+    argv: tuple[str, ...] = ()
+    peer: tuple[str, ...] = ()
+    peer_end: int = 0
+    port: int = 0
+    programs: tuple[str, ...] = ()
+    expects: tuple[Expect, ...] = ()
+    cases: tuple[str, str] | None = None
+    disk: bool = False
+    needs: tuple[Need, ...] = ()
+    seconds: int = DEFAULT_TIMEOUT * EMULATION_FACTOR
+
+    @property
+    def directory(self) -> str:
+        return str(PurePosixPath(self.name).parent)
+
+    @property
+    def program(self) -> str:
+        return PurePosixPath(self.name).name
+
+    @property
+    def proof(self) -> Proof:
+        return "numbers" if self.expects else "ktap"
+
+    @property
+    def id(self) -> str:
+        """As a folder's name."""
+        return self.name.replace("/", ".")
+
+
+LOOP = Need("loop devices", "test -e /dev/loop-control", "CONFIG_BLK_DEV_LOOP")
+EXT2 = Need("ext2", "grep -qw ext2 /proc/filesystems", "CONFIG_EXT2_FS")
+VETH = Need(
+    "network namespaces and veth",
+    "ip netns add probe && ip link add p0 type veth peer p1 && ip link del p0 && ip netns del probe",
+    "CONFIG_NET_NS, CONFIG_VETH",
+)
+MEMCG = Need("a memory controller", "grep -qw memory /sys/fs/cgroup/cgroup.controllers", "CONFIG_MEMCG")
+
+STREAM_SECONDS = 20
+
+SELFTEST_ROWS: dict[str, Selftest] = {
+    row.name: row
+    for row in (
+        Selftest(
+            "net/tcp_mmap",
+            "a benchmark in two processes: its server never ends and its client sends 32 GiB, minutes under emulation. "
+            "The client is ended by time, and the server then says what it has received. The server's output is "
+            "buffered unless it is a terminal, hence script(1). Its check sum (-i) covers only all 32 GiB",
+            pair=True,
+            argv=("script", "-qfec", "./tcp_mmap -4 -s -z", "/dev/null"),
+            peer=("timeout", str(STREAM_SECONDS), "./tcp_mmap", "-4", "-z", "-H", "{receiver}"),
+            peer_end=124,
+            port=8787,
+            programs=("tcp_mmap",),
+            expects=(
+                Expect(
+                    r"received (\S+) MB \((\S+) % mmap'ed\)",
+                    1,
+                    "MB received, per cent of them mapped",
+                    (64.0, None),
+                ),
+            ),
+            seconds=120,
+        ),
+        Selftest(
+            "net/msg_zerocopy.sh",
+            "no KTAP; the script waits for its receivers but never asks for their exit status, so success is that each "
+            "of its eight transfers (IPv4 and IPv6, TCP and UDP, copied and zerocopy) says at both ends what it moved",
+            programs=("msg_zerocopy",),
+            expects=(
+                Expect(r"^tx=(\d+) \(\d+ MB\) txc=0 ", 4, "packets sent by copying", (1,)),
+                Expect(r"^tx=(\d+) \(\d+ MB\) txc=([1-9]\d*) ", 4, "packets sent by zerocopy, completions", (1, 1)),
+                Expect(r"^rx=(\d+) ", 8, "packets received", (1,)),
+                Expect(r"^OK\. All tests passed", 1, "the script's own last word"),
+            ),
+            needs=(VETH,),
+            seconds=240,
+        ),
+        Selftest(
+            "cgroup/test_memcontrol",
+            "announces no plan on 6.12, so its cases are read from the source. It fills page cache and has it "
+            "reclaimed: on tmpfs without swap nothing can be, and memory.low, memory.min and memory.reclaim would seem "
+            "broken",
+            cases=("test_memcontrol.c", r"^\s*T\((test_\w+)\),"),
+            disk=True,
+            needs=(MEMCG, LOOP, EXT2),
+            seconds=600,
+        ),
+    )
+}
+
+
+def needs_pair(name: str) -> bool:
+    """Whether a test that is in no row wants a second machine."""
+    return str(PurePosixPath(name).parent) in TWO_ENDPOINTS
+
+
+def deadline_of(settings_timeout: int | None) -> int:
+    """Seconds for a test that is in no row; `settings_timeout` is what its directory's `settings` file says."""
+    if settings_timeout == 0:
+        return UNLIMITED
+    return (settings_timeout or DEFAULT_TIMEOUT) * EMULATION_FACTOR
+
+
+def row_for(name: str, settings_timeout: int | None) -> Selftest:
+    """The row of a test, or what kselftest's conventions make of it."""
+    row = SELFTEST_ROWS.get(name)
+    if row is not None:
+        return row
+    return Selftest(name, "kselftest's conventions", pair=needs_pair(name), seconds=deadline_of(settings_timeout))
+
+
+def endpoint_environment(addresses: Mapping[Role, LinkAddress], device: str) -> dict[str, str]:
+    """What tests of drivers/net ask for; tools/testing/selftests/drivers/net/README.rst."""
+    here, there = addresses["receiver"], addresses["sender"]
+    return {
+        "NETIF": device,
+        "LOCAL_V4": here.v4,
+        "LOCAL_V6": here.v6,
+        "REMOTE_V4": there.v4,
+        "REMOTE_V6": there.v6,
+        "REMOTE_TYPE": "ssh",
+        "REMOTE_ARGS": f"root@{there.v4}",
+    }
+
+
+def command_in_guest(
+    test: Selftest, argv: tuple[str, ...], environment: Mapping[str, str], addresses: Mapping[Role, LinkAddress]
+) -> tuple[str, ...]:
+    """The command line for one guest: in the test's directory, both output streams as one, tools of ours first."""
+    place = GUEST_ROOT / SELFTESTS / test.directory
+    where = {role: address.v4 for role, address in addresses.items()}
+    words = [word.format(**where) if word.startswith("{") else word for word in argv or (f"./{test.program}",)]
+    if test.disk:
+        words = [str(place / word[2:]) if word.startswith("./") else word for word in words]
+    assigned = {
+        "PATH": f"{GUEST_ROOT}/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": str(GUEST_HOME),
+        **environment,
+    }
+    return (
+        "env",
+        *(f"{key}={value}" for key, value in assigned.items()),
+        "sh",
+        "-c",
+        'cd "$1" && shift && exec "$@" 2>&1',
+        "sh",
+        str(GUEST_DISK if test.disk else place),
+        *words,
+    )

@@ -1,0 +1,295 @@
+"""Runs one kernel selftest: fresh guests, the test's files into them, its output and the consoles into a bundle.
+
+Every test gets guests of its own: no test inherits what another has left behind, and whatever a console says is about
+the one test that ran.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from lab.blame import Watch, blame, check_disk
+from lab.collect.bundle import BundleWriter, read_bundle
+from lab.collect.captures import copy, from_power_on
+from lab.contracts import BootableKernel, GuestImage, Progress
+from lab.drive.role import LINK_DEV
+from lab.drive.ssh import GuestShell, Program
+from lab.errors import DeadlinePassed, LabTrouble
+from lab.evidence.manifest import Incident, KernelRecord
+from lab.evidence.selftest import OUTPUT, PEER_OUTPUT, RECORD, SelftestRecord, file_records
+from lab.interrupt import held_back
+from lab.pairs import ReadyPair, connected_pair
+from lab.plan.cases import STANDARD
+from lab.plan.limits import Limits
+from lab.plan.names import digest
+from lab.plan.nics import NICS, NicProfile
+from lab.plan.selftests import (
+    GUEST_DISK,
+    GUEST_HOME,
+    GUEST_ROOT,
+    Selftest,
+    command_in_guest,
+    endpoint_environment,
+)
+from lab.provision.hypervisor import Hypervisor
+from lab.provision.pair import PairRequest
+from lab.selftests.build import build, cases_of, pack
+from lab.selftests.find import Chosen
+from lab.selftests.source import SourceTree
+from lab.units import Deadline, utc_now, wait_until
+
+LISTEN_LIMIT = timedelta(seconds=40)
+LAST_WORDS_LIMIT = timedelta(seconds=20)
+"""For the receiver's numbers, once the sender has ended."""
+
+_KEY = GUEST_HOME / ".ssh/id"
+SSH = f"""#!/bin/sh
+# What remote_ssh.py calls, with the SSH client that the guests have.
+[ "$1" = -q ] && shift
+exec dbclient -i {_KEY} "$@"
+"""
+SCP = """#!/bin/sh
+# scp FILE HOST:FILE, as remote_ssh.py deploys its helpers.
+exec ssh "${2%%:*}" "cat > '${2#*:}' && chmod $(stat -c %a "$1") '${2#*:}'" < "$1"
+"""
+TOOLS = {"ssh": SSH, "scp": SCP}
+
+
+@dataclass(frozen=True)
+class SelftestPlan:
+    """What all selftests of one session share. `seconds` overrides the deadline of every test; 0 does not."""
+
+    folder: Path
+    sockets: Path
+    source: SourceTree
+    headers: Path
+    kernel: BootableKernel
+    image: GuestImage
+    accelerator: str
+    nic: NicProfile
+    seconds: int = 0
+    limits: Limits = field(default_factory=Limits)
+
+    def profile(self, test: Selftest) -> NicProfile:
+        return self.nic if test.pair else NICS["loopback"]
+
+
+def run_selftest(hypervisor: Hypervisor, plan: SelftestPlan, chosen: Chosen, progress: Progress) -> Path:
+    """Run one test; its bundle's folder. Raises HostTrouble for a source that the table of selftests does not fit."""
+    attempt = _Attempt(hypervisor, plan, chosen, progress, BundleWriter(plan.folder / chosen.test.id))
+    started, began = utc_now(), time.monotonic()
+    cases = cases_of(chosen.test, chosen.collection)
+    try:
+        attempt.run()
+    finally:
+        with held_back():
+            attempt.finish(cases=cases, started=started, seconds=round(time.monotonic() - began, 1))
+    return attempt.bundle.root
+
+
+@dataclass
+class _Attempt:
+    """One test under way, and what has been learnt of it so far."""
+
+    hypervisor: Hypervisor
+    plan: SelftestPlan
+    chosen: Chosen
+    progress: Progress
+    bundle: BundleWriter
+    learnt: dict[str, Any] = field(default_factory=dict)
+    incidents: list[Incident] = field(default_factory=list)
+
+    @property
+    def test(self) -> Selftest:
+        return self.chosen.test
+
+    @property
+    def request(self) -> PairRequest:
+        plan = self.plan
+        pair = digest("selftest", str(plan.folder), self.test.name)
+        return PairRequest(
+            pair,
+            plan.profile(self.test),
+            STANDARD,
+            plan.kernel,
+            plan.image,
+            plan.accelerator,
+            plan.folder / "pairs" / pair,
+            plan.sockets / "s",
+            plan.limits,
+        )
+
+    def run(self) -> None:
+        """Build, boot, run. What goes wrong is learnt, not raised."""
+        self.learnt["built"] = build(self.chosen, self.plan.source, self.plan.headers, self._tell)
+        if self.learnt["built"]:
+            return
+        try:
+            check_disk(self.plan.folder)
+            archive = pack(self.chosen, self.plan.source, TOOLS)
+            with connected_pair(self.hypervisor, self.request, self._tell) as pair, self._blamed(pair):
+                self._unpack(pair, archive)
+                self.learnt["skip"] = _unmet(pair.receiver, self.test)
+                if not self.learnt["skip"]:
+                    self._prepare(pair)
+                    self._run_in(pair)
+        except LabTrouble as exc:
+            self._incident("boot", "", str(exc))
+
+    def finish(self, **fields: Any) -> None:  # noqa: ANN401 - fields of the record
+        """The captures and the record into the bundle."""
+        plan = self.plan
+        copy(self.request.captures, from_power_on(self.request.captures), self.bundle)
+        kernel = KernelRecord(
+            name=plan.kernel.name,
+            release=plan.kernel.release,
+            design=plan.kernel.design,
+            sha256=plan.kernel.sha256,
+            config_sha256=plan.kernel.config_sha256,
+        )
+        nic = plan.profile(self.test)
+        record = SelftestRecord(
+            test=self.test.name,
+            kernel=kernel,
+            nic=nic.name,
+            accelerator=plan.accelerator,
+            source=str(plan.source.root),
+            source_version=plan.source.version,
+            floor=nic.floor,
+            incidents=tuple(self.incidents),
+            reproduce=shlex.join(
+                ["lab", "selftest", self.test.name, "--source", str(plan.source.root), "--nic", plan.nic.name]
+            ),
+            files=file_records(read_bundle(self.bundle.root)) if self.bundle.root.is_dir() else {},
+            **self.learnt,
+            **fields,
+        )
+        self.bundle.add(RECORD, record.model_dump_json(indent=1).encode())
+
+    # -- in the guests --------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _blamed(self, pair: ReadyPair) -> Iterator[None]:
+        """Trouble with running guests becomes an incident while they can still be asked."""
+        try:
+            yield
+        except LabTrouble as exc:
+            fault = blame(exc, tuple(pair.pair.guests.values()), self.plan.limits)
+            self._incident(fault.kind, fault.guest, fault.detail)
+
+    def _unpack(self, pair: ReadyPair, archive: bytes) -> None:
+        self._tell("copying the test")
+        for shell in pair.shells.values():
+            shell.check(["mkdir", "-p", str(GUEST_ROOT), str(GUEST_HOME / ".ssh")])
+            shell.check(["tar", "-x", "-z", "-C", str(GUEST_ROOT)], seconds=60, stdin=archive)
+
+    def _prepare(self, pair: ReadyPair) -> None:
+        if self.test.disk:
+            # losetup apart from mount, which holds the loop device open for writing while it mounts: the kernel refuses
+            # that without CONFIG_BLK_DEV_WRITE_MOUNTED.
+            disk = GUEST_ROOT / "disk.ext2"
+            script = f"mkdir -p {GUEST_DISK} && mount $(losetup -f --show {disk}) {GUEST_DISK}"
+            pair.receiver.check(["sh", "-c", script])
+        if self._endpoints:
+            _introduce(pair)
+
+    @property
+    def _endpoints(self) -> bool:
+        """Whether the test drives the other end by itself."""
+        return self.test.pair and not self.test.peer
+
+    def _run_in(self, pair: ReadyPair) -> None:
+        test, addresses = self.test, pair.pair.addresses
+        environment = endpoint_environment(addresses, LINK_DEV) if self._endpoints else {}
+        argv = command_in_guest(test, test.argv, environment, addresses)
+        seconds = self.plan.seconds or test.seconds
+        deadline = Deadline.after(f"{test.name} (it had {seconds} s)", timedelta(seconds=seconds))
+        self.learnt["argv"] = argv
+        self._tell(f"running, {seconds} s at most")
+        program = pair.receiver.start(test.name, argv, self.bundle.path(OUTPUT))
+        try:
+            if test.peer:
+                self._run_peer(pair, program, deadline)
+            else:
+                self._await(pair, program, deadline)
+        except DeadlinePassed as exc:
+            self.learnt["timed_out"] = exc.message
+        self.learnt["status"] = program.status
+        pair.receiver.check(["true"])  # a kernel that the test has killed, or hung, does not answer
+
+    def _await(self, pair: ReadyPair, program: Program, deadline: Deadline) -> None:
+        """To its end. Raises DeadlinePassed, and GuestLost for a guest that died or fell silent."""
+        watch = Watch(self.plan.limits)
+
+        def ended() -> tuple[bool | None, object]:
+            watch.check(pair.pair.guests.values())
+            return (True if program.ended else None), _last_line(program.stdout)
+
+        wait_until(ended, deadline=deadline)
+
+    def _run_peer(self, pair: ReadyPair, program: Program, deadline: Deadline) -> None:
+        _await_listener(pair.receiver, program, self.test.port)
+        argv = command_in_guest(self.test, self.test.peer, {}, pair.pair.addresses)
+        self.learnt["peer_argv"] = argv
+        peer = pair.sender.start(f"{self.test.name}'s peer", argv, self.bundle.path(PEER_OUTPUT))
+        self._await(pair, peer, deadline)
+        self.learnt["peer_status"] = peer.status
+
+        def spoken() -> tuple[bool | None, object]:
+            text = program.stdout.read_text(errors="replace")
+            return (True if all(re.search(e.pattern, text, re.MULTILINE) for e in self.test.expects) else None), text
+
+        wait_until(spoken, deadline=Deadline.after("what the receiver has to say", LAST_WORDS_LIMIT))
+
+    # -- words ----------------------------------------------------------------------------------------------------
+
+    def _tell(self, what: str) -> None:
+        self.progress(f"{self.test.name}: {what}")
+
+    def _incident(self, kind: Any, guest: str, detail: str) -> None:  # noqa: ANN401 - a Literal of the manifest
+        self.incidents.append(Incident(kind=kind, guest=guest, detail=detail, t=utc_now()))
+
+
+def _unmet(shell: GuestShell, test: Selftest) -> str:
+    """What this guest lacks, with the kernel options that give it; "" when it has all that the test needs."""
+    lacking = [need for need in test.needs if shell.run(["sh", "-c", need.probe], seconds=20).status]
+    return "; ".join(f"this kernel has no {need.what} ({need.options})" for need in lacking)
+
+
+def _introduce(pair: ReadyPair) -> None:
+    """Let the receiver in to the sender by SSH: a key that is made here, and dies with the pair.
+
+    The guests' root is read-only, so the sender's list of keys is replaced by mounting another one over it.
+    """
+    made = pair.receiver.check(["dropbearkey", "-t", "ed25519", "-f", str(_KEY)]).decode()
+    public = next(line for line in made.splitlines() if line.startswith("ssh-ed25519 "))
+    known = f"{pair.pair.addresses['sender'].v4} {' '.join(pair.pair.sender.signals.hostkey.split()[:2])}\n"
+    pair.receiver.check(["sh", "-c", f"cat > {GUEST_HOME}/.ssh/known_hosts"], stdin=known.encode())
+    keys = "/root/.ssh/authorized_keys"
+    script = f"umask 077; cat {keys} - > {GUEST_HOME}/keys && mount --bind {GUEST_HOME}/keys {keys}"
+    pair.sender.check(["sh", "-c", script], stdin=f"{public}\n".encode())
+
+
+def _await_listener(shell: GuestShell, program: Program, port: int) -> None:
+    """Nobody announces a listening socket. Raises DeadlinePassed."""
+
+    def listening() -> tuple[bool | None, object]:
+        found = shell.check(["ss", "-Htln", f"sport = :{port}"]).strip()
+        return (True if found or program.ended else None), _last_line(program.stdout)
+
+    wait_until(
+        listening, deadline=Deadline.after(f"a listener on port {port}", LISTEN_LIMIT), pause=timedelta(seconds=0.2)
+    )
+
+
+def _last_line(path: Path) -> str:
+    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+    return lines[-1] if lines else "(it said nothing)"

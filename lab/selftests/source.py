@@ -1,0 +1,47 @@
+"""The source tree that a kernel's selftests come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.commands import run
+from lab.errors import BadInput
+from lab.filecache import key_of
+from lab.paths import cache_root
+from lab.plan.selftests import SELFTESTS
+
+
+@dataclass(frozen=True)
+class SourceTree:
+    """A kernel's source, which is only read, and where what is built from it goes."""
+
+    root: Path
+    version: str
+
+    @property
+    def selftests(self) -> Path:
+        return self.root / SELFTESTS
+
+    @property
+    def objects(self) -> Path:
+        return cache_root() / "selftests" / key_of(str(self.root))
+
+    def fits(self, release: str) -> bool:
+        """Whether a kernel of this `uname -r` may have been built from it."""
+        rest = release.removeprefix(self.version)
+        return rest != release and not rest[:1].isdigit()
+
+
+def source_tree(kernel: str, given: Path | None) -> SourceTree:
+    """The tree of a kernel, by the user's name for it; `given` is where the user says that it lies. Raises BadInput."""
+    if given is None:
+        raise BadInput(
+            [f"--source: where the source of kernel {kernel} lies is not known"], hint="--source DIR, a kernel tree"
+        )
+    root = given.expanduser().resolve()
+    if not (root / SELFTESTS / "lib.mk").is_file():
+        raise BadInput(
+            [f"--source {given}: it has no {SELFTESTS}/lib.mk"], hint="the top of a kernel tree, 5.0 or later"
+        )
+    return SourceTree(root, run(["make", "-s", "-C", str(root), "kernelversion"]).decode().strip())

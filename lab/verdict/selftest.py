@@ -1,0 +1,220 @@
+"""From what a selftest left behind to one word, and one for each of its cases.
+
+The kernel is blamed for what its console says, and for a case that says `not ok`; the test for what it does not say: a
+plan that is not kept, time that is up, a status nobody has promised. Trouble of the lab is a MISS.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from lab.evidence.ktap import Document, Result, leaves, problems_in
+from lab.evidence.selftest import OUTPUT, RECORD, SelftestEvidence
+from lab.plan.selftests import Expect, Selftest
+from lab.verdict.model import Finding, Word
+
+KSFT_PASS, KSFT_FAIL, KSFT_XFAIL, KSFT_XPASS, KSFT_SKIP = range(5)
+"""Exit statuses of tools/testing/selftests/kselftest.h."""
+
+
+@dataclass(frozen=True)
+class CaseVerdict:
+    """One result line of a selftest. `line` counts from 1 in its output."""
+
+    name: str
+    word: Word
+    reason: str
+    line: int
+
+
+@dataclass(frozen=True)
+class SelftestVerdict:
+    """One word for the test, what it rests on, and its cases."""
+
+    word: Word
+    findings: tuple[Finding, ...]
+    cases: tuple[CaseVerdict, ...]
+
+
+def judge_selftest(evidence: SelftestEvidence, test: Selftest) -> SelftestVerdict:
+    """The verdict. What nobody vouches for is an ERROR, never a PASS."""
+    record = evidence.record
+    if record.skip:
+        return SelftestVerdict(Word.SKIP, (Finding("applies", Word.SKIP, record.skip, RECORD),), ())
+    if record.built:
+        return SelftestVerdict(Word.ERROR, (Finding("built", Word.ERROR, record.built, RECORD),), ())
+    cases = tuple(_case(path, result) for path, result in leaves(evidence.documents))
+    findings = [*_kernel(evidence), *_lab(evidence), *_ended(evidence, test)]
+    if test.expects:
+        findings += _numbers(evidence, test)
+    else:
+        findings += _ktap(evidence, cases)
+    return SelftestVerdict(decide_selftest(findings), tuple(findings), cases)
+
+
+def decide_selftest(findings: Iterable[Finding]) -> Word:
+    """A dead kernel explains all else; trouble of the lab may be behind any failure; after these the worst word."""
+    findings = tuple(findings)
+    words = {finding.word for finding in findings}
+    if any(f.rule == "kernel-alive" and f.word is Word.FAIL for f in findings):
+        return Word.FAIL
+    for word in (Word.MISS, Word.FAIL, Word.ERROR, Word.SKIP):
+        if word in words:
+            return word
+    return Word.PASS if words == {Word.PASS} else Word.ERROR
+
+
+def _kernel(evidence: SelftestEvidence) -> Iterator[Finding]:
+    for console in evidence.consoles:
+        for splat in console.splats:
+            yield Finding("kernel-alive", Word.FAIL, f"{splat.kind}: {splat.title}", f"{console.path}:{splat.line}")
+    for incident in evidence.record.incidents:
+        if incident.kind == "hang":
+            yield Finding("kernel-alive", Word.FAIL, f"the {incident.guest} hung: {incident.detail}", RECORD)
+
+
+def _lab(evidence: SelftestEvidence) -> Iterator[Finding]:
+    for incident in evidence.record.incidents:
+        if incident.kind != "hang":
+            where = f" on the {incident.guest}" if incident.guest else ""
+            yield Finding("lab-alive", Word.MISS, f"{incident.kind}{where}: {incident.detail}", RECORD)
+    for problem in evidence.problems:
+        yield Finding("whole", Word.ERROR, problem, RECORD)
+    if not any(console.lines for console in evidence.consoles) and not evidence.record.incidents:
+        yield Finding("whole", Word.ERROR, "no console says how the kernel fared", RECORD)
+
+
+def _ended(evidence: SelftestEvidence, test: Selftest) -> Iterator[Finding]:
+    """Whether the test came to its own end."""
+    record = evidence.record
+    if record.timed_out:
+        yield Finding("ended", Word.ERROR, f"time was up: {record.timed_out}", OUTPUT)
+        return
+    if test.peer:
+        yield _peer(record.peer_status, test)
+        if record.status is not None:
+            yield Finding(
+                "ended", Word.ERROR, f"the receiver's program ended by itself, status {record.status}", OUTPUT
+            )
+    elif record.status is None:
+        if not record.incidents:
+            yield Finding("ended", Word.MISS, "nobody saw it end", RECORD)
+    else:
+        yield _status(record.status)
+
+
+def _peer(status: int | None, test: Selftest) -> Finding:
+    if status == test.peer_end:
+        return Finding("ended", Word.PASS, f"the sender did its part (exit status {status})", RECORD)
+    if status == 0:
+        # it stops only at an error of send(), and says nothing of it
+        return Finding("ended", Word.FAIL, "the sender's stream broke off before its time", RECORD)
+    return Finding("ended", Word.ERROR, f"the sender ended with status {status}, not {test.peer_end}", RECORD)
+
+
+def _status(status: int) -> Finding:
+    match status:
+        case 0 | 3:
+            return Finding("ended", Word.PASS, f"exit status {status}", RECORD)
+        case 1:
+            return Finding("ended", Word.FAIL, "exit status 1: the test says that it failed", RECORD)
+        case 2 | 4:
+            what = "skipped" if status == KSFT_SKIP else "failed as expected"
+            return Finding("ended", Word.SKIP, f"exit status {status}: {what}", RECORD)
+        case _ if status > 128:
+            return Finding("ended", Word.ERROR, f"signal {status - 128} ended it", RECORD)
+    return Finding("ended", Word.ERROR, f"exit status {status} is none of kselftest's", RECORD)
+
+
+def _numbers(evidence: SelftestEvidence, test: Selftest) -> Iterator[Finding]:
+    for expect in test.expects:
+        yield _expected(evidence, expect)
+
+
+def _expected(evidence: SelftestEvidence, expect: Expect) -> Finding:
+    found = list(re.finditer(expect.pattern, evidence.output, re.MULTILINE))
+    said = f"{expect.meaning}: {'; '.join(', '.join(m.groups()) or m[0] for m in found) or 'nothing'}"
+    where = f"{OUTPUT}:{evidence.output.count(chr(10), 0, found[0].start()) + 1}" if found else OUTPUT
+    if len(found) < expect.count:
+        return Finding("proof", Word.ERROR, f"{said}; {expect.count} times were due, {len(found)} came", where)
+    floors = [100 * evidence.record.floor if least is None else least for least in expect.least]
+    for match in found:
+        for text, least in zip(match.groups(), floors, strict=True):
+            if not _number(text) >= least:
+                return Finding("proof", Word.ERROR, f"{said}; {text} is below {least:g}", where)
+    return Finding("proof", Word.PASS, said, where)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
+def _ktap(evidence: SelftestEvidence, cases: tuple[CaseVerdict, ...]) -> Iterator[Finding]:
+    """What the report says; without any, the exit status alone speaks, as run_kselftest.sh has it."""
+    if not evidence.documents:
+        if evidence.record.cases:
+            yield Finding("proof", Word.ERROR, "it printed no result", OUTPUT)
+        return
+    unannounced = bool(evidence.record.cases) and evidence.documents[0].planned is None
+    if unannounced:
+        yield from _promised(evidence.record.cases, evidence.documents)
+    for line, problem in problems_in(evidence.documents):
+        if not (unannounced and line == evidence.documents[0].line and "no plan" in problem):
+            yield Finding("plan", Word.ERROR, problem, f"{OUTPUT}:{line}")
+    for case in cases:
+        if case.word in (Word.FAIL, Word.ERROR):
+            yield Finding("case", case.word, f"{case.name}: {case.reason}", f"{OUTPUT}:{case.line}")
+    yield from _good(evidence, cases)
+
+
+def _good(evidence: SelftestEvidence, cases: tuple[CaseVerdict, ...]) -> Iterator[Finding]:
+    passed = sum(case.word is Word.PASS for case in cases)
+    if passed:
+        yield Finding("case", Word.PASS, f"{passed} of {len(cases)} cases passed", OUTPUT)
+        return
+    skipped = [d.skipped for d in evidence.documents if d.skipped is not None]
+    skipped += [f"{case.name}: {case.reason}" for case in cases if case.word is Word.SKIP]
+    if skipped:
+        yield Finding("case", Word.SKIP, "; ".join(skipped) or "no reason given", OUTPUT)
+    elif not cases:
+        yield Finding("case", Word.ERROR, "a plan and not one case", OUTPUT)
+
+
+def _promised(cases: tuple[str, ...], documents: tuple[Document, ...]) -> Iterator[Finding]:
+    """The plan that the test does not announce: its own list of cases."""
+    told = {result.name for document in documents for result in document.results}
+    missing = [name for name in cases if name not in told]
+    if missing:
+        message = f"{len(missing)} of {len(cases)} cases gave no result: {', '.join(missing)}"
+        yield Finding("plan", Word.ERROR, message, OUTPUT)
+
+
+def _case(path: str, result: Result) -> CaseVerdict:
+    word, reason = _word_of(result)
+    worst = [_case(path, inner) for document in result.nested for inner in document.results]
+    if word is Word.PASS and (hidden := next((c for c in worst if c.word is Word.FAIL), None)):
+        return CaseVerdict(path, Word.FAIL, f"says ok, but line {hidden.line} does not", result.line)
+    if word is Word.PASS and (hidden := next((c for c in worst if c.word is Word.ERROR), None)):
+        return CaseVerdict(path, Word.ERROR, f"says ok, but line {hidden.line} is an error", result.line)
+    return CaseVerdict(path, word, reason, result.line)
+
+
+def _word_of(result: Result) -> tuple[Word, str]:
+    said = result.reason or "no reason given"
+    match result.directive, result.ok:
+        case "SKIP", _:
+            return Word.SKIP, said
+        case "TIMEOUT" | "ERROR", _:
+            return Word.ERROR, f"{result.directive}: {said}"
+        case "XFAIL", _:
+            return Word.SKIP, f"expected to fail: {said}"
+        case "TODO", False:
+            return Word.SKIP, f"to be done: {said}"
+        case _, True:
+            return Word.PASS, "ok"
+    return Word.FAIL, "not ok"
