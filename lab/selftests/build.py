@@ -22,6 +22,12 @@ from lab.selftests.find import Chosen, Collection
 from lab.selftests.source import SourceTree
 
 DISK_MIB = 256
+BY_LINE = """#include <stdio.h>
+__attribute__((constructor)) static void by_line(void) { setvbuf(stdout, NULL, _IOLBF, 0); }
+"""
+"""What run_kselftest.sh gets from stdbuf(1), which cannot reach a static program. Without it a test that forks says the
+lines in its buffer once for each child, and one that is killed says nothing."""
+
 _LIBRARIES = ("kselftest",)
 _NET_LIBRARIES = ("net/lib", "net/lib.sh", "net/net_helper.sh")
 _NET_TREES = ("tools/net/ynl/lib", "Documentation/netlink/specs")
@@ -50,6 +56,7 @@ def build(chosen: Chosen, source: SourceTree, headers: Path, progress: Progress)
     with locked(source.objects, progress=progress):
         progress(f"building {', '.join(wanted)}")
         out.mkdir(parents=True, exist_ok=True)
+        by_line = _compiled(BY_LINE, source.objects / "by-line.o")
         try:
             follow(
                 [
@@ -58,7 +65,7 @@ def build(chosen: Chosen, source: SourceTree, headers: Path, progress: Progress)
                     str(chosen.collection.folder),
                     f"OUTPUT={out}",
                     f"KHDR_INCLUDES=-isystem {headers}",
-                    "USERLDFLAGS=-static",
+                    f"USERLDFLAGS=-static {by_line}",
                     *(str(out / program) for program in wanted),
                 ],
                 on_line=lambda _line: None,
@@ -107,6 +114,13 @@ def _programs(chosen: Chosen) -> tuple[str, ...]:
 
 def _out(source: SourceTree, collection: Collection) -> Path:
     return source.objects / "objects" / collection.name
+
+
+def _compiled(text: str, target: Path) -> Path:
+    program = target.with_suffix(".c")
+    program.write_text(text)
+    run(["gcc", "-c", "-o", str(target), str(program)])
+    return target
 
 
 def _complaint(output: str) -> str:

@@ -1,0 +1,220 @@
+"""Verdicts on selftests: what passes, and above all what must not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.errors import BadInput
+from lab.evidence.manifest import Incident, KernelRecord
+from lab.evidence.selftest import OUTPUT, RECORD, SelftestRecord, file_records, parse_selftest
+from lab.plan.selftests import SELFTEST_ROWS, Selftest, row_for
+from lab.report.selftest import SelftestResult, as_record, ktap
+from lab.verdict.model import Word
+from lab.verdict.selftest import SelftestVerdict, judge_selftest
+
+CORPUS = Path(__file__).parents[2] / "corpus" / "ktap"
+QUIET = b"Linux version 6.12\n"
+GOOD = b"TAP version 13\n1..2\nok 1 a\nok 2 b\n"
+PLAIN = row_for("net/plain.sh", None)
+TCP_MMAP = SELFTEST_ROWS["net/tcp_mmap"]
+MSG_ZEROCOPY = SELFTEST_ROWS["net/msg_zerocopy.sh"]
+RECEIVED = b"received 1316.12 MB (99.995 % mmap'ed) in 19.8571 s, 0.555992 Gbit\n"
+TRANSFERS = b"tx=2306 (143 MB) txc=0 zc=n\nrx=868 (143 MB)\ntx=2060 (128 MB) txc=2060 zc=n\nrx=778 (128 MB)\nok\n" * 4
+
+
+def verdict(
+    output: bytes = GOOD, test: Selftest = PLAIN, console: bytes = QUIET, altered: bool = False, **fields: Any
+) -> SelftestVerdict:
+    """The verdict on a bundle with this output; `fields` are those of its record."""
+    captures = {OUTPUT: output, "receiver/console.log": console}
+    given = {
+        "test": test.name,
+        "kernel": KernelRecord(name="k", release="6.12.1", design="stock", sha256="", config_sha256=""),
+        "nic": "loopback",
+        "accelerator": "tcg",
+        "source": "/src",
+        "source_version": "6.12.1",
+        "floor": 0.5,
+        "status": 0,
+        "started": "",
+        "seconds": 1.0,
+        "reproduce": "",
+        "files": file_records(captures),
+        **fields,
+    }
+    record = SelftestRecord(**given)
+    captures[RECORD] = record.model_dump_json().encode()
+    if altered:
+        captures[OUTPUT] += b"# more\n"
+    evidence = parse_selftest(captures)
+    judged = judge_selftest(evidence, test)
+    assert as_record(SelftestResult(evidence.record, judged, "b"))["verdict"] == judged.word.value
+    return judged
+
+
+def incident(kind: str) -> Incident:
+    return Incident.model_validate({"kind": kind, "guest": "receiver", "detail": "d", "t": ""})
+
+
+def test_a_whole_report_and_exit_status_0_pass() -> None:
+    assert verdict().word is Word.PASS
+
+
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [(0, "PASS"), (1, "FAIL"), (2, "SKIP"), (3, "PASS"), (4, "SKIP"), (5, "ERROR"), (127, "ERROR"), (139, "ERROR")],
+)
+def test_without_a_report_the_exit_status_speaks(status: int, word: str) -> None:
+    assert verdict(b"hello\n", status=status).word == word
+
+
+def test_a_good_report_does_not_excuse_a_bad_exit_status() -> None:
+    assert verdict(status=1).word is Word.FAIL
+    assert verdict(status=139).word is Word.ERROR
+    assert verdict(status=4).word is Word.SKIP
+
+
+@pytest.mark.parametrize(
+    ("stem", "word"),
+    {
+        "bail-out": "ERROR",
+        "buffer-flushed-by-children": "ERROR",
+        "cut-in-a-line": "ERROR",
+        "hidden-by-parent": "FAIL",
+        "kunit": "PASS",
+        "long-plan": "ERROR",
+        "misnumbered": "ERROR",
+        "nested": "FAIL",
+        "no-plan": "ERROR",
+        "parent-lost": "FAIL",
+        "ping-6.12": "PASS",
+        "short-plan": "ERROR",
+        "skip-all": "SKIP",
+        "two-programs": "ERROR",
+    }.items(),
+)
+def test_outputs_of_the_corpus(stem: str, word: str) -> None:
+    assert verdict((CORPUS / f"{stem}.ktap").read_bytes()).word == word
+
+
+def test_directives() -> None:
+    judged = verdict((CORPUS / "directives.ktap").read_bytes())
+    assert [case.word for case in judged.cases] == ["SKIP", "SKIP", "SKIP", "SKIP", "ERROR", "PASS"]
+    assert judged.word is Word.ERROR
+
+
+def test_all_skipped_is_a_skip_with_its_reasons() -> None:
+    judged = verdict(b"TAP version 13\n1..1\nok 1 # SKIP needs a moon\n")
+    assert judged.word is Word.SKIP
+    assert "needs a moon" in judged.findings[-1].message
+
+
+def test_a_plan_without_a_case_is_no_pass() -> None:
+    assert verdict(b"TAP version 13\n1..0\n").word is Word.SKIP
+    assert verdict(b"TAP version 13\n").word is Word.ERROR
+
+
+@pytest.mark.parametrize("output", [GOOD, b"TAP version 13\n1..1\nnot ok 1 a\n", b""])
+def test_a_fault_of_the_kernel_is_a_fail_whatever_the_test_says(output: bytes) -> None:
+    console = b"[    1.000000] WARNING: CPU: 0 PID: 1 at mm/x.c:1 f+0x0/0x1\n"
+    assert verdict(output, console=console).word is Word.FAIL
+    assert verdict(output, console=console, incidents=(incident("lost"),), status=None).word is Word.FAIL
+    assert verdict(output, incidents=(incident("hang"),), status=None).word is Word.FAIL
+
+
+def test_trouble_of_the_lab_is_a_miss_even_after_a_failure() -> None:
+    for output in (GOOD, b"TAP version 13\n1..2\nnot ok 1 a\n"):
+        assert verdict(output, incidents=(incident("lost"),), status=None).word is Word.MISS
+    assert verdict(status=None).word is Word.MISS
+
+
+def test_time_that_is_up_is_an_error_and_a_failure_before_it_stays_one() -> None:
+    assert verdict(b"TAP version 13\n1..2\nok 1 a\n", timed_out="t", status=None).word is Word.ERROR
+    assert verdict(b"TAP version 13\n1..2\nnot ok 1 a\n", timed_out="t", status=None).word is Word.FAIL
+
+
+def test_evidence_that_is_altered_or_silent_is_an_error() -> None:
+    assert verdict(altered=True).word is Word.ERROR
+    assert verdict(console=b"").word is Word.ERROR
+
+
+def test_what_was_not_built_or_does_not_apply() -> None:
+    assert verdict(built="no such header").word is Word.ERROR
+    assert verdict(skip="no veth").word is Word.SKIP
+
+
+def test_cases_of_the_source_stand_for_a_plan_that_is_not_announced() -> None:
+    output = b"ok 1 test_a\nok 2 # SKIP test_b\n"
+    assert verdict(output, cases=("test_a", "test_b")).word is Word.PASS
+    assert verdict(output, cases=("test_a", "test_b", "test_c")).word is Word.ERROR
+    assert verdict(b"ok 1 test_a\nnot ok 2 test_b\n", cases=("test_a", "test_b"), status=1).word is Word.FAIL
+    assert verdict(b"", cases=("test_a",)).word is Word.ERROR
+    assert verdict(b"ok 1 test_a\nok 1 test_a\n", cases=("test_a",)).word is Word.ERROR
+
+
+def test_tcp_mmap() -> None:
+    def judged(output: bytes, **fields: Any) -> Word:
+        return verdict(output, TCP_MMAP, **{"status": None, "peer_status": 124, "floor": 0.8, **fields}).word
+
+    assert judged(RECEIVED) is Word.PASS
+    assert judged(RECEIVED.replace(b"99.995", b"12.5")) is Word.ERROR
+    assert judged(RECEIVED.replace(b"99.995", b"nan")) is Word.ERROR
+    assert judged(RECEIVED.replace(b"1316.12", b"3")) is Word.ERROR
+    assert judged(b"") is Word.ERROR
+    assert judged(b"", peer_status=0) is Word.FAIL  # getsockopt() fails: the server closes, the client gives up
+    assert judged(RECEIVED, peer_status=1) is Word.ERROR
+    assert judged(RECEIVED, status=139) is Word.ERROR
+
+
+def test_msg_zerocopy() -> None:
+    last = b"OK. All tests passed\n"
+    assert verdict(TRANSFERS + last, MSG_ZEROCOPY).word is Word.PASS
+    assert verdict(TRANSFERS, MSG_ZEROCOPY).word is Word.ERROR
+    assert verdict(TRANSFERS + last, MSG_ZEROCOPY, status=1).word is Word.FAIL
+    assert verdict(TRANSFERS.replace(b"rx=868", b"rx=0") + last, MSG_ZEROCOPY).word is Word.ERROR
+    assert verdict(TRANSFERS.replace(b"txc=2060", b"txc=0") + last, MSG_ZEROCOPY).word is Word.ERROR
+
+
+def test_every_row_names_its_reason_and_its_numbers() -> None:
+    for row in SELFTEST_ROWS.values():
+        assert row.reason
+        assert row.proof == "ktap" or all(expect.count and expect.meaning for expect in row.expects)
+
+
+def test_ktap_of_the_session_nests_cases_and_vouches_only_for_passes() -> None:
+    record = parse_selftest({RECORD: _record()}).record
+    results = [SelftestResult(record, verdict(output), "b") for output in (GOOD, b"TAP version 13\n1..2\nok 1 a\n")]
+    text = ktap(results)
+    assert text.startswith("KTAP version 1\n1..2\n  KTAP version 1\n  1..2\n  ok 1 a\n  ok 2 b\nok 1 net/plain.sh\n")
+    assert "\nnot ok 2 net/plain.sh # ERROR 2 results were announced, 1 came" in text
+
+
+def _record() -> bytes:
+    kernel = KernelRecord(name="k", release="6.12.1", design="stock", sha256="", config_sha256="")
+    return (
+        SelftestRecord(
+            test="net/plain.sh",
+            kernel=kernel,
+            nic="loopback",
+            accelerator="tcg",
+            source="/src",
+            source_version="6.12.1",
+            floor=0.5,
+            started="",
+            seconds=1.0,
+            reproduce="",
+        )
+        .model_dump_json()
+        .encode()
+    )
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b'{"format": 1, "colour": 2}'])
+def test_a_record_nobody_understands_is_bad_input(data: bytes) -> None:
+    with pytest.raises(BadInput, match=r"selftest\.json"):
+        parse_selftest({RECORD: data})
+    with pytest.raises(BadInput, match=r"selftest\.json is not there"):
+        parse_selftest({})
