@@ -144,7 +144,7 @@ class _Objects:
         os.utime(self._state)
 
     def _make(self, target: str, on_line: Callable[[str], None], variables: dict[str, str]) -> None:
-        make(self.tree.root, self.name, [target], log=self.log, on_line=on_line, variables=variables)
+        make(self.tree.root, self.name, target, log=self.log, on_line=on_line, variables=variables)
 
     def _is_configured(self) -> bool:
         if not self._state.is_file():

@@ -48,7 +48,7 @@ class Misfit:
 
 def parse_diff(diff: str) -> tuple[FileDiff, ...]:
     """The files of a patch with their hunks."""
-    return tuple(_files(diff.splitlines()))
+    return tuple(_files(_lines(diff)))
 
 
 def first_misfit(diff: str, read: Callable[[str], str | None]) -> Misfit | None:
@@ -59,10 +59,15 @@ def first_misfit(diff: str, read: Callable[[str], str | None]) -> Misfit | None:
             return Misfit(file.path, "", "the tree has no such file")
         if text is not None and file.creates:
             return Misfit(file.path, "", "the patch makes this file, but the tree has it already")
-        found = _misfit_in(file, (text or "").splitlines())
+        found = _misfit_in(file, _lines(text or ""))
         if found:
             return found
     return None
+
+
+def _lines(text: str) -> list[str]:
+    """Only a newline ends a line here: source may hold form feeds."""
+    return text.removesuffix("\n").split("\n") if text else []
 
 
 def _misfit_in(file: FileDiff, lines: list[str]) -> Misfit | None:

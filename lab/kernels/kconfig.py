@@ -143,7 +143,7 @@ def statements(text: str) -> Iterator[tuple[int, str]]:
 
 def evaluate(expression: str, have: Mapping[str, str]) -> str:
     """`y`, `m` or `n` of an expression; what needs a compiler to know counts as `y`. have: names with CONFIG_."""
-    tokens = [*_TOKEN.findall(expression), ""]
+    tokens = [*(_TOKEN.findall(expression) or ["y"]), ""]
     level, _ = _either(tokens, 0, have)
     return {0: "n", 1: "m", 2: "y"}[level]
 

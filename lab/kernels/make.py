@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 from lab.commands import missing
 from lab.errors import BadInput, CommandFailed, DeadlinePassed, FetchFailed, HostTrouble
@@ -45,48 +46,78 @@ def environment() -> dict[str, str]:
 
 
 def make(
-    tree: Path,
-    objects: str,
-    targets: list[str],
-    *,
-    log: Path,
-    on_line: Callable[[str], None],
-    variables: dict[str, str],
+    tree: Path, objects: str, target: str, *, log: Path, on_line: Callable[[str], None], variables: dict[str, str]
 ) -> None:
     """Run make in `tree` with O=`objects`. Raises BadInput (the source is wrong), FetchFailed, HostTrouble."""
     log.parent.mkdir(parents=True, exist_ok=True)
     argv = ["make", f"-j{len(os.sched_getaffinity(0)) + 1}", f"O={objects}"]
-    argv += ["CC=ccache gcc" if shutil.which("ccache") else "CC=gcc", *targets]
+    argv += ["CC=ccache gcc" if shutil.which("ccache") else "CC=gcc", target]
+    status, text = _run(argv, tree, log, on_line, variables)
+    if status and not _is_explained(text):
+        # ccache says nothing when its own disk is full: have the compiler itself say what it cannot do
+        status, text = _run(argv, tree, log, on_line, variables | {"CCACHE_DISABLE": "1"})
+    if status:
+        raise _failure(argv, status, tree, log, text)
+
+
+def _run(
+    argv: list[str], tree: Path, log: Path, on_line: Callable[[str], None], variables: dict[str, str]
+) -> tuple[int, str]:
+    """Exit status and output."""
     try:
-        status = _status(argv, tree, log, on_line, environment() | variables)
+        with log.open("wb") as kept, _group(argv, tree, environment() | variables) as process:
+            output = _Output(process, kept, on_line)
+            limit = Deadline.after(f"the build in {tree}", BUILD_LIMIT)
+            return wait_until(output.step, deadline=limit, pause=timedelta(milliseconds=20)), output.text
     except FileNotFoundError as exc:
         raise missing(argv[0]) from exc
-    if status:
-        raise _failure(argv, status, tree, log)
 
 
-def _status(argv: list[str], tree: Path, log: Path, on_line: Callable[[str], None], env: dict[str, str]) -> int:
-    with log.open("wb") as out, _group(argv, tree, out.fileno(), env) as process, log.open(errors="replace") as said:
+def _is_explained(text: str) -> bool:
+    return bool(makelog.errors(text)) or makelog.is_disk_full(text) or makelog.was_killed(text)
 
-        def step() -> tuple[int | None, object]:
-            status = process.poll()
-            last = ""
-            for line in said:
-                on_line(line.rstrip("\n"))
-                last = line
-            return status, last
 
-        limit = Deadline.after(f"the build in {tree}", BUILD_LIMIT)
-        return wait_until(step, deadline=limit, pause=timedelta(milliseconds=100))
+class _Output:
+    """What make says, as it says it. Kept in memory too: on a full disk the log would lose the line that says so."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: BinaryIO, on_line: Callable[[str], None]) -> None:
+        self.text = ""
+        self._process, self._log, self._on_line = process, log, on_line
+
+    def step(self) -> tuple[int | None, object]:
+        """Take what is there; the exit status once make has ended."""
+        status = self._process.poll()
+        data = self._available()
+        with contextlib.suppress(OSError):
+            self._log.write(data)
+            self._log.flush()
+        *whole, rest = (self.text.rpartition("\n")[2] + data.decode(errors="replace")).split("\n")
+        self.text += data.decode(errors="replace")
+        for line in whole:
+            self._on_line(line)
+        return status, whole[-1] if whole else rest
+
+    def _available(self) -> bytes:
+        pipe = self._process.stdout
+        return (pipe.read() or b"") if pipe else b""
 
 
 @contextlib.contextmanager
-def _group(argv: list[str], cwd: Path, out: int, env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def _group(argv: list[str], cwd: Path, env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """A command in a session of its own. However the block ends, no process of it is left when it has."""
     process = subprocess.Popen(
-        argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+        argv,
+        cwd=cwd,
+        env=env,
+        bufsize=0,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
     )
     try:
+        if process.stdout:
+            os.set_blocking(process.stdout.fileno(), False)
         yield process
     finally:
         _end(process)
@@ -119,9 +150,8 @@ def members(group: int) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _failure(argv: list[str], status: int, tree: Path, log: Path) -> Exception:
+def _failure(argv: list[str], status: int, tree: Path, log: Path, text: str) -> Exception:
     """Whose fault: the disk, the memory, or the source."""
-    text = log.read_text(errors="replace")
     if makelog.is_disk_full(text) or shutil.disk_usage(tree).free < NEARLY_FULL:
         return FetchFailed(f"no space left while building in {tree}; what is built so far is kept", hint=MOVE_CACHE)
     if makelog.was_killed(text):

@@ -7,6 +7,7 @@ import re
 _OBJECT = re.compile(r"^  (?:CC|AS)(?: \[M\])? +\S")
 _ERROR = re.compile(
     r"^(?:\S+:\d+(?::\d+)?: (?:fatal )?error: .*"
+    r"|\S+: (?:Fatal )?[Ee]rror: .*"
     r"|\S*ld(?:\.\w+)?: .*(?:undefined reference|multiple definition|cannot find|error).*"
     r"|\S+:\d+: (?:undefined reference|multiple definition).*"
     r"|(?:ERROR|Error): .*|make.*: \*\*\* No rule to make target .*"

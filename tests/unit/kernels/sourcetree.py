@@ -1,7 +1,7 @@
 """A tiny kernel source that answers as the real one does: `make O=DIR allnoconfig` and `vmlinux`, with a few C files.
 
-The Makefile compiles for real and links an ELF with a PVH note; kconfig's part is played by a few lines of awk that keep
-what the tree's Kconfig knows and whose dependency is on.
+The Makefile compiles for real and links an ELF with a PVH note; kconfig's part is played by a few lines of awk that
+keep what the tree's Kconfig knows and whose dependency is on.
 """
 
 from __future__ import annotations
@@ -90,7 +90,8 @@ FILES = {
     "scripts/vmlinux.lds": LINKER_SCRIPT,
     "note.S": NOTE,
     "lab.h": "int init(void);\nint mm(void);\nint net(void);\n",
-    "init.c": '#include "lab.h"\nconst char banner[] = "Linux version 6.99.0-lab (a@b)";\nint start(void)\n{\n\treturn init();\n}\n\n'
+    "init.c": '#include "lab.h"\nconst char banner[] = "Linux version 6.99.0-lab (a@b)";\nint start(void)\n'
+    "{\n\treturn init();\n}\n\n"
     "int init(void)\n{\n\treturn mm() + net();\n}\n",
     "mm.c": '#include "lab.h"\n'
     + "".join(f"\n/* line {n} */\n" for n in range(1, 20))

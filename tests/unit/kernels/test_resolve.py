@@ -63,6 +63,7 @@ def test_overlays_and_mutants_are_part_of_the_name_and_not_of_the_design() -> No
 
 def test_a_design_is_part_of_the_name() -> None:
     (kernel,) = resolve(["6.1@precharge"], known=KNOWN)
+    assert isinstance(kernel, CatalogueKernel)
     assert (kernel.name, kernel.design, kernel.release) == ("6.1.0-56-amd64@precharge", "precharge", "6.1.0-56-amd64")
 
 
