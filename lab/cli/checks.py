@@ -22,6 +22,7 @@ SETUP = "make setup"
 SESSION_DISK_MIB = 2048  # captures and bundles of a large session; a run leaves a few MiB
 LEAST_DISK_MIB = 64  # with less not even one run can be kept
 CACHE_DISK_MIB = 1024  # guest image, two kernels and what is made of them
+BUILD_TOOLS = ("make", "gcc", "ld", "git", "flex", "bison", "bc", "lz4", "xz", "ccache")
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,17 @@ def check_kernels() -> Check:
     return Check("kernels", "ok", f"{len(offered)} on offer, fetched: {', '.join(fetched)}")
 
 
+def check_build_tools() -> Check:
+    return judge_build_tools([tool for tool in BUILD_TOOLS if shutil.which(tool) is None])
+
+
+def judge_build_tools(lacking: list[str]) -> Check:
+    """Without them the lab runs, on kernels that are built already; without ccache it builds, but each time anew."""
+    if not lacking:
+        return Check("build tools", "ok", "all that `lab kernel build` calls are here")
+    return Check("build tools", "warn", f"`lab kernel build` lacks {', '.join(lacking)}", SETUP)
+
+
 def check_reaper() -> Check:
     if shutil.which("tini"):
         return Check("reaper", "ok", "tini")
@@ -180,5 +192,6 @@ _CHECKS: tuple[tuple[str, Callable[[], Check]], ...] = (
     ("disk for results", check_results_disk),
     ("guest image", check_image),
     ("kernels", check_kernels),
+    ("build tools", check_build_tools),
     ("reaper", check_reaper),
 )

@@ -20,7 +20,7 @@ def kernels(
     [cyan]--kernel ./bzImage:./lib/modules/6.12.0@precharge[/cyan]
     """
     from lab.errors import HostTrouble
-    from lab.kernels import CatalogueKernel, catalogue
+    from lab.kernels import CatalogueKernel, catalogue, products, recipes
     from lab.plan.designs import DESIGNS
 
     offered = catalogue()
@@ -40,5 +40,8 @@ def kernels(
 
     typer.echo("Kernels: lab run --kernel NAME, or by line (6.12), or newest\n")
     print_entries((kernel.name, lines(kernel)) for kernel in offered)
+    here = {p.record["name"] for p in products.everything()}
+    typer.echo("\nKernels that the lab builds: lab run --kernel [BASE:]DESIGN[+OVERLAY...]; see lab kernel list\n")
+    print_entries((n, ["built" if n in here else "to build"]) for n in (*recipes.designs(), *recipes.own_names()))
     typer.echo("\nDesigns that a kernel of yours may claim: PATH[:MODULES_DIR]@DESIGN\n")
     print_entries((design.name, [design.summary]) for design in DESIGNS.values())

@@ -48,6 +48,12 @@ def test_a_missing_model_is_a_warning_and_no_model_at_all_is_bad() -> None:
     assert checks.judge_nics({"virtio": ""}).status == "ok"
 
 
+def test_build_tools_that_lack_are_a_warning() -> None:
+    assert checks.judge_build_tools([]).status == "ok"
+    check = checks.judge_build_tools(["flex", "ccache"])
+    assert (check.status, check.seen) == ("warn", "`lab kernel build` lacks flex, ccache")
+
+
 def test_memory_shows_the_arithmetic() -> None:
     fits = checks.judge_memory(HostSize(8000, 2))
     assert fits.status == "ok"
