@@ -22,7 +22,7 @@ from lab.collect.captures import copy, from_power_on
 from lab.contracts import BootableKernel, GuestImage, Progress
 from lab.drive.role import LINK_DEV
 from lab.drive.ssh import GuestShell, Program
-from lab.errors import DeadlinePassed, LabTrouble
+from lab.errors import DeadlinePassed, HostTrouble, LabTrouble
 from lab.evidence.manifest import Incident, KernelRecord
 from lab.evidence.selftest import OUTPUT, PEER_OUTPUT, RECORD, SelftestRecord, file_records
 from lab.interrupt import held_back
@@ -89,6 +89,9 @@ def run_selftest(hypervisor: Hypervisor, plan: SelftestPlan, chosen: Chosen, pro
     cases = cases_of(chosen.test, chosen.collection)
     try:
         attempt.run()
+    except (KeyboardInterrupt, SystemExit):
+        attempt.interrupted()
+        raise
     finally:
         with held_back():
             attempt.finish(cases=cases, started=started, seconds=round(time.monotonic() - began, 1))
@@ -142,7 +145,11 @@ class _Attempt:
                     self._prepare(pair)
                     self._run_in(pair)
         except LabTrouble as exc:
-            self._incident("boot", "", str(exc))
+            self._incident("host" if isinstance(exc, HostTrouble) else "boot", "", str(exc))
+
+    def interrupted(self) -> None:
+        """The user wants no more of it."""
+        self._incident("interrupted", "", "interrupted by the user")
 
     def finish(self, **fields: Any) -> None:  # noqa: ANN401 - fields of the record
         """The captures and the record into the bundle."""

@@ -201,7 +201,10 @@ def endpoint_environment(addresses: Mapping[Role, LinkAddress], device: str) -> 
 def command_in_guest(
     test: Selftest, argv: tuple[str, ...], environment: Mapping[str, str], addresses: Mapping[Role, LinkAddress]
 ) -> tuple[str, ...]:
-    """The command line for one guest: in the test's directory, both output streams as one, tools of ours first."""
+    """The command line for one guest: in the test's directory, both output streams as one, tools of ours first.
+
+    What comes by SSH is exempt from the OOM killer, which memcg tests want to meet.
+    """
     place = GUEST_ROOT / SELFTESTS / test.directory
     where = {role: address.v4 for role, address in addresses.items()}
     words = [word.format(**where) if word.startswith("{") else word for word in argv or (f"./{test.program}",)]
@@ -218,7 +221,7 @@ def command_in_guest(
         *(f"{key}={value}" for key, value in assigned.items()),
         "sh",
         "-c",
-        'cd "$1" && shift && exec "$@" 2>&1',
+        'echo 0 > /proc/self/oom_score_adj && cd "$1" && shift && exec "$@" 2>&1',
         "sh",
         str(GUEST_DISK if test.disk else place),
         *words,

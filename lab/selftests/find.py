@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from lab.commands import run
 from lab.errors import BadInput, CommandFailed
-from lab.plan.selftests import SELFTEST_ROWS, Selftest, row_for
+from lab.plan.selftests import SELFTEST_ROWS, SELFTESTS, Selftest, row_for
 from lab.selftests.source import SourceTree
 
 _VARIABLES = ("TEST_PROGS", "TEST_CUSTOM_PROGS", "TEST_GEN_PROGS", "TEST_PROGS_EXTENDED", "TEST_GEN_PROGS_EXTENDED")
@@ -71,8 +71,11 @@ def choose(names: Sequence[str], source: SourceTree) -> tuple[Chosen, ...]:
 
 
 def _chosen(name: str, source: SourceTree, problems: list[str]) -> list[Chosen]:
-    name = name.removeprefix("tools/testing/selftests/")
-    if (source.selftests / name / "Makefile").is_file() and name not in ("", "."):
+    name = name.removeprefix(f"{SELFTESTS}/")
+    if not name or name[0] in "/." or ".." in name.split("/"):
+        problems.append(f"{name!r}: not a name below {SELFTESTS}")
+        return []
+    if (source.selftests / name / "Makefile").is_file():
         collection = _read(source, name, problems)
         if collection is not None and not collection.tests:
             problems.append(f"{name}: its Makefile names no test")

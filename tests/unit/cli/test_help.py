@@ -14,7 +14,20 @@ from lab.verdict.model import Word
 from tests.unit.cli.conftest import Lab
 from tests.unit.report.builder import result
 
-COMMANDS = ("setup", "doctor", "run", "show", "judge", "report", "shell", "kernels", "kernel", "nics", "cases")
+COMMANDS = (
+    "setup",
+    "doctor",
+    "run",
+    "show",
+    "judge",
+    "report",
+    "selftest",
+    "shell",
+    "kernels",
+    "kernel",
+    "nics",
+    "cases",
+)
 
 
 def test_plain_lab_shows_help_with_every_command_and_every_exit_code(lab: Lab) -> None:

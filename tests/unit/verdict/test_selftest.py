@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -25,14 +24,12 @@ RECEIVED = b"received 1316.12 MB (99.995 % mmap'ed) in 19.8571 s, 0.555992 Gbit\
 TRANSFERS = b"tx=2306 (143 MB) txc=0 zc=n\nrx=868 (143 MB)\ntx=2060 (128 MB) txc=2060 zc=n\nrx=778 (128 MB)\nok\n" * 4
 
 
-def verdict(
-    output: bytes = GOOD, test: Selftest = PLAIN, console: bytes = QUIET, altered: bool = False, **fields: Any
-) -> SelftestVerdict:
-    """The verdict on a bundle with this output; `fields` are those of its record."""
-    captures = {OUTPUT: output, "receiver/console.log": console}
+def record(**fields: object) -> SelftestRecord:
+    """Of a test that ran to its end; `fields` are those that differ."""
+    kernel = KernelRecord(name="k", release="6.12.1", design="stock", sha256="", config_sha256="")
     given = {
-        "test": test.name,
-        "kernel": KernelRecord(name="k", release="6.12.1", design="stock", sha256="", config_sha256=""),
+        "test": PLAIN.name,
+        "kernel": kernel,
         "nic": "loopback",
         "accelerator": "tcg",
         "source": "/src",
@@ -42,13 +39,17 @@ def verdict(
         "started": "",
         "seconds": 1.0,
         "reproduce": "",
-        "files": file_records(captures),
-        **fields,
     }
-    record = SelftestRecord(**given)
-    captures[RECORD] = record.model_dump_json().encode()
-    if altered:
-        captures[OUTPUT] += b"# more\n"
+    return SelftestRecord.model_validate({**given, **fields})
+
+
+def verdict(
+    output: bytes = GOOD, test: Selftest = PLAIN, console: bytes = QUIET, later: bytes = b"", **fields: object
+) -> SelftestVerdict:
+    """The verdict on a bundle with this output, to which `later` was added; `fields` are those of its record."""
+    captures = {OUTPUT: output, "receiver/console.log": console}
+    captures[RECORD] = record(test=test.name, files=file_records(captures), **fields).model_dump_json().encode()
+    captures[OUTPUT] += later
     evidence = parse_selftest(captures)
     judged = judge_selftest(evidence, test)
     assert as_record(SelftestResult(evidence.record, judged, "b"))["verdict"] == judged.word.value
@@ -137,7 +138,7 @@ def test_time_that_is_up_is_an_error_and_a_failure_before_it_stays_one() -> None
 
 
 def test_evidence_that_is_altered_or_silent_is_an_error() -> None:
-    assert verdict(altered=True).word is Word.ERROR
+    assert verdict(later=b"# more\n").word is Word.ERROR
     assert verdict(console=b"").word is Word.ERROR
 
 
@@ -156,8 +157,9 @@ def test_cases_of_the_source_stand_for_a_plan_that_is_not_announced() -> None:
 
 
 def test_tcp_mmap() -> None:
-    def judged(output: bytes, **fields: Any) -> Word:
-        return verdict(output, TCP_MMAP, **{"status": None, "peer_status": 124, "floor": 0.8, **fields}).word
+    def judged(output: bytes, **fields: object) -> Word:
+        given = {"status": None, "peer_status": 124, "floor": 0.8, **fields}
+        return verdict(output, TCP_MMAP, QUIET, b"", **given).word
 
     assert judged(RECEIVED) is Word.PASS
     assert judged(RECEIVED.replace(b"99.995", b"12.5")) is Word.ERROR
@@ -185,31 +187,10 @@ def test_every_row_names_its_reason_and_its_numbers() -> None:
 
 
 def test_ktap_of_the_session_nests_cases_and_vouches_only_for_passes() -> None:
-    record = parse_selftest({RECORD: _record()}).record
-    results = [SelftestResult(record, verdict(output), "b") for output in (GOOD, b"TAP version 13\n1..2\nok 1 a\n")]
+    results = [SelftestResult(record(), verdict(output), "b") for output in (GOOD, b"TAP version 13\n1..2\nok 1 a\n")]
     text = ktap(results)
     assert text.startswith("KTAP version 1\n1..2\n  KTAP version 1\n  1..2\n  ok 1 a\n  ok 2 b\nok 1 net/plain.sh\n")
     assert "\nnot ok 2 net/plain.sh # ERROR 2 results were announced, 1 came" in text
-
-
-def _record() -> bytes:
-    kernel = KernelRecord(name="k", release="6.12.1", design="stock", sha256="", config_sha256="")
-    return (
-        SelftestRecord(
-            test="net/plain.sh",
-            kernel=kernel,
-            nic="loopback",
-            accelerator="tcg",
-            source="/src",
-            source_version="6.12.1",
-            floor=0.5,
-            started="",
-            seconds=1.0,
-            reproduce="",
-        )
-        .model_dump_json()
-        .encode()
-    )
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b'{"format": 1, "colour": 2}'])
