@@ -11,11 +11,15 @@ from rich.console import Console
 
 from lab.collect.bundle import MANIFEST, read_bundle
 from lab.evidence.bundle import parse
+from lab.evidence.selftest import RECORD, parse_selftest
+from lab.plan.selftests import row_for
 from lab.plan.session import PLAN_FILE, SessionPlan, load
 from lab.report import RunResult, Session, html, jsonl, junit, ktap, markdown, text
 from lab.report.jsonl import as_record
 from lab.report.plot import standalone
+from lab.report.selftest import SelftestResult
 from lab.verdict.decide import judge
+from lab.verdict.selftest import judge_selftest
 
 REPORT = "report.html"
 RESULTS = "results.jsonl"
@@ -26,6 +30,17 @@ def judged(bundle: Path, relative: str) -> RunResult:
     """Bundle on disk -> Evidence -> Findings -> Verdict. Raises BadInput when there is no readable manifest."""
     evidence = parse(read_bundle(bundle))
     return RunResult(evidence.manifest, judge(evidence), relative)
+
+
+def judged_selftest(bundle: Path) -> SelftestResult:
+    """The same for the bundle of a selftest. Raises BadInput when there is no readable record."""
+    evidence = parse_selftest(read_bundle(bundle))
+    return SelftestResult(evidence.record, judge_selftest(evidence, row_for(evidence.record.test, None)), str(bundle))
+
+
+def selftests_in(path: Path) -> list[Path]:
+    """A selftest's bundle itself, or those in the folder of a session of them."""
+    return [path] if (path / RECORD).is_file() else sorted(p.parent for p in path.glob(f"*/{RECORD}"))
 
 
 def write_derived(bundle: Path, result: RunResult) -> None:

@@ -119,7 +119,8 @@ def _conduct(plan: SelftestPlan, chosen: Sequence[Chosen], *, as_json: bool) -> 
 
     from lab.cli.guests import accelerator_for, private_hypervisor
     from lab.cli.progress import shown
-    from lab.report.selftest import as_record, table
+    from lab.report.selftest import as_record
+    from lab.reports import judged_selftest
     from lab.selftest import run_selftest
 
     done: list[SelftestResult] = []
@@ -130,25 +131,23 @@ def _conduct(plan: SelftestPlan, chosen: Sequence[Chosen], *, as_json: bool) -> 
         for each in chosen:
             with shown() as progress:
                 bundle = run_selftest(hypervisor, plan, each, progress)
-            done.append(_judged(bundle))
+            done.append(judged_selftest(bundle))
             _leave_reports(plan.folder, done)
             if as_json:
                 print(json.dumps(as_record(done[-1])), flush=True)
     if not as_json:
-        Console().print(table(done))
+        tell(done)
         typer.echo(f"results: {plan.folder}")
     return code_of(done)
 
 
-def _judged(bundle: Path) -> SelftestResult:
-    from lab.collect.bundle import read_bundle
-    from lab.evidence.selftest import parse_selftest
-    from lab.plan.selftests import row_for
-    from lab.report.selftest import SelftestResult
-    from lab.verdict.selftest import judge_selftest
+def tell(results: Sequence[SelftestResult]) -> None:
+    """The table, and below it what is wrong with whom."""
+    from lab.report.selftest import details, table
 
-    evidence = parse_selftest(read_bundle(bundle))
-    return SelftestResult(evidence.record, judge_selftest(evidence, row_for(evidence.record.test, None)), str(bundle))
+    Console().print(table(results))
+    for line in details(results):
+        typer.echo(line)
 
 
 def _leave_reports(folder: Path, done: Sequence[SelftestResult]) -> None:

@@ -46,6 +46,16 @@ def table(results: Sequence[SelftestResult]) -> Table:
     return shown
 
 
+def details(results: Sequence[SelftestResult]) -> list[str]:
+    """Every finding that speaks against a test, with its place in the bundle."""
+    return [
+        f"{result.record.test}: {f.word.value} {f.rule}: {one_line(f.message)} [{result.bundle}/{f.pointer}]"
+        for result in results
+        for f in worst_first(result.verdict.findings)
+        if f.word not in (Word.PASS, Word.SKIP)
+    ]
+
+
 def cases_text(result: SelftestResult) -> str:
     """`14 PASS, 2 SKIP`, worst first."""
     counted = Counter(case.word for case in result.verdict.cases)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.unit.cli.conftest import Lab, write_run, write_session
 from tests.unit.verdict.machine import KERNELS
+from tests.unit.verdict.test_selftest import captures
 
 KEYS = {
     "run", "kernel", "nic", "case", "verdict", "predicted", "findings", "ledger", "oom", "accelerator", "seconds",
@@ -65,3 +66,20 @@ def test_it_needs_nothing_that_boots_a_machine(tmp_path: Path) -> None:
     judged = subprocess.run(argv, capture_output=True, text=True, check=False, env={"PATH": ""})
     assert judged.returncode == 0, judged.stderr
     assert json.loads(judged.stdout)["verdict"] == "PASS"
+
+
+def test_a_selftest_is_judged_again_and_an_altered_one_is_an_error(lab: Lab, tmp_path: Path) -> None:
+    bundle = tmp_path / "session" / "demo.fails"
+    for name, data in captures(b"TAP version 13\n1..1\nnot ok 1 sum\n").items():
+        (bundle / name).parent.mkdir(parents=True, exist_ok=True)
+        (bundle / name).write_bytes(data)
+    for folder in (bundle, bundle.parent):
+        told = lab("judge", folder)
+        assert told.exit_code == 1
+        assert "FAIL case: sum: not ok" in told.stdout
+    (bundle / "output.log").write_bytes(b"TAP version 13\n1..1\nok 1 sum\n")
+    told = lab("judge", "--json", bundle)
+    assert told.exit_code == 3
+    assert json.loads(told.stdout)["verdict"] == "ERROR"
+    (bundle / "selftest.json").write_text("{}")
+    assert lab("judge", bundle).exit_code == 2

@@ -43,14 +43,20 @@ def record(**fields: object) -> SelftestRecord:
     return SelftestRecord.model_validate({**given, **fields})
 
 
+def captures(output: bytes, test: Selftest = PLAIN, console: bytes = QUIET, **fields: object) -> dict[str, bytes]:
+    """The files of a bundle with this output."""
+    files = {OUTPUT: output, "receiver/console.log": console}
+    files[RECORD] = record(test=test.name, files=file_records(files), **fields).model_dump_json().encode()
+    return files
+
+
 def verdict(
     output: bytes = GOOD, test: Selftest = PLAIN, console: bytes = QUIET, later: bytes = b"", **fields: object
 ) -> SelftestVerdict:
     """The verdict on a bundle with this output, to which `later` was added; `fields` are those of its record."""
-    captures = {OUTPUT: output, "receiver/console.log": console}
-    captures[RECORD] = record(test=test.name, files=file_records(captures), **fields).model_dump_json().encode()
-    captures[OUTPUT] += later
-    evidence = parse_selftest(captures)
+    files = captures(output, test, console, **fields)
+    files[OUTPUT] += later
+    evidence = parse_selftest(files)
     judged = judge_selftest(evidence, test)
     assert as_record(SelftestResult(evidence.record, judged, "b"))["verdict"] == judged.word.value
     return judged
