@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -27,7 +27,7 @@ from lab.evidence.programs import mapped_share, parse_program
 from lab.evidence.telemetry import parse_checkpoints, parse_telemetry
 from lab.interrupt import held_back
 from lab.pairs import PairKeeper, ReadyPair, Stream
-from lab.plan.commands import CGROUPS, FIRST_PORT, checkpoint_argv
+from lab.plan.commands import CGROUPS, FIRST_PORT, checkpoint_argv, press_argv
 from lab.plan.designs import inapplicable
 from lab.plan.limits import Limits
 from lab.plan.matrix import Run
@@ -246,6 +246,10 @@ class Experiment:
         except DeadlinePassed as exc:
             self.log.info("not settled", what=str(exc))
 
+    def charge_gone(self, name: str) -> None:
+        """Give the charge of a client that released time to go."""
+        self.settled("charge gone", lambda s: name in s.cgroups and s.cgroups[name].current < MIB)
+
     def release(self, *names: str) -> None:
         """Have the named clients (all that live) drop every reference."""
         for stream in self._living(names):
@@ -275,6 +279,22 @@ class Experiment:
         self.ready.receiver.check(["sh", "-c", f"mkdir {group} && sh -c '{enter}' && rmdir {group}"])
         sample = self.checkpoint("control")
         self.dying_control = sample.dying if sample else 0
+
+    def set_sysctl(self, name: str, value: int) -> None:
+        """Set a sysctl on the receiver. One that this kernel lacks is no trouble: telemetry says what there is."""
+        result = self.ready.receiver.run(["sysctl", "-q", "-w", f"{name}={value}"], seconds=20)
+        self._step("sysctl", name=name, value=value, status=result.status)
+
+    @contextlib.contextmanager
+    def pressure(self, size: int) -> Iterator[None]:
+        """Anonymous memory of that size is taken, or the kernel has killed its taker; it is given back at the end."""
+        self._step("press", bytes=size)
+        taker = self.ready.receiver.start("press", press_argv(size), self.bundle.root / "receiver" / "press.jsonl")
+        deadline = Deadline.after("pressure on memory", self.limits.answer)
+        self._watch(taker, lambda p: p.said("pressed") or p.ended, deadline)
+        yield
+        taker.close()
+        self._watch(taker, lambda p: p.ended, deadline)
 
     def counter(self, name: str, key: str) -> int:
         """A counter of a client's last line."""

@@ -14,11 +14,12 @@ static const char *const paths[FILES] = {
 	"/proc/meminfo", "/proc/vmstat", "/proc/zoneinfo", "/proc/net/sockstat", "/proc/net/dev",
 };
 static int fds[FILES];
+#define ACCOUNTED_ONLY "/proc/sys/net/ipv4/tcp_rx_zerocopy_accounted_only"
 
 static const char *const vmstat_keys[] = {
 	"nr_free_pages",  "nr_mapped",	     "nr_file_pages",	  "nr_anon_pages",	"nr_slab_unreclaimable",
 	"nr_kernel_stack", "nr_page_table_pages", "nr_shmem",	  "oom_kill",		"pgfault",
-	"allocstall_normal", "allocstall_movable", "compact_stall", NULL,
+	"allocstall_normal", "allocstall_movable", "compact_stall", "nr_netpool_used",	"nr_netpool_cached", NULL,
 };
 
 bool next_pair(const char **at, struct pair *p)
@@ -158,9 +159,24 @@ static struct counters count_interfaces(void)
 	return data.interfaces ? data : loopback;
 }
 
+/* A setting that only some kernels have; -1 where it is not there. */
+static int64_t setting(const char *path)
+{
+	char text[32] = "";
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -1;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	return n > 0 ? strtoll(text, NULL, 10) : -1;
+}
+
 void sample_system(struct json *j)
 {
 	struct counters net;
+	int64_t accounted_only;
 
 	json_open(j, "meminfo");
 	json_pairs(j, text_of(MEMINFO), NULL);
@@ -175,5 +191,8 @@ void sample_system(struct json *j)
 	json_num(j, "rx_bytes", net.bytes);
 	json_num(j, "rx_packets", net.packets);
 	json_num(j, "rx_dropped", net.dropped);
+	accounted_only = setting(ACCOUNTED_ONLY);
+	if (accounted_only >= 0)
+		json_num(j, "accounted_only", accounted_only);
 	json_close(j);
 }

@@ -130,6 +130,21 @@ static void took_mapped(struct client *c, struct lane *l, size_t len)
 	c->mapped_now += len;
 }
 
+/* A call that mapped nothing for a reason other than the end of the stream. */
+static size_t refused(struct client *c, struct lane *l, int err)
+{
+	size_t done;
+
+	if (!c->behaviour->falls_back) {
+		fail(c, "TCP_ZEROCOPY_RECEIVE", err);
+		return 0;
+	}
+	done = take_bounced(c, l, sizeof(bounce));
+	if (done && !c->refusals++)
+		c->refusal = err;
+	return done;
+}
+
 static size_t take_mapped(struct client *c, struct lane *l)
 {
 	struct tcp_zerocopy_receive zc;
@@ -144,8 +159,7 @@ static size_t take_mapped(struct client *c, struct lane *l)
 		/* EIO is the end of the stream or a reset; recv() says which. */
 		if (errno == EIO)
 			return take_bounced(c, l, sizeof(bounce));
-		fail(c, "TCP_ZEROCOPY_RECEIVE", errno);
-		return 0;
+		return refused(c, l, errno);
 	}
 	took_mapped(c, l, zc.length);
 	done = zc.length;
@@ -154,7 +168,9 @@ static size_t take_mapped(struct client *c, struct lane *l)
 		c->copied += (size_t)zc.copybuf_len;
 		done += (size_t)zc.copybuf_len;
 	}
-	if (zc.err)
+	if (zc.err && c->behaviour->falls_back)
+		done += refused(c, l, zc.err < 0 ? -zc.err : zc.err);
+	else if (zc.err)
 		fail(c, "TCP_ZEROCOPY_RECEIVE", zc.err < 0 ? -zc.err : zc.err);
 	else if (zc.recv_skip_hint)
 		done += take_bounced(c, l, zc.recv_skip_hint);
@@ -247,11 +263,12 @@ static size_t take_copied(struct client *c, struct lane *l)
 const struct behaviour *behaviour_find(const char *name)
 {
 	static const struct behaviour all[] = {
-		{"map", false, take_mapped, settle_map},
-		{"copy", false, take_copied, NULL},
-		{"slow", false, NULL, NULL},
-		{"hold", true, take_mapped, settle_hold},
-		{"pin-vmsplice", false, take_mapped, settle_pin},
+		{"map", false, false, take_mapped, settle_map},
+		{"copy", false, false, take_copied, NULL},
+		{"slow", false, false, NULL, NULL},
+		{"hold", true, false, take_mapped, settle_hold},
+		{"hold-or-copy", true, true, take_mapped, settle_hold},
+		{"pin-vmsplice", false, false, take_mapped, settle_pin},
 	};
 	size_t i;
 

@@ -33,6 +33,7 @@ static const char about[] =
 	"  copy          recv() into fresh anonymous memory, kept (or a ring of it, with --ring)\n"
 	"  slow          accept and never read\n"
 	"  hold          map and never unmap\n"
+	"  hold-or-copy  as hold, and what TCP_ZEROCOPY_RECEIVE refuses is received by copy\n"
 	"  pin-vmsplice  map, vmsplice the pages into 1 MiB pipes, unmap\n"
 	"What cannot be mapped is received into a small reused buffer.\n"
 	"\n"
@@ -316,7 +317,7 @@ __attribute__((noreturn)) static void run(void)
 static void parse_options(int argc, char **argv)
 {
 	struct option_row rows[] = {
-		{"behaviour", OPT_TEXT, &behaviour_name, "B", "map, copy, slow, hold or pin-vmsplice", 0, 0, true},
+		{"behaviour", OPT_TEXT, &behaviour_name, "B", "map, copy, slow, hold, hold-or-copy or pin-vmsplice", 0, 0, true},
 		{"name", OPT_TEXT, &self.name, "NAME", "said in the ready event", 0, 0, true},
 		{"port", OPT_NUMBER, &self.port, "P", "listen here; 0: any, see ready", 0, 65535, true},
 		{"sockets", OPT_NUMBER, &self.sockets, "S", "connections to accept, default 1", 1, MAX_SOCKETS, false},

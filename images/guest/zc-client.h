@@ -35,6 +35,7 @@ struct client;
 struct behaviour {
 	const char *name;
 	bool keeps_windows; /* a full window stays mapped and a new one is begun */
+	bool falls_back;    /* what TCP_ZEROCOPY_RECEIVE refuses is received by copy */
 	/* Takes some bytes off a socket: how many, 0 for none there (or an end, or a failure). */
 	size_t (*take)(struct client *c, struct lane *l);
 	/* Ends a round of takes on one lane; NULL when there is nothing to do. */
@@ -55,6 +56,8 @@ struct client {
 
 	uint64_t mapped, copied;  /* cumulative */
 	uint64_t mapped_now, pinned, anon, queued;
+	uint64_t refusals; /* calls that failed and were made good by copying */
+	int refusal;	   /* errno of the first of them */
 	struct mismatch mismatch;
 	struct failure failure;
 };

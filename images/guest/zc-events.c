@@ -30,6 +30,10 @@ static void counters(struct json *j, const struct client *c)
 	json_num(j, "anon", (int64_t)c->anon);
 	if (is_slow(c))
 		json_num(j, "queued", (int64_t)c->queued);
+	if (c->behaviour->falls_back) {
+		json_num(j, "refusals", (int64_t)c->refusals);
+		json_num(j, "refusal", c->refusal);
+	}
 	json_num(j, "distinct", (int64_t)keep_distinct());
 	json_num(j, "held", (int64_t)(keep_distinct() + c->anon));
 }

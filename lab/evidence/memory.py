@@ -39,8 +39,22 @@ def _misc_reclaimable(sample: Sample) -> int:
     KReclaimable holds SReclaimable and NR_KERNEL_MISC_RECLAIMABLE. A kernel may say it either way, hence the larger.
     """
     misc = sample.meminfo.get("KReclaimable", 0) - sample.meminfo.get("SReclaimable", 0)
-    cached = sum(sample.vmstat.get(key, 0) for key in RECLAIMABLE_VMSTAT) * PAGE_SIZE
-    return max(0, misc, cached)
+    return max(0, misc, _cached_pages(sample) * PAGE_SIZE)
+
+
+def _cached_pages(sample: Sample) -> int:
+    return sum(sample.vmstat.get(key, 0) for key in RECLAIMABLE_VMSTAT)
+
+
+def idle_pages(sample: Sample) -> int:
+    """Pages that look used to /proc/kpageflags and are nobody's: on a CPU's free list, or in the network's pool."""
+    return sample.pcp_pages + _cached_pages(sample)
+
+
+def beyond_free(sample: Sample) -> int:
+    """Bytes that can be had only if most of the network's cached pages are given back: three quarters of them, and
+    all that is free. The page cache is there too, but is much smaller than what a case puts into the pool."""
+    return sample.meminfo["MemFree"] + _cached_pages(sample) * PAGE_SIZE * 3 // 4
 
 
 def baseline(evidence: Evidence) -> Sample | None:

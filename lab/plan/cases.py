@@ -7,7 +7,7 @@ from typing import Literal
 
 from lab.units import MIB
 
-Behaviour = Literal["map", "copy", "slow", "hold", "pin-vmsplice"]
+Behaviour = Literal["map", "copy", "slow", "hold", "hold-or-copy", "pin-vmsplice"]
 
 
 @dataclass(frozen=True)
@@ -143,6 +143,41 @@ CASES: dict[str, Case] = {
             ),
             (*ALWAYS, "bytes-equal"),
             subject="hold",
+        ),
+        Case(
+            "cross-memcg",
+            '"The page in the pool ... may get used by other memcg"',
+            "clients of two parties, each in a cgroup of its own, take turns at holding and releasing; then both hold",
+            tuple(ClientSpec(name, "hold", None, 24 * MIB) for name in ("a1", "b1", "a2", "b2", "a3", "b3")),
+            (*ALWAYS, "own-bill"),
+            subject="b2",
+            seconds=10,
+        ),
+        Case(
+            "opt-in",
+            '"Failure to opt-in ... can either lead to unaccounted zerocopy (ie. existing behaviour) or, optionally, '
+            'effectively disabled zerocopy"',
+            "hold under either setting, and copy where TCP_ZEROCOPY_RECEIVE is refused",
+            (
+                ClientSpec("lenient", "hold-or-copy", None, 32 * MIB),
+                ClientSpec("strict", "hold-or-copy", None, 32 * MIB),
+            ),
+            (*ALWAYS, "opted"),
+            subject="strict",
+        ),
+        Case(
+            "visible",
+            '"It\'d be great if it could track used and cached pages and report to vmstat"',
+            "hold 1 x limit and release it, and read the counters beside the client's own count",
+            (ClientSpec("abuser", "hold", None, LIMIT),),
+            (*ALWAYS, "counted"),
+        ),
+        Case(
+            "reclaim",
+            '"return any unused pages when the system is struggling with memory pressure"',
+            "fill the pool by holding and releasing 1 x limit, then take more memory than is free without its pages",
+            (ClientSpec("abuser", "hold", None, LIMIT),),
+            (*ALWAYS, "given-back"),
         ),
     )
 }

@@ -37,3 +37,7 @@ def sender_argv(client: ClientSpec, address: str, port: int, seed: int) -> tuple
 
 def checkpoint_argv(name: str, *, pages: bool = True) -> tuple[str, ...]:
     return (f"{BIN}/lab-telemetry", "--once", name, *(("--pages",) if pages else ()))
+
+
+def press_argv(size: int) -> tuple[str, ...]:
+    return (f"{BIN}/lab-press", "--bytes", str(size))

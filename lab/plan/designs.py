@@ -27,7 +27,8 @@ class Predicted(StrEnum):
 class Design:
     """One way to charge (or not to charge) pages mapped by TCP_ZEROCOPY_RECEIVE.
 
-    drivers   kernel modules whose pages it accounts for; on every other NIC it behaves like stock. None: all
+    drivers   whose pages it accounts for, by kernel module (`lo`: the loopback hands on what the sending socket
+              allocated); on every other NIC it behaves like stock. None: all
     """
 
     name: str
@@ -53,7 +54,7 @@ DESIGNS: dict[str, Design] = {
         Design(
             "pool-return",
             "precharged; at refcount zero the page returns to the network's pool and is uncharged there",
-            OPTED_IN,
+            OPTED_IN | {"lo"},
         ),
     )
 }
@@ -108,7 +109,7 @@ def design_of(kernel: str) -> str:
 def acts_as(design: str, nic: str, case: str) -> str:
     """The design whose column holds for a case on a NIC: stock where the driver is not one that it accounts for."""
     drivers = DESIGNS[design].drivers
-    accounts = drivers is None or NICS[nic].module in drivers or case in ON_ANY_DRIVER
+    accounts = drivers is None or (NICS[nic].module or "lo") in drivers or case in ON_ANY_DRIVER
     return design if accounts else "stock"
 
 

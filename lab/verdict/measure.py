@@ -112,6 +112,16 @@ def refused(evidence: Evidence, name: str) -> ClientEvent | None:
     return next((e for e in events if e.event == "holding" and e.fields.get("errno") in (ENOMEM, "ENOMEM")), None)
 
 
+def own_charge(evidence: Evidence, name: str) -> int:
+    """What the client was charged before the first byte came: its process, its sockets. Bytes."""
+    log = evidence.clients.get(name)
+    first = next((e.t for e in log.events if e.count("delivered")), 0.0) if log else 0.0
+    waiting = log.last("accepted") if log else None
+    ready = waiting.t if waiting else first
+    groups = [s.cgroups[name] for s in evidence.receiver.samples if name in s.cgroups and s.t <= min(ready, first)]
+    return groups[-1].current if groups else 0
+
+
 def most_charged(evidence: Evidence, name: str) -> int:
     """The largest memory.current seen of a client's cgroup, in telemetry and checkpoints."""
     seen = (*evidence.receiver.samples, *evidence.receiver.checkpoints)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.verdict import rules_claims, rules_lab, rules_use
+from lab.verdict import rules_claims, rules_designs, rules_lab, rules_use
 from lab.verdict.measure import Rule
 
 RULES: dict[str, Rule] = {
@@ -19,4 +19,8 @@ RULES: dict[str, Rule] = {
     "contained": rules_claims.contained,
     "queue-billed": rules_claims.queue_billed,
     "bytes-equal": rules_claims.bytes_equal,
+    "own-bill": rules_designs.own_bill,
+    "opted": rules_designs.opted,
+    "counted": rules_designs.counted,
+    "given-back": rules_designs.given_back,
 }

@@ -20,6 +20,7 @@ from lab.verdict.measure import (
     mem_total,
     moment,
     most_charged,
+    own_charge,
     passed,
     peak,
     queue_charge,
@@ -80,7 +81,7 @@ def _charge_back(evidence: Evidence, name: str, released: Sample) -> Finding:
     group, pointer = released.cgroups.get(name), at_sample(released)
     if group is None:
         return unclear("returned", f"/lab/{name} was gone before its charge could be read", pointer)
-    allowed = _own_charge(evidence, name) + MIB + batch(evidence)
+    allowed = own_charge(evidence, name) + MIB + batch(evidence)
     after = next(
         (s.cgroups[name].current for s in evidence.receiver.samples if s.t >= released.t and name in s.cgroups), 0
     )
@@ -89,16 +90,6 @@ def _charge_back(evidence: Evidence, name: str, released: Sample) -> Finding:
     if current > mem_total(evidence):
         return failed("returned", f"{message}: it underflowed", pointer)
     return (passed if current <= allowed else failed)("returned", message, pointer)
-
-
-def _own_charge(evidence: Evidence, name: str) -> int:
-    """What the client was charged before the first byte came: its process, its sockets. Bytes."""
-    log = evidence.clients.get(name)
-    first = next((e.t for e in log.events if e.count("delivered")), 0.0) if log else 0.0
-    waiting = log.last("accepted") if log else None
-    ready = waiting.t if waiting else first
-    groups = [s.cgroups[name] for s in evidence.receiver.samples if name in s.cgroups and s.t <= min(ready, first)]
-    return groups[-1].current if groups else 0
 
 
 def _memory_back(rule: str, when: tuple[Sample, ...], start: Sample, held: int) -> Finding:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from lab.evidence.ledger import bracket, counted, keeps
-from lab.evidence.memory import baseline, gone
+from lab.evidence.memory import baseline, gone, idle_pages
 from lab.evidence.model import ClientEvent, Evidence, Ledger, ProgramLog, Sample
 from lab.plan.cases import Case
 from lab.units import MIB, PAGE_SIZE, mib
+from lab.verdict import rules_designs
 from lab.verdict.measure import (
     Moment,
     agreement,
@@ -122,6 +123,8 @@ _PROOFS: dict[str, Proof] = {
     "copy-control": _took(2),
     "sock-control": _queued,
     "bytes-equal": _delivered_all,
+    "visible": _took_delivered,
+    **rules_designs.PROOFS,
 }
 
 
@@ -208,7 +211,7 @@ def _pages(kept: Kept, now: Moment, start: Sample, evidence: Evidence, case: Cas
         return unclear(
             "witnesses", f"checkpoint `{now.low.name}` or `{start.name}` has no page counts", at_sample(now.low)
         )
-    plain = now.low.pages.plain - start.pages.plain - (now.low.pcp_pages - start.pcp_pages)
+    plain = now.low.pages.plain - start.pages.plain - (idle_pages(now.low) - idle_pages(start))
     mapped = now.low.pages.mapped_uncharged - start.pages.mapped_uncharged
     charged = sum(_charged_growth(now.low, start, c.name) for c in case.clients)
     kinds = [PAGE_SIZE * max(0, pages) for pages in (plain, mapped, charged)]

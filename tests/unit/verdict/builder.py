@@ -163,7 +163,7 @@ def story(case: str, kernel: Kernel = Kernel(), *, nic: str = "e1000e-split", de
         told.mark("control")
     told.mark("baseline")
     told.wait(1)
-    (_bystander if case == "bystander" else _ordinary)(told)
+    _SCRIPTS.get(case, _ordinary)(told)
     told.wait(2)
     for spec in told.case.clients:
         told.quit(spec)
@@ -187,7 +187,7 @@ def _ordinary(told: Story) -> None:
         _bury(told, alive[0])
     told.wait(2)
     for client in alive:
-        client.drop()
+        told.machine.release(client)
         told.say(client, "released")
     told.wait(2)
     told.mark("released")
@@ -235,6 +235,55 @@ def _bystander(told: Story) -> None:
         alive.drop()
         told.say(alive, "released")
     told.mark("released")
+
+
+def _turns(told: Story) -> None:
+    """cross-memcg: one after the other, then two at once."""
+    specs = {spec.name: spec for spec in told.case.clients}
+    for name, checkpoint in (("a1", "a1"), ("b1", "b1"), ("a2", "a2"), ("b2", "held")):
+        _turn(told, [specs[name]], checkpoint)
+    _turn(told, [specs["a3"], specs["b3"]], "both")
+
+
+def _turn(told: Story, specs: list[ClientSpec], checkpoint: str) -> None:
+    clients = [told.start(spec) for spec in specs]
+    for client, spec in zip(clients, specs, strict=True):
+        _take(told, client, spec)
+    told.wait(2)
+    told.mark(checkpoint)
+    told.wait(2)
+    for client in clients:
+        told.machine.release(client)
+        told.say(client, "released")
+    told.wait(2)
+
+
+def _settings(told: Story) -> None:
+    """opt-in: both settings; a driver that has not opted in is refused under the second."""
+    lenient, strict = told.case.clients
+    _turn(told, [lenient], "lenient")
+    told.machine.accounted_only = 1
+    told.machine.clients[strict.name].refused = told.machine.kernel.sysctl and not told.machine.kernel.mapped
+    _turn(told, [strict], "held")
+    told.machine.accounted_only = 0
+
+
+def _pressed(told: Story) -> None:
+    """reclaim: the ordinary way, then somebody takes more than is free."""
+    _ordinary(told)
+    told.machine.press(told.machine.free() + told.machine.cached * 3 // 4)
+    told.wait(2)
+    told.mark("pressed")
+    told.wait(2)
+    told.machine.taken = 0
+
+
+_SCRIPTS = {
+    "bystander": _bystander,
+    "cross-memcg": _turns,
+    "opt-in": _settings,
+    "reclaim": _pressed,
+}
 
 
 def _begin(case: Case, kernel: Kernel, nic: str) -> Story:

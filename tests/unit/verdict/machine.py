@@ -10,27 +10,34 @@ from lab.units import MIB, PAGE_SIZE
 Json = dict[str, Any]
 
 TOTAL = 700 * MIB
+POOL = 48 * MIB  # what the network's pool keeps for its next allocations
 OWN = MIB // 2  # what a client process is charged for itself
 TRUESIZE = 1.25  # memory a queued byte takes, headers and slack included
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """How a design charges. `at_limit`: what becomes of a client whose mapped pages reach memory.max."""
+    """How a design charges. `at_limit`: what becomes of a client whose mapped pages reach memory.max.
+
+    pool     a network page pool with counters, which gives back under pressure
+    sysctl   there is one for drivers that have not opted in
+    """
 
     mapped: bool = True
     pinned: bool = True
     anon: bool = True
     sock: bool = True
     at_limit: str = "refuse"
+    pool: bool = True
+    sysctl: bool = True
 
 
 KERNELS = {
-    "stock": Kernel(mapped=False, pinned=False),
-    "precharge": Kernel(pinned=False),
-    "unmap-hook": Kernel(pinned=False, at_limit="kill"),
-    "put-hook": Kernel(),
-    "pool-return": Kernel(at_limit="kill"),
+    "stock": Kernel(mapped=False, pinned=False, pool=False, sysctl=False),
+    "precharge": Kernel(pinned=False, pool=False, sysctl=False),
+    "unmap-hook": Kernel(pinned=False, at_limit="kill", pool=False, sysctl=False),
+    "put-hook": Kernel(pool=False),
+    "pool-return": Kernel(at_limit="kill", sysctl=False),
 }
 
 
@@ -53,6 +60,7 @@ class Client:
     kills: int = 0
     peak: int = 0
     stuck: int = 0
+    refused: bool = False
     alive: bool = True
     cgroup: bool = True
 
@@ -68,8 +76,10 @@ class Client:
         if self.behaviour == "slow":
             self.queued, self.delivered = self.queued + size, 0
             return
+        if self.refused:
+            return
         self.mapped += size
-        if self.behaviour == "hold":
+        if self.behaviour.startswith("hold"):
             self.mapped_now += size
         if self.behaviour == "pin-vmsplice":
             self.pinned += size
@@ -80,7 +90,9 @@ class Client:
     def counters(self) -> Json:
         keys = ("delivered", "mapped", "mapped_now", "pinned", "anon", "queued")
         held = {"copied": self.delivered - self.mapped, "distinct": self.pages, "held": self.pages + self.anon}
-        return {**{key: getattr(self, key) for key in keys}, **held}
+        refusals = {"refusals": 3 * self.refused, "refusal": 22 * self.refused}
+        falls_back = refusals if self.behaviour == "hold-or-copy" else {}
+        return {**{key: getattr(self, key) for key in keys}, **held, **falls_back}
 
 
 @dataclass
@@ -94,6 +106,9 @@ class Machine:
     kills: int = 0
     dying: int = 0
     leak: int = 0
+    cached: int = 0
+    taken: int = 0
+    accounted_only: int = 0
     telemetry: list[Json] = field(default_factory=list)
     console: list[str] = field(default_factory=list)
 
@@ -104,28 +119,53 @@ class Machine:
 
     def wants(self, client: Client, size: int, ring: int) -> int:
         """memory.current if the client took `size` more."""
-        grows = {"hold": self.kernel.mapped, "pin-vmsplice": self.kernel.pinned, "copy": self.kernel.anon}
+        grows = {
+            "hold": self.kernel.mapped,
+            "hold-or-copy": self.kernel.mapped,
+            "pin-vmsplice": self.kernel.pinned,
+            "copy": self.kernel.anon,
+        }
         kept = min(size, ring - client.anon) if ring else size
         return self.charge(client) + kept * grows.get(client.behaviour, False)
 
     def free(self) -> int:
-        return TOTAL - sum(self._explained().values()) - self._unexplained()
+        return TOTAL - sum(self._explained().values()) - self._unexplained() - self.cached
+
+    def release(self, client: Client) -> None:
+        """A client drops everything; the pool keeps what it has room for."""
+        if self.kernel.pool:
+            self.cached = min(POOL, self.cached + client.pages)
+        client.drop()
+
+    def press(self, size: int) -> None:
+        """Somebody takes anonymous memory; what is not free comes out of the pool, where that gives."""
+        self.cached -= max(0, size + 4 * MIB - self.free())  # a little stays free
+        self.taken += size
 
     def sample(self) -> Json:
         for client in self.clients.values():
             client.peak = max(client.peak, self.charge(client))
         explained = self._explained()
-        free = TOTAL - sum(explained.values()) - self._unexplained() - 100 * PAGE_SIZE
+        free = self.free() - 100 * PAGE_SIZE
         return {
             "t": round(self.t, 6),
             "seq": self.seq,
             "meminfo": {"MemTotal": TOTAL, "MemFree": free, **explained},
-            "vmstat": {"oom_kill": self.kills},
+            "vmstat": {"oom_kill": self.kills, **self._pool_counters()},
             "pcp_pages": 100,
-            "net": {"tcp_mem_pages": self._queues() // PAGE_SIZE, "rx_bytes": 1, "rx_packets": 1, "rx_dropped": 0},
+            "net": self._net(),
             "dying": self.dying,
             "cg": {c.name: self._group(c) for c in self.clients.values() if c.cgroup},
         }
+
+    def _pool_counters(self) -> Json:
+        used = 2 * MIB + sum(c.pages for c in self.clients.values())
+        counters = {"nr_netpool_used": used // PAGE_SIZE, "nr_netpool_cached": self.cached // PAGE_SIZE}
+        return counters if self.kernel.pool else {}
+
+    def _net(self) -> Json:
+        plain = {"tcp_mem_pages": self._queues() // PAGE_SIZE, "rx_bytes": 1, "rx_packets": 1, "rx_dropped": 0}
+        return {**plain, **({"accounted_only": self.accounted_only} if self.kernel.sysctl else {})}
 
     def tick(self) -> None:
         self.telemetry.append(self.sample())
@@ -134,7 +174,7 @@ class Machine:
     def pages(self) -> Json:
         clients = self.clients.values()
         mapped = sum(c.mapped_now for c in clients)
-        plain = 20 * MIB + sum(c.pinned for c in clients) + self._queues() + self.leak
+        plain = 20 * MIB + sum(c.pinned for c in clients) + self._queues() + self.leak + self.cached
         return {
             "plain": plain // PAGE_SIZE + 100,
             "free": self.free() // PAGE_SIZE,
@@ -158,7 +198,13 @@ class Machine:
 
     def _explained(self) -> Json:
         anon = sum(c.anon + OWN * c.procs for c in self.clients.values())
-        return {"Buffers": 0, "Cached": 30 * MIB, "AnonPages": 5 * MIB + anon, "Slab": 25 * MIB, "PageTables": MIB}
+        return {
+            "Buffers": 0,
+            "Cached": 30 * MIB,
+            "AnonPages": 5 * MIB + anon + self.taken,
+            "Slab": 25 * MIB,
+            "PageTables": MIB,
+        }
 
     def _unexplained(self) -> int:
         return 20 * MIB + sum(c.pages for c in self.clients.values()) + self._queues() + self.leak

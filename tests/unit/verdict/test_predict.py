@@ -42,12 +42,14 @@ def test_a_nic_that_maps_nothing_is_an_error_for_every_case_that_applies() -> No
 
 @pytest.mark.parametrize("design", ["put-hook", "pool-return"])
 def test_on_a_driver_it_does_not_account_for_a_design_is_stock(design: str) -> None:
-    for nic in ("e1000", "loopback"):
+    for nic in ("e1000", "vmxnet3"):
         for case in CASES.keys() - {"opt-in"}:
             assert predict(design, nic, case) is predict("stock", nic, case)
     assert predict(design, "virtio", "hold") is Predicted.PASS
     assert predict(design, "e1000", "hold") is Predicted.FAIL
     assert predict("precharge", "e1000", "hold") is Predicted.PASS
+    assert predict("put-hook", "loopback", "hold") is Predicted.FAIL
+    assert predict("pool-return", "loopback", "hold") is Predicted.PASS
 
 
 @pytest.mark.parametrize("nic", NICS)

@@ -1,0 +1,62 @@
+/* lab-press: takes anonymous memory until somebody else has to give some back, and keeps it. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "guestproc.h"
+#include "labjson.h"
+#include "options.h"
+
+#define PAGE 4096ul
+
+static const char about[] =
+	"lab-press: writes to N bytes of fresh anonymous memory and keeps them until its standard input ends.\n"
+	"\n"
+	"  lab-press --bytes N [--cgroup DIR]\n"
+	"\n"
+	"Should memory run out, it is the first that the OOM killer takes.\n"
+	"Events: ready (bytes), pressed (bytes: all of them are resident), error.\n";
+
+static const char *cgroup;
+static uint64_t bytes;
+
+static void say(const char *event)
+{
+	static char line[512];
+	struct json j;
+
+	json_start(&j, line, sizeof(line), event);
+	json_num(&j, "bytes", (int64_t)bytes);
+	json_finish(&j);
+	if (!json_emit(&j))
+		_exit(1); /* nobody listens any more */
+}
+
+int main(int argc, char **argv)
+{
+	struct option_row rows[] = {
+		{"bytes", OPT_NUMBER, &bytes, "N", "how much to take", PAGE, INT64_MAX, true},
+		{"cgroup", OPT_TEXT, &cgroup, "DIR", "move there before anything else", 0, 0, false},
+	};
+	char *at, byte;
+	uint64_t i;
+
+	options_parse(argc, argv, rows, sizeof(rows) / sizeof(rows[0]), about);
+	options_done();
+	if (cgroup && cgroup_join(cgroup) < 0)
+		die(1, "cannot join cgroup %s: %s", cgroup, strerror(errno));
+	oom_score_set(1000);
+	say("ready");
+	at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (at == MAP_FAILED)
+		die(1, "mmap: %s", strerror(errno));
+	madvise(at, bytes, MADV_NOHUGEPAGE); /* page by page, or the last step would be 2 MiB */
+	for (i = 0; i < bytes; i += PAGE)
+		at[i] = 1;
+	say("pressed");
+	while (read(STDIN_FILENO, &byte, 1) > 0 || errno == EINTR)
+		errno = 0;
+	return 0;
+}
