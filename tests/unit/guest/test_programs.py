@@ -15,7 +15,7 @@ import pytest
 from tests.unit.guest.programs import Line, Tools, pattern
 
 SOURCES = Path(__file__).parents[3] / "images" / "guest"
-KEEPERS = ("map", "copy", "hold", "pin-vmsplice")
+KEEPERS = ("map", "copy", "hold", "hold-or-copy", "pin-vmsplice")
 MIB = 1 << 20
 
 pytestmark = pytest.mark.skipif(
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def tools(tmp_path_factory: pytest.TempPathFactory) -> Tools:
     out = tmp_path_factory.mktemp("guest")
-    names = [str(out / name) for name in ("zc-sender", "zc-client", "lab-telemetry")]
+    names = [str(out / name) for name in ("zc-sender", "zc-client", "lab-telemetry", "lab-press")]
     subprocess.run(["make", "-j3", "-C", str(SOURCES), f"OUT={out}", *names], check=True, capture_output=True)
     return Tools(out)
 
@@ -45,6 +45,7 @@ def kept(behaviour: str, line: Line) -> int:
         "map": 0,
         "copy": line["anon"],
         "hold": line["mapped_now"],
+        "hold-or-copy": line["mapped_now"],
         "pin-vmsplice": line["pinned"],
     }[behaviour]
 
@@ -329,3 +330,25 @@ def test_a_reader_that_does_not_read_loses_whole_lines_only(tools: Tools, tmp_pa
     seqs = [json.loads(x)["seq"] for x in whole]
     assert 0 < len(seqs) < 300
     assert seqs == list(range(len(seqs)))
+
+
+def test_a_client_that_falls_back_counts_its_refusals(tools: Tools) -> None:
+    with tools.client("hold-or-copy", "--bytes", MIB) as (client, port), tools.sender(port, "--bytes", MIB):
+        holding = client.until("holding")
+    assert (holding["refusals"], holding["refusal"]) == (0, 0)
+    assert holding["delivered"] == MIB
+
+
+def test_the_presser_keeps_what_it_took_until_its_input_ends(tools: Tools) -> None:
+    argv = [str(tools.path / "lab-press"), "--bytes", "24M"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as presser:
+        assert presser.stdout is not None
+        said = [json.loads(presser.stdout.readline()) for _ in range(2)]
+        status = Path(f"/proc/{presser.pid}/status").read_text()
+        resident = next(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("RssAnon"))
+        score = Path(f"/proc/{presser.pid}/oom_score_adj").read_text().strip()
+        presser.communicate()
+    assert [(line["event"], line["bytes"]) for line in said] == [("ready", 24 * MIB), ("pressed", 24 * MIB)]
+    assert resident >= 24 * MIB
+    assert score == "1000"
+    assert presser.returncode == 0

@@ -13,7 +13,6 @@ from lab.verdict.predict import agrees, predict
 
 AWAITED = frozenset(
     {"pin-sendzc", "pin-fork", "pin-tee", "pin-uring", "never-over", "double-count", "file-mapped", "cost"}
-    | {"cross-memcg", "opt-in", "visible", "reclaim"}
 )
 """Rows of the table whose cases nobody has written yet."""
 
