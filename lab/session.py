@@ -6,7 +6,7 @@ import datetime
 import os
 import secrets
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -151,8 +151,23 @@ def worker_count(request: SessionRequest, runs: Sequence[Run]) -> int:
     return min(fit, len({run.pair_key for run in runs}))
 
 
-def prepare(request: SessionRequest, folder: Path, sockets: Path, progress: Progress) -> SessionPlan:
-    """Make all that the session needs and write its plan into `folder`. Raises BadInput, LabTrouble."""
+def every(_: Run) -> bool:
+    """Every cell is run."""
+    return True
+
+
+def prepare(
+    request: SessionRequest,
+    folder: Path,
+    sockets: Path,
+    progress: Progress,
+    *,
+    only: Callable[[Run], bool] = every,
+) -> SessionPlan:
+    """Make all that the session needs and write its plan into `folder`: the cells that `only` wants.
+
+    Raises BadInput, LabTrouble.
+    """
     spec, resolved = check(request)
     check_disk(folder)
     image = ensure_image(progress)
@@ -160,6 +175,7 @@ def prepare(request: SessionRequest, folder: Path, sockets: Path, progress: Prog
     started = datetime.datetime.now(datetime.UTC)
     name = f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     runs = expand(name, [(k.name, k.design) for k in kernels], spec.nics, spec.cases, spec.repeat)
+    runs = tuple(filter(only, runs))
     workers = worker_count(request, runs)
     session = folder / name
     session.mkdir(parents=True)

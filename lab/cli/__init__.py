@@ -7,7 +7,7 @@ import traceback
 
 import typer
 
-from lab.cli import cases, doctor, judge, kernel, kernels, nics, report, run, selftest, setup, shell, show
+from lab.cli import cases, doctor, judge, kernel, kernels, mutants, nics, report, run, selftest, setup, shell, show
 from lab.cli.exits import LAB_FAILED, LabGroup
 
 EPILOG = """\
@@ -61,6 +61,7 @@ for command in (
     kernels.kernels,
     nics.nics,
     cases.cases,
+    mutants.mutants,
 ):
     app.command()(command)
 

@@ -65,6 +65,14 @@ def built() -> Iterable[tuple[str, str]]:
 
 
 @_never_fails
+def mutants() -> Iterable[tuple[str, str]]:
+    """Mutants by their full names."""
+    from lab.kernels import recipes
+
+    return [(str(m), m.mutant) for m in recipes.mutants()]
+
+
+@_never_fails
 def runs() -> Iterable[tuple[str, str]]:
     """Ids of stored runs, of the newest session first."""
     from lab.cli.find import bundles_of, sessions

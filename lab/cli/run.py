@@ -73,7 +73,7 @@ def run(
         kernels=tuple(kernel or ()),
         nics=tuple(nic or ()),
         repeat=repeat,
-        pairs=_pairs(pairs),
+        pairs=pairs_of(pairs),
         connect=connect,
         accelerator=accel,
         command=shlex.join(["lab", *sys.argv[1:]]),
@@ -88,7 +88,7 @@ def run(
         tidy(sockets)
 
 
-def _pairs(text: str) -> int:
+def pairs_of(text: str) -> int:
     """0 for auto, -1 for what is neither that nor a positive number; `lab.session.combine` reports it with the rest."""
     if text == "auto":
         return 0
@@ -159,6 +159,12 @@ class Show:
 
 def conduct(plan: SessionPlan, *, as_json: bool) -> int:
     """Run a plan to its end and show it. Returns the exit status."""
+    interrupted, log = watch(plan, as_json=as_json)
+    return _close(plan, as_json=as_json, interrupted=interrupted, log=log)
+
+
+def watch(plan: SessionPlan, *, as_json: bool) -> tuple[bool, Path]:
+    """Run a plan to its end, telling each verdict. Returns whether a signal ended it, and the engine's log."""
     show = Show(plan, as_json, Console(stderr=True))
     log = plan.folder / "pytest.log"
     with log.open("wb") as out, _engine(engine_argv(plan), out) as (engine, signals), shown() as progress:
@@ -172,7 +178,7 @@ def conduct(plan: SessionPlan, *, as_json: bool) -> int:
 
         wait_until(step, deadline=Deadline.after("the runs", FOR_EVER), pause=timedelta(milliseconds=200))
         step()
-    return _close(plan, as_json=as_json, interrupted=bool(signals), log=log)
+    return bool(signals), log
 
 
 @contextlib.contextmanager

@@ -27,6 +27,7 @@ COMMANDS = (
     "kernel",
     "nics",
     "cases",
+    "mutants",
 )
 
 

@@ -1,0 +1,161 @@
+"""`lab mutants`: kernels with one known defect each; the lab is right when the case that claims a defect catches it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from lab.cli import complete
+from lab.cli.exits import AS_PREDICTED, LAB_FAILED, OTHER_VERDICT
+from lab.cli.listing import print_entries
+from lab.cli.options import ResultsFolder
+from lab.cli.progress import shown
+from lab.errors import BadInput
+
+if TYPE_CHECKING:
+    from lab.contracts import Progress
+    from lab.mutants import Judged, Mutant, Seen
+
+STYLES = {"caught": "green", "no verdict": "yellow"}
+
+
+def mutants(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Mutants; default: all.", autocompletion=complete.mutants)
+    ] = None,
+    design: Annotated[str, typer.Option("--design", help="Only those of this kernel.")] = "",
+    nic: Annotated[
+        str, typer.Option("--nic", help="Profile of mutants that name none.", autocompletion=complete.nics)
+    ] = "e1000e-split",
+    pairs: Annotated[
+        str, typer.Option("-n", "--pairs", help="Pairs at once: a number, or auto for what fits.")
+    ] = "auto",
+    repeat: Annotated[int, typer.Option("--repeat", help="Run each cell that many times; all must catch.")] = 1,
+    list_only: Annotated[bool, typer.Option("--list", help="Say what there is, and run nothing.")] = False,
+    results: ResultsFolder = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per mutant on standard output.")] = False,
+) -> None:
+    """Build kernels with one defect each, and see whether the case that claims it catches it.
+
+    Exit code: [bold]0[/bold] each was caught by the case that claims it, and the kernels
+    without a defect are green in the same cases; [bold]1[/bold] not so; [bold]3[/bold] some run has
+    no verdict.
+    """
+    from lab.mutants import chosen
+
+    wanted = chosen(names or (), design, nic)
+    if list_only:
+        print_entries((m.name, [m.defect, f"claimed by {m.claim} on {m.nic} as {m.caught_as}"]) for m in wanted)
+        return
+    judged, interrupted = _tried(wanted, pairs, repeat, results)
+    for one in judged:
+        if as_json:
+            typer.echo(json.dumps(as_record(one)))
+    if not as_json:
+        print_entries((one.mutant.name, _lines(one)) for one in judged)
+        typer.echo(f"\n{summary(judged)}")
+    raise typer.Exit(130 if interrupted else code_of(judged))
+
+
+def _tried(
+    wanted: Sequence[Mutant], pairs: str, repeat: int, results: ResultsFolder
+) -> tuple[tuple[Judged, ...], bool]:
+    """Build, run one session and judge. Raises BadInput with every mutant that does not build."""
+    from lab.cli.run import pairs_of, watch
+    from lab.interrupt import end_in_order
+    from lab.mutants import is_wanted, judge_mutants
+    from lab.paths import results_root
+    from lab.provision.sweep import tidy
+    from lab.reports import REPORT, write_reports
+    from lab.session import SessionRequest, prepare, runtime_dir
+
+    request = SessionRequest(
+        names=tuple(dict.fromkeys(case for m in wanted for case in m.cases)),
+        kernels=tuple(dict.fromkeys(name for m in wanted for name in (m.control, m.name))),
+        nics=tuple(dict.fromkeys(m.nic for m in wanted)),
+        repeat=repeat,
+        pairs=pairs_of(pairs),
+        command=shlex.join(["lab", *sys.argv[1:]]),
+    )
+    end_in_order()
+    sockets = runtime_dir()
+    try:
+        with shown() as progress:
+            _built(request.kernels, progress)
+            folder = (results or results_root()).resolve()
+            plan = prepare(request, folder, sockets, progress, only=is_wanted(wanted))
+        interrupted, _ = watch(plan, as_json=False)
+    finally:
+        tidy(sockets)
+    session = write_reports(plan)
+    typer.echo(f"report: {plan.folder / REPORT}", err=True)
+    return judge_mutants(wanted, session.results), interrupted
+
+
+def _built(names: Sequence[str], progress: Progress) -> None:
+    """Build all before any runs: a mutant that does not build or apply is bad input, never caught."""
+    from lab.kernels import recipes
+    from lab.kernels.build import ensure_built
+
+    problems: list[str] = []
+    for name in names:
+        try:
+            ensure_built(recipes.recipe_of(name), progress)
+        except BadInput as exc:
+            problems += [f"{name}: {problem}" for problem in exc.problems]
+    if problems:
+        raise BadInput(problems, hint="lab kernel build NAME, for one of them alone")
+
+
+def code_of(judged: Sequence[Judged]) -> int:
+    """3 when something has no verdict, else 1 when not all were caught, else 0."""
+    from lab.mutants import Outcome
+
+    outcomes = {one.outcome for one in judged}
+    if Outcome.NO_VERDICT in outcomes:
+        return LAB_FAILED
+    return AS_PREDICTED if outcomes <= {Outcome.CAUGHT} else OTHER_VERDICT
+
+
+def summary(judged: Sequence[Judged]) -> str:
+    """One sentence."""
+    from lab.mutants import Outcome
+
+    caught = sum(one.outcome is Outcome.CAUGHT for one in judged)
+    rest = [f"{one.mutant.name} ({one.outcome})" for one in judged if one.outcome is not Outcome.CAUGHT]
+    told = f"{caught} of {len(judged)} mutants caught by the case that claims them"
+    return f"{told}; not so: {', '.join(rest)}." if rest else f"{told}; the kernels without a defect are green."
+
+
+def as_record(one: Judged) -> dict[str, object]:
+    """A mutant as plain values."""
+    mutant = one.mutant
+    return {
+        "mutant": mutant.name,
+        "defect": mutant.defect,
+        "nic": mutant.nic,
+        "claimed_by": mutant.claim,
+        "caught_as": mutant.caught_as.value,
+        "outcome": one.outcome.value,
+        "cases": [
+            {"case": s.case, "words": s.words, "control": s.control, "rules": s.rules, "message": s.message}
+            for s in one.seen
+        ],
+    }
+
+
+def _lines(one: Judged) -> list[str | Text]:
+    style = STYLES.get(one.outcome.value, "bold red")
+    return [one.mutant.defect, Text(one.outcome.value, style=style), *map(_of_case, one.seen)]
+
+
+def _of_case(seen: Seen) -> str:
+    words, control = (" ".join(words) or "no run" for words in (seen.words, seen.control))
+    rules = f" by {', '.join(seen.rules)}: {seen.message}" if seen.rules and set(seen.words) != {"PASS"} else ""
+    return f"{seen.case}: {words}{rules} (without the defect {control})"
