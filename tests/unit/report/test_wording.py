@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from lab.plan.cases import CASES
 from lab.report import RunResult, wording
 from lab.report.matrix import arrange, in_order
 from lab.verdict.model import Finding, Oom, OomOutcome, Word
@@ -86,7 +85,7 @@ def test_durations(seconds: float, text: str) -> None:
 
 def test_the_matrix_follows_the_tables_of_the_plan_not_the_order_of_the_runs() -> None:
     matrix = arrange(reversed(builder.full_session().results))
-    assert [row.case for row in matrix.rows] == list(CASES)
+    assert [row.case for row in matrix.rows] == list(builder.EIGHT)
     (table,) = matrix.tables()
     assert table.heads == (("stock", 2), ("precharge", 2))
     assert [c.nic for c in matrix.columns] == ["e1000e-split", "virtio"] * 2

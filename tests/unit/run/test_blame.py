@@ -207,3 +207,12 @@ def test_a_kernel_without_the_nics_driver_is_a_skip(plan: SessionPlan) -> None:
     with trial as subject:
         subject.start("abuser")
     assert (trial.verdict, trial.experiment.skip) == (Word.SKIP, "k has no driver e1000e")
+
+
+def test_a_case_that_does_not_apply_to_a_design_is_a_skip_with_its_reason(plan: SessionPlan) -> None:
+    keeper = NoPair(NoHypervisor(), plan, lambda _: None)
+    trial = Trial(replace(plan.runs[0], case="visible", design="precharge"), plan, keeper, lambda _: None)
+    with trial as subject:
+        subject.start("abuser")
+    assert (trial.verdict, trial.predicted, trial.as_predicted) == (Word.SKIP, Predicted.SKIP, True)
+    assert trial.experiment.skip == "n/a for precharge: it has no pool of network pages to count"
