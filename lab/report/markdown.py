@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from lab.report.matrix import Cell, Surprise, Table, arrange
 from lab.report.model import Session
-from lab.report.wording import cell_words, one_line, reason, span, summary
+from lab.report.wording import cell_words, one_line, sentence, span, summary
 
 NOTE = (
     "A cell holds what was measured, the bytes that escaped the charge where the case is about them, and in brackets "
@@ -33,7 +33,7 @@ def _surprise(surprise: Surprise) -> str:
     run, column = surprise.first, surprise.column
     times = f" in {len(surprise.runs)} of {surprise.of} runs" if surprise.of > 1 else ""
     where = f"- **{_plain(surprise.case)}** on {_plain(column.kernel)}, {_plain(column.nic)}"
-    return f"{where}: {run.verdict.word.value}{times} instead of {_plain(run.predicted)}. {_plain(reason(run))}"
+    return f"{where}: {run.verdict.word.value}{times} instead of {_plain(run.predicted)}. {_plain(sentence(run))}"
 
 
 def _table(table: Table) -> Iterator[str]:

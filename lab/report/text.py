@@ -19,7 +19,7 @@ from lab.report.wording import (
     oom_sentence,
     prediction,
     printable,
-    reason,
+    sentence,
     span,
     summary,
     worst_first,
@@ -136,7 +136,7 @@ def _disagreement(surprise: Surprise) -> Text:
     run = surprise.first
     times = f" ({len(surprise.runs)} of {surprise.of} runs)" if surprise.of > 1 else ""
     told = f" {one_line(run.manifest.run)}, predicted {one_line(run.predicted)}{times}"
-    return _word(run.verdict.word) + Text(f"{told}\n  {one_line(reason(run))}")
+    return _word(run.verdict.word) + Text(f"{told}\n  {one_line(sentence(run))}")
 
 
 def _headline(result: RunResult) -> Text:

@@ -101,6 +101,12 @@ def reason(result: RunResult) -> str:
     return "\n".join(messages) or "no finding gives a reason"
 
 
+def sentence(result: RunResult) -> str:
+    """The first reason, and how many more there are; for lists that must stay short."""
+    first, *others = reason(result).splitlines()
+    return f"{first} (and {count(len(others), 'finding')} more)" if others else first
+
+
 def oom_sentence(oom: OomOutcome) -> str:
     """How memory ended, in words."""
     told = OOM_SENTENCES[oom.outcome]

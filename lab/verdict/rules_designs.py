@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 from lab.evidence.ledger import keeps, state_at
 from lab.evidence.memory import baseline, gone
@@ -66,19 +67,36 @@ def own_bill(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding
 
 
 def _bills(evidence: Evidence, case: Case, turn: Sample) -> Iterator[Finding]:
-    start = baseline(evidence) or turn
-    names = [c.name for c in case.clients if c.name in turn.cgroups]
-    wrong, sums = False, []
-    for name in names:
-        event = _state(evidence, name, turn.t)
-        held, charged = (keeps(event) if event else 0), _growth(evidence, name, turn)
-        queues = max(0, min(turn.cgroups[name].stat.get("sock", 0), tcp_growth(turn, start)))
-        slack = batch(evidence) + SHARP
-        wrong = wrong or not held - slack <= charged <= held + slack + queues
-        sums.append(f"{name} held {mib(held)} and was charged {mib(charged)}")
-    message = f"in turn `{turn.name}` {'; '.join(sums) or 'nobody had a cgroup'}"
-    judge = unclear if not names else failed if wrong else passed
+    bills = [_bill(evidence, c.name, turn) for c in case.clients if c.name in turn.cgroups]
+    wrong = [b for b in bills if not b.low <= b.charged <= b.high]
+    told = [
+        f"{b.name} held {mib(b.held)} and was charged {mib(b.charged)}" for b in wrong or bills if b in wrong or b.held
+    ]
+    message = f"in turn `{turn.name}` {'; '.join(told) or 'nobody held anything'}"
+    idle = [abs(b.charged) for b in bills if not b.held]
+    if idle and not wrong:
+        message += f"; the others no more than {mib(max(idle))}"
+    judge = failed if wrong else passed if told else unclear
     yield judge("own-bill", message, at_sample(turn))
+
+
+@dataclass(frozen=True)
+class _Bill:
+    """What a client holds and is charged for at one moment, and within which bounds that is right. Bytes."""
+
+    name: str
+    held: int
+    charged: int
+    low: int
+    high: int
+
+
+def _bill(evidence: Evidence, name: str, turn: Sample) -> _Bill:
+    event = _state(evidence, name, turn.t)
+    held, slack = (keeps(event) if event else 0), batch(evidence) + SHARP
+    grown = tcp_growth(turn, baseline(evidence) or turn)
+    queues = max(0, min(turn.cgroups[name].stat.get("sock", 0), grown))
+    return _Bill(name, held, _growth(evidence, name, turn), held - slack, held + slack + queues)
 
 
 def took_turns(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lab.plan.designs import PREDICTIONS
 from lab.report import RunResult, Session, html, markdown, text
 from lab.report.matrix import Cell, arrange
@@ -102,3 +104,10 @@ def test_no_name_breaks_the_markdown_table() -> None:
 
 def test_an_empty_session_has_no_table() -> None:
     assert "|" not in markdown.render(builder.session())
+
+
+def test_a_list_of_surprises_tells_one_reason_and_how_many_more() -> None:
+    run = builder.result(Word.FAIL, predicted="PASS")
+    many = replace(run, verdict=replace(run.verdict, findings=run.verdict.findings * 3))
+    for shown in (rendered(text.overview(builder.session(many)), 200), markdown.render(builder.session(many))):
+        assert shown.count("251.0 MiB escape (and 2 findings more)") == 1
