@@ -142,8 +142,11 @@ class _Attempt:
                 self._unpack(pair, archive)
                 self.learnt["skip"] = _unmet(pair.receiver, self.test)
                 if not self.learnt["skip"]:
+                    before = _taints(pair)
                     self._prepare(pair)
                     self._run_in(pair)
+                    # a kernel that the test has killed, or hung, does not answer
+                    self.learnt["tainted"] = {role: (before[role], after) for role, after in _taints(pair).items()}
         except LabTrouble as exc:
             self._incident("host" if isinstance(exc, HostTrouble) else "boot", "", str(exc))
 
@@ -230,7 +233,6 @@ class _Attempt:
         except DeadlinePassed as exc:
             self.learnt["timed_out"] = exc.message
         self.learnt["status"] = program.status
-        pair.receiver.check(["true"])  # a kernel that the test has killed, or hung, does not answer
 
     def _await(self, pair: ReadyPair, program: Program, deadline: Deadline) -> None:
         """To its end. Raises DeadlinePassed, and GuestLost for a guest that died or fell silent."""
@@ -269,6 +271,10 @@ def _unmet(shell: GuestShell, test: Selftest) -> str:
     """What this guest lacks, with the kernel options that give it; "" when it has all that the test needs."""
     lacking = [need for need in test.needs if shell.run(["sh", "-c", need.probe], seconds=20).status]
     return "; ".join(f"this kernel has no {need.what} ({need.options})" for need in lacking)
+
+
+def _taints(pair: ReadyPair) -> dict[str, int]:
+    return {role: int(shell.check(["cat", "/proc/sys/kernel/tainted"])) for role, shell in pair.shells.items()}
 
 
 def _introduce(pair: ReadyPair) -> None:

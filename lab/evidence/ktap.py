@@ -2,8 +2,8 @@
 
 Documentation/dev-tools/ktap.rst. Nested tests are indented by spaces (KTAP, KUnit) or by `# ` (kselftest's runner
 prefixes all that a test says). What the format leaves to the reader is decided here so that nothing looks better than
-it is: a plan that is missing or not kept, a number out of order, a nested test without its parent's result, an output
-cut off in the middle of a line are problems of the document.
+it is: a plan that is missing or not kept, a number out of order, a nested test without its parent's result, a failure
+that is told where no report has begun, an output cut off in the middle of a line are problems of the document.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class Document:
 _VERSION = re.compile(r"(K?TAP version \d+)\s*$")
 _PLAN = re.compile(r"1\.\.(\d+)(?:\s*#\s*SKIP\b:?\s*(.*?))?\s*$", re.IGNORECASE)
 _RESULT = re.compile(r"(not )?ok (\d+)(?:\s+(.*?))?\s*$")
+_FAILURE = re.compile(r"[#\s]*not ok \d+\b")
 _BAIL = re.compile(r"Bail out!\s*(.*?)\s*$")
 _DIRECTIVE = re.compile(rf"(?:^|\s)(?<!\\)#\s*({'|'.join(DIRECTIVES)})\b:?\s*(.*)$", re.IGNORECASE)
 _INDENT = re.compile(r"(?:# | {2,}|\t)*")
@@ -120,6 +121,7 @@ class _Reader:
     def __init__(self) -> None:
         self.open: list[_Open] = []
         self.done: list[Document] = []
+        self.stray: list[Document] = []
 
     def read(self, number: int, line: str) -> None:
         indent = _INDENT.match(line)
@@ -133,7 +135,7 @@ class _Reader:
 
     def finish(self) -> tuple[Document, ...]:
         self._close_deeper_than(None)
-        return tuple(self.done)
+        return (*self.done, *self.stray)
 
     def _begin(self, indent: str, number: int) -> _Open:
         """A document of this indentation; one that is open there already ends."""
@@ -158,6 +160,8 @@ class _Reader:
         if match := _RESULT.match(line):  # a test that announces nothing, as many of tools/testing/selftests/cgroup
             self._close_deeper_than(None)
             self._begin("", number).results.append(_result(match, number, ()))
+        elif _FAILURE.match(line):
+            self.stray.append(Document(number, problems=(f"a failure outside of every report: {line.strip()}",)))
 
     def _told(self, at: _Open, number: int, text: str) -> bool:
         if match := _PLAN.match(text):

@@ -18,6 +18,9 @@ from lab.verdict.model import Finding, Word
 KSFT_PASS, KSFT_FAIL, KSFT_XFAIL, KSFT_XPASS, KSFT_SKIP = range(5)
 """Exit statuses of tools/testing/selftests/kselftest.h."""
 
+FAULT_BITS = {5: "bad page", 7: "died", 9: "warned", 14: "soft lockup"}
+"""Of /proc/sys/kernel/tainted (Documentation/admin-guide/tainted-kernels.rst); a test can silence its console."""
+
 
 @dataclass(frozen=True)
 class CaseVerdict:
@@ -70,6 +73,10 @@ def _kernel(evidence: SelftestEvidence) -> Iterator[Finding]:
     for console in evidence.consoles:
         for splat in console.splats:
             yield Finding("kernel-alive", Word.FAIL, f"{splat.kind}: {splat.title}", f"{console.path}:{splat.line}")
+    for role, values in evidence.record.tainted.items():
+        flags = [what for bit, what in FAULT_BITS.items() if (values[0] | values[1]) >> bit & 1]
+        if flags:
+            yield Finding("kernel-alive", Word.FAIL, f"the {role} is tainted: {', '.join(flags)}", RECORD)
     for incident in evidence.record.incidents:
         if incident.kind == "hang":
             yield Finding("kernel-alive", Word.FAIL, f"the {incident.guest} hung: {incident.detail}", RECORD)

@@ -100,6 +100,7 @@ def test_a_good_report_does_not_excuse_a_bad_exit_status() -> None:
         "ping-6.12": "PASS",
         "short-plan": "ERROR",
         "skip-all": "SKIP",
+        "stray-failure": "ERROR",
         "two-programs": "ERROR",
     }.items(),
 )
@@ -130,6 +131,20 @@ def test_a_fault_of_the_kernel_is_a_fail_whatever_the_test_says(output: bytes) -
     assert verdict(output, console=console).word is Word.FAIL
     assert verdict(output, console=console, incidents=(incident("lost"),), status=None).word is Word.FAIL
     assert verdict(output, incidents=(incident("hang"),), status=None).word is Word.FAIL
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "word"),
+    [
+        (0, 0, "PASS"),
+        (0, 1 << 9, "FAIL"),
+        (1 << 12, 1 << 12 | 1 << 7, "FAIL"),
+        (1 << 9, 1 << 9, "FAIL"),
+        (0, 1 << 12, "PASS"),
+    ],
+)
+def test_a_fault_that_no_console_shows_is_told_by_the_taint(before: int, after: int, word: str) -> None:
+    assert verdict(tainted={"receiver": (before, after)}).word == word
 
 
 def test_trouble_of_the_lab_is_a_miss_even_after_a_failure() -> None:
