@@ -20,7 +20,6 @@ from lab.blame import Watch, blame, check_disk
 from lab.collect.bundle import BundleWriter, read_bundle
 from lab.collect.captures import copy, from_power_on
 from lab.contracts import BootableKernel, GuestImage, Progress
-from lab.drive.role import LINK_DEV
 from lab.drive.ssh import GuestShell, Program
 from lab.errors import DeadlinePassed, HostTrouble, LabTrouble
 from lab.evidence.manifest import Incident, KernelRecord
@@ -35,9 +34,11 @@ from lab.plan.selftests import (
     GUEST_DISK,
     GUEST_HOME,
     GUEST_ROOT,
+    LINK_DEV,
     Selftest,
     command_in_guest,
     endpoint_environment,
+    lacking,
 )
 from lab.provision.hypervisor import Hypervisor
 from lab.provision.pair import PairRequest
@@ -141,6 +142,7 @@ class _Attempt:
             with connected_pair(self.hypervisor, self.request, self._tell) as pair, self._blamed(pair):
                 self._unpack(pair, archive)
                 self.learnt["skip"] = _unmet(pair.receiver, self.test)
+                self.learnt["lacking"] = lacking(_asked(self.chosen), _config(pair.receiver))
                 if not self.learnt["skip"]:
                     before = _taints(pair)
                     self._prepare(pair)
@@ -271,6 +273,16 @@ def _unmet(shell: GuestShell, test: Selftest) -> str:
     """What this guest lacks, with the kernel options that give it; "" when it has all that the test needs."""
     lacking = [need for need in test.needs if shell.run(["sh", "-c", need.probe], seconds=20).status]
     return "; ".join(f"this kernel has no {need.what} ({need.options})" for need in lacking)
+
+
+def _asked(chosen: Chosen) -> str:
+    path = chosen.collection.folder / "config"
+    return path.read_text() if path.is_file() else ""
+
+
+def _config(shell: GuestShell) -> str:
+    """The kernel's own word on its options; "" from one that keeps none."""
+    return shell.run(["zcat", "/proc/config.gz"], seconds=20).stdout.decode(errors="replace")
 
 
 def _taints(pair: ReadyPair) -> dict[str, int]:

@@ -12,8 +12,7 @@ from lab.drive.playbook import run_playbook
 from lab.paths import project_root
 from lab.plan.names import LinkAddress, Role
 from lab.plan.nics import NicProfile
-
-LINK_DEV = "lab0"
+from lab.plan.selftests import LINK_DEV
 
 # Receive buffers of both ends: the limit of a socket's queue, so that one socket can keep the emulated link busy.
 COMMON_SYSCTLS = {"net.ipv4.tcp_rmem": "4096 131072 6291456", "net.ipv4.tcp_wmem": "4096 65536 4194304"}

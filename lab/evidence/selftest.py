@@ -29,6 +29,7 @@ class SelftestRecord(BaseModel):
     floor      mapped share below which the NIC profile proves nothing
     argv       in the receiver; peer_argv in the sender, empty when nothing ran there
     status     its exit status; 128 + N when signal N killed it; None when nobody saw it end, or it was not waited for
+    lacking    options that the test's directory asks for and this kernel has not built in, as far as the guest tells
     tainted    by role, what /proc/sys/kernel/tainted said before and after the test
     timed_out  what was waited for when its time was up; "" when it was in time
     """
@@ -48,6 +49,7 @@ class SelftestRecord(BaseModel):
     peer_argv: tuple[str, ...] = ()
     status: int | None = None
     peer_status: int | None = None
+    lacking: tuple[str, ...] = ()
     tainted: dict[str, tuple[int, int]] = {}
     timed_out: str = ""
     built: str = ""

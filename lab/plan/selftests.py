@@ -19,6 +19,9 @@ GUEST_DISK = PurePosixPath("/tmp/disk")  # noqa: S108 - in the guest
 GUEST_HOME = PurePosixPath("/tmp/home")  # noqa: S108 - in the guest, whose /root is read-only
 """Home of the key with which a receiver reaches its sender."""
 
+LINK_DEV = "lab0"
+"""The guests' name for their end of the link."""
+
 TWO_ENDPOINTS = ("drivers/net", "drivers/net/hw")
 DEFAULT_TIMEOUT = 45
 """kselftest_default_timeout of tools/testing/selftests/kselftest/runner.sh, seconds."""
@@ -65,6 +68,7 @@ class Selftest:
     programs  built besides what the test itself names
     expects   what proves it, where it prints no KTAP
     cases     (file, pattern): its cases as the source lists them, for a test that announces no plan
+    listed    it is a row of the table: then `needs`, not its directory's `config`, says which options it wants
     disk      is run on a file system whose page cache can be reclaimed; the guests' own is tmpfs
     seconds   deadline
     """
@@ -80,6 +84,7 @@ class Selftest:
     expects: tuple[Expect, ...] = ()
     cases: tuple[str, str] | None = None
     disk: bool = False
+    listed: bool = True
     needs: tuple[Need, ...] = ()
     seconds: int = DEFAULT_TIMEOUT * EMULATION_FACTOR
 
@@ -108,6 +113,7 @@ VETH = Need(
     "ip netns add probe && ip link add p0 type veth peer p1 && ip link del p0 && ip netns del probe",
     "CONFIG_NET_NS, CONFIG_VETH",
 )
+RPS = Need("receive queues in sysfs", f"test -e /sys/class/net/{LINK_DEV}/queues/rx-0", "CONFIG_RPS")
 MEMCG = Need("a memory controller", "grep -qw memory /sys/fs/cgroup/cgroup.controllers", "CONFIG_MEMCG")
 
 STREAM_SECONDS = 20
@@ -160,6 +166,17 @@ SELFTEST_ROWS: dict[str, Selftest] = {
             needs=(MEMCG, LOOP, EXT2),
             seconds=600,
         ),
+        Selftest(
+            "drivers/net/ping.py",
+            "needs no more than the link: the directory's options for netdevsim and netconsole are not its own",
+            pair=True,
+        ),
+        Selftest(
+            "drivers/net/queues.py",
+            "compares netlink with the receive queues in sysfs, which only RPS makes; its directory asks for none",
+            pair=True,
+            needs=(RPS,),
+        ),
     )
 }
 
@@ -181,7 +198,15 @@ def row_for(name: str, settings_timeout: int | None) -> Selftest:
     row = SELFTEST_ROWS.get(name)
     if row is not None:
         return row
-    return Selftest(name, "kselftest's conventions", pair=needs_pair(name), seconds=deadline_of(settings_timeout))
+    seconds = deadline_of(settings_timeout)
+    return Selftest(name, "kselftest's conventions", pair=needs_pair(name), listed=False, seconds=seconds)
+
+
+def lacking(asked: str, built: str) -> tuple[str, ...]:
+    """Options of a directory's `config` that a kernel's config has not built in: guests have no modules for tests."""
+    have = set(built.splitlines())
+    names = (line.partition("=")[0] for line in asked.splitlines() if line.rstrip().endswith(("=y", "=m")))
+    return tuple(dict.fromkeys(name for name in names if f"{name}=y" not in have))
 
 
 def endpoint_environment(addresses: Mapping[Role, LinkAddress], device: str) -> dict[str, str]:

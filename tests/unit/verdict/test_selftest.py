@@ -9,7 +9,7 @@ import pytest
 from lab.errors import BadInput
 from lab.evidence.manifest import Incident, KernelRecord
 from lab.evidence.selftest import OUTPUT, RECORD, SelftestRecord, file_records, parse_selftest
-from lab.plan.selftests import SELFTEST_ROWS, Selftest, row_for
+from lab.plan.selftests import SELFTEST_ROWS, Selftest, lacking, row_for
 from lab.report.selftest import SelftestResult, as_record, ktap
 from lab.verdict.model import Word
 from lab.verdict.selftest import SelftestVerdict, judge_selftest
@@ -145,6 +145,16 @@ def test_a_fault_of_the_kernel_is_a_fail_whatever_the_test_says(output: bytes) -
 )
 def test_a_fault_that_no_console_shows_is_told_by_the_taint(before: int, after: int, word: str) -> None:
     assert verdict(tainted={"receiver": (before, after)}).word == word
+
+
+def test_a_kernel_without_the_options_asked_for_has_not_failed_unless_the_test_has_a_row() -> None:
+    bad = b"TAP version 13\n1..1\nnot ok 1 a\n"
+    wants = lacking("# net\nCONFIG_A=y\nCONFIG_B=m\nCONFIG_C=y\n", "CONFIG_A=y\nCONFIG_B=m\n")
+    assert wants == ("CONFIG_B", "CONFIG_C")
+    assert verdict(bad, status=1, lacking=wants).word is Word.ERROR
+    assert verdict(bad, row_for("drivers/net/ping.py", None), status=1, lacking=wants).word is Word.FAIL
+    assert verdict(bad, status=1, lacking=wants, tainted={"receiver": (0, 1 << 7)}).word is Word.FAIL
+    assert verdict(status=0, lacking=wants).word is Word.PASS
 
 
 def test_trouble_of_the_lab_is_a_miss_even_after_a_failure() -> None:
