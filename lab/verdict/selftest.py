@@ -55,16 +55,18 @@ def judge_selftest(evidence: SelftestEvidence, test: Selftest) -> SelftestVerdic
     else:
         findings += _ktap(evidence, cases)
     if record.lacking and not test.listed:
-        findings = [_excused(finding, record.lacking) for finding in findings]
+        why = f"this kernel lacks what the directory's config asks for: {', '.join(record.lacking)}"
+        findings = [_excused(finding, why) for finding in findings]
+    if test.excuse and re.search(test.excuse[0], evidence.output, re.MULTILINE):
+        findings = [_excused(finding, test.excuse[1]) for finding in findings]
     return SelftestVerdict(decide_selftest(findings), tuple(findings), cases)
 
 
-def _excused(finding: Finding, lacking: tuple[str, ...]) -> Finding:
-    """A kernel that was not given what its test wants has not broken a promise, unless it faulted."""
+def _excused(finding: Finding, why: str) -> Finding:
+    """A failure that something other than the kernel explains proves nothing; a fault of the kernel stays one."""
     if finding.word is not Word.FAIL or finding.rule == "kernel-alive":
         return finding
-    message = f"{finding.message}; this kernel lacks what the directory's config asks for: {', '.join(lacking)}"
-    return replace(finding, word=Word.ERROR, message=message)
+    return replace(finding, word=Word.ERROR, message=f"{finding.message}; {why}")
 
 
 def decide_selftest(findings: Iterable[Finding]) -> Word:
