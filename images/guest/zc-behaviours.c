@@ -4,6 +4,7 @@
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
@@ -12,6 +13,8 @@
 /* Address space is taken in areas of this size, so that few mappings are needed. An area belongs to one socket. */
 #define HOLD_AREA (64ul << 20)
 #define ANON_AREA (64ul << 20)
+/* A child keeps a whole window: few children, and the parent's own share of the mapping stays small. */
+#define FORK_AREA (16ul << 20)
 /* Below one page, so that a call copies only what it could not have mapped. */
 #define STRAGGLERS (PAGE - 1)
 
@@ -29,7 +32,22 @@ uint64_t delivered(const struct client *c)
 
 uint64_t remaining(const struct client *c)
 {
-	return c->bytes ? c->bytes - delivered(c) : UINT64_MAX;
+	return c->bytes ? c->bytes - c->sockets * c->leave - delivered(c) : UINT64_MAX;
+}
+
+/* Of the bytes that are to come off one socket. */
+static uint64_t lane_left(const struct client *c, const struct lane *l)
+{
+	return c->leave ? c->bytes / c->sockets - c->leave - l->offset : remaining(c);
+}
+
+/* What stays behind must be the end of a packet that has been taken for the rest: so all of it has to be there first. */
+bool lane_waits(const struct client *c, const struct lane *l)
+{
+	int queued;
+
+	return c->leave && !l->offset && ioctl(l->fd, FIONREAD, &queued) == 0 &&
+	       (uint64_t)queued < c->bytes / c->sockets;
 }
 
 void fail(struct client *c, const char *call, int err)
@@ -73,7 +91,7 @@ static size_t take_bounced(struct client *c, struct lane *l, uint64_t len)
 {
 	size_t done = 0, n;
 
-	len = least(len, remaining(c));
+	len = least(len, lane_left(c, l));
 	do {
 		n = len > done ? take_into(c, l, bounce, least(sizeof(bounce), len - done)) : 0;
 		done += n;
@@ -84,6 +102,7 @@ static size_t take_bounced(struct client *c, struct lane *l, uint64_t len)
 /* Makes room for at least one page; the bytes of room, 0 after a failure. */
 static size_t window_room(struct client *c, struct lane *l)
 {
+	size_t least_window = c->behaviour->window;
 	bool keeps = c->behaviour->keeps_windows;
 
 	if (l->window && l->used == l->window_size) {
@@ -92,7 +111,7 @@ static size_t window_room(struct client *c, struct lane *l)
 			l->window = NULL; /* stays mapped: the area is remembered by zc-keep.c */
 	}
 	if (!l->window) {
-		l->window_size = keeps && c->chunk < HOLD_AREA ? HOLD_AREA : c->chunk;
+		l->window_size = c->chunk < least_window ? least_window : c->chunk;
 		l->used = l->settled = 0;
 		l->window = keep_area(l->fd, l->window_size);
 		if (!l->window)
@@ -108,7 +127,7 @@ static size_t window_room(struct client *c, struct lane *l)
  */
 static int map_once(const struct client *c, struct lane *l, size_t room, struct tcp_zerocopy_receive *zc)
 {
-	uint64_t left = remaining(c);
+	uint64_t left = lane_left(c, l);
 	socklen_t len = sizeof(*zc);
 
 	memset(zc, 0, sizeof(*zc));
@@ -150,8 +169,8 @@ static size_t take_mapped(struct client *c, struct lane *l)
 	struct tcp_zerocopy_receive zc;
 	size_t room, done;
 
-	if (remaining(c) < PAGE)
-		return take_bounced(c, l, remaining(c));
+	if (lane_left(c, l) < PAGE)
+		return take_bounced(c, l, lane_left(c, l));
 	room = window_room(c, l);
 	if (!room)
 		return 0;
@@ -216,7 +235,17 @@ static void settle_pin(struct client *c, struct lane *l)
 		return;
 	keep_frames(l->window + l->settled, len); /* before the pages leave the page table */
 	l->settled += len;
-	if (keep_in_pipes(c, l->window + l->settled - len, len) == len)
+	if (c->behaviour->keep(c, l->window + l->settled - len, len) == len)
+		clear_window(c, l);
+}
+
+/* The same by whole windows, for a way of keeping that costs too much to be used for every few pages. */
+static void settle_pin_window(struct client *c, struct lane *l)
+{
+	bool last = c->failure.call || l->ended || !remaining(c);
+
+	settle_hold(c, l);
+	if (l->used && (last || l->used == l->window_size) && c->behaviour->keep(c, l->window, l->used) == l->used)
 		clear_window(c, l);
 }
 
@@ -263,12 +292,17 @@ static size_t take_copied(struct client *c, struct lane *l)
 const struct behaviour *behaviour_find(const char *name)
 {
 	static const struct behaviour all[] = {
-		{"map", false, false, take_mapped, settle_map},
-		{"copy", false, false, take_copied, NULL},
-		{"slow", false, false, NULL, NULL},
-		{"hold", true, false, take_mapped, settle_hold},
-		{"hold-or-copy", true, true, take_mapped, settle_hold},
-		{"pin-vmsplice", false, false, take_mapped, settle_pin},
+		{"map", .take = take_mapped, .settle = settle_map},
+		{"copy", .take = take_copied},
+		{"slow"},
+		{"hold", .window = HOLD_AREA, .keeps_windows = true, .take = take_mapped, .settle = settle_hold},
+		{"hold-or-copy", .window = HOLD_AREA, .keeps_windows = true, .falls_back = true, .take = take_mapped,
+		 .settle = settle_hold},
+		{"pin-vmsplice", .take = take_mapped, .settle = settle_pin, .keep = keep_in_pipes},
+		{"pin-tee", .take = take_mapped, .settle = settle_pin_window, .keep = keep_in_tees},
+		{"pin-fork", .window = FORK_AREA, .take = take_mapped, .settle = settle_pin_window, .keep = pin_by_fork},
+		{"pin-sendzc", .take = take_mapped, .settle = settle_pin_window, .keep = pin_by_send},
+		{"pin-uring", .take = take_mapped, .settle = settle_pin_window, .keep = pin_by_uring},
 	};
 	size_t i;
 

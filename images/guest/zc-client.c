@@ -35,10 +35,14 @@ static const char about[] =
 	"  hold          map and never unmap\n"
 	"  hold-or-copy  as hold, and what TCP_ZEROCOPY_RECEIVE refuses is received by copy\n"
 	"  pin-vmsplice  map, vmsplice the pages into 1 MiB pipes, unmap\n"
+	"  pin-tee       the same, then tee() and splice() them on to other pipes and close the first\n"
+	"  pin-fork      map, fork a child that keeps the mapping, unmap\n"
+	"  pin-sendzc    map, send with MSG_ZEROCOPY to a local peer that never reads, unmap\n"
+	"  pin-uring     map, register as buffers of an io_uring, unmap\n"
 	"What cannot be mapped is received into a small reused buffer.\n"
 	"\n"
 	"Commands on standard input, one a line: release (drop everything), leave DIR (move to\n"
-	"another cgroup), quit. End of file means quit.\n"
+	"another cgroup), smaps (what its mappings are said to hold), quit. End of file means quit.\n"
 	"\n"
 	"Events, one JSON object a line on standard output:\n"
 	"  ready     it listens: name, behaviour, port, pid, cgroup, pfn (1: sees page frames)\n"
@@ -47,10 +51,11 @@ static const char about[] =
 	"  holding   delivery ended: reason complete, eof, full (slow) or error; errno, call\n"
 	"  released  after release\n"
 	"  left      after leave: cgroup\n"
+	"  smaps     after smaps: resident, bytes of its areas by /proc/self/smaps\n"
 	"  done      after quit; with --verify hash, mismatches, first_mismatch\n"
 	"  error     message; exit status 1, or 2 for bad options\n"
 	"Counters, bytes: delivered, mapped, copied, mapped_now, pinned, anon, distinct, held,\n"
-	"queued (slow only).\n";
+	"queued (slow, and with --leave).\n";
 
 enum phase { ACCEPTING, RECEIVING, HOLDING, RELEASED };
 
@@ -117,6 +122,8 @@ static void obey(const char *command)
 		release_all();
 	else if (!strncmp(command, "leave ", 6) && command[6])
 		leave(command + 6);
+	else if (!strcmp(command, "smaps"))
+		say_smaps(&self, keep_resident());
 	else if (!strcmp(command, "quit"))
 		quit();
 	else if (*command)
@@ -214,12 +221,25 @@ static void serve(struct lane *l)
 {
 	size_t got = 0, n = 0;
 
+	if (lane_waits(&self, l))
+		return;
 	do { /* a chunk at most, then the next lane has its turn */
 		n = remaining(&self) ? self.behaviour->take(&self, l) : 0;
 		got += n;
 	} while (n && got < self.chunk && !l->ended && !self.failure.call);
 	if (self.behaviour->settle)
 		self.behaviour->settle(&self, l);
+}
+
+static uint64_t queued_now(void)
+{
+	uint64_t sum = 0;
+	unsigned k;
+	int n;
+
+	for (k = 0; k < self.lane_count; k++)
+		sum += ioctl(self.lanes[k].fd, FIONREAD, &n) == 0 && n > 0 ? (uint64_t)n : 0;
+	return sum;
 }
 
 static void serve_all(bool tick)
@@ -235,6 +255,8 @@ static void serve_all(bool tick)
 		alive |= !l->ended;
 	}
 	progress();
+	if (self.leave && (self.failure.call || !remaining(&self)))
+		self.queued = queued_now();
 	if (self.failure.call)
 		hold_now("error");
 	else if (!remaining(&self))
@@ -258,12 +280,8 @@ static bool all_hung_up(void)
 
 static void watch_queues(void)
 {
-	uint64_t sum = 0, now = now_us();
-	unsigned k;
-	int n;
+	uint64_t sum = queued_now(), now = now_us();
 
-	for (k = 0; k < self.lane_count; k++)
-		sum += ioctl(self.lanes[k].fd, FIONREAD, &n) == 0 && n > 0 ? (uint64_t)n : 0;
 	if (sum > self.queued)
 		still_since = now;
 	self.queued = sum;
@@ -317,7 +335,7 @@ __attribute__((noreturn)) static void run(void)
 static void parse_options(int argc, char **argv)
 {
 	struct option_row rows[] = {
-		{"behaviour", OPT_TEXT, &behaviour_name, "B", "map, copy, slow, hold, hold-or-copy or pin-vmsplice", 0, 0, true},
+		{"behaviour", OPT_TEXT, &behaviour_name, "B", "map, copy, slow, hold, pin-vmsplice or another", 0, 0, true},
 		{"name", OPT_TEXT, &self.name, "NAME", "said in the ready event", 0, 0, true},
 		{"port", OPT_NUMBER, &self.port, "P", "listen here; 0: any, see ready", 0, 65535, true},
 		{"sockets", OPT_NUMBER, &self.sockets, "S", "connections to accept, default 1", 1, MAX_SOCKETS, false},
@@ -328,6 +346,9 @@ static void parse_options(int argc, char **argv)
 		{"rcvbuf", OPT_NUMBER, &rcvbuf, "N", "SO_RCVBUF of the connections", 1, INT32_MAX, false},
 		{"chunk", OPT_NUMBER, &self.chunk, "N", "bytes a call takes at most, default 1M", PAGE, 64 << 20,
 		 false},
+		{"leave", OPT_NUMBER, &self.leave, "N", "bytes of each stream to leave in its socket", 1, INT32_MAX,
+		 false},
+		{"unkillable", OPT_FLAG, &self.unkillable, NULL, "oom_score_adj -1000 instead of 0", 0, 0, false},
 		{"ring", OPT_NUMBER, &self.ring, "N", "copy: reuse N bytes, default 0: keep all", 0, INT64_MAX, false},
 	};
 
@@ -340,6 +361,10 @@ static void parse_options(int argc, char **argv)
 		options_problem("there is no behaviour \"%s\"", behaviour_name);
 	if (self.ring && (!self.behaviour || strcmp(behaviour_name, "copy")))
 		options_problem("--ring goes with --behaviour copy");
+	if (self.leave && self.bytes / self.sockets <= self.leave)
+		options_problem("--leave needs --bytes, and less than each socket's share of them");
+	if (self.leave && self.bytes % self.sockets)
+		options_problem("--leave goes with --bytes that are a multiple of --sockets");
 	if (self.chunk % PAGE)
 		options_problem("--chunk must be a multiple of %lu", PAGE);
 	options_done();
@@ -352,7 +377,7 @@ int main(int argc, char **argv)
 	parse_options(argc, argv);
 	if (self.cgroup && cgroup_join(self.cgroup) < 0)
 		die(1, "cannot join cgroup %s: %s", self.cgroup, strerror(errno));
-	oom_score_set(0); /* an ordinary user may not lower it; `ready` says what it is */
+	oom_score_set(self.unkillable ? -1000 : 0); /* an ordinary user may not lower it; `ready` says what it is */
 	signal(SIGPIPE, SIG_IGN);
 	self.lanes = calloc(self.sockets, sizeof(*self.lanes));
 	fds = calloc(self.sockets + 2, sizeof(*fds));

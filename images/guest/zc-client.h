@@ -34,12 +34,15 @@ struct client;
 
 struct behaviour {
 	const char *name;
+	size_t window;	    /* bytes of address space to fill before it is settled for good; 0: --chunk */
 	bool keeps_windows; /* a full window stays mapped and a new one is begun */
 	bool falls_back;    /* what TCP_ZEROCOPY_RECEIVE refuses is received by copy */
 	/* Takes some bytes off a socket: how many, 0 for none there (or an end, or a failure). */
 	size_t (*take)(struct client *c, struct lane *l);
 	/* Ends a round of takes on one lane; NULL when there is nothing to do. */
 	void (*settle)(struct client *c, struct lane *l);
+	/* Keeps the pages of a mapped range by other means than the mapping; the bytes kept, fewer after a failure. */
+	size_t (*keep)(struct client *c, char *from, size_t len);
 };
 
 struct client {
@@ -49,7 +52,8 @@ struct client {
 	uint64_t bytes; /* 0: until the end of the streams */
 	uint64_t chunk;
 	uint64_t ring;
-	bool verify;
+	uint64_t leave; /* bytes at the end of each stream that stay in the socket */
+	bool verify, unkillable;
 
 	struct lane *lanes; /* one for each of `sockets` */
 	unsigned lane_count; /* accepted so far */
@@ -67,6 +71,7 @@ void say_ready(const struct client *c);
 void say_accepted(const struct client *c);
 void say(const struct client *c, const char *event); /* with nothing but the counters */
 void say_holding(const struct client *c, const char *reason);
+void say_smaps(const struct client *c, uint64_t resident);
 void say_left(const struct client *c, const char *cgroup);
 void say_done(const struct client *c);
 
@@ -75,6 +80,7 @@ bool is_slow(const struct client *c); /* the behaviour that never reads */
 const struct behaviour *behaviour_find(const char *name);
 uint64_t delivered(const struct client *c);
 uint64_t remaining(const struct client *c); /* UINT64_MAX without --bytes */
+bool lane_waits(const struct client *c, const struct lane *l); /* for the whole of a stream that leaves some behind */
 void fail(struct client *c, const char *call, int err);
 
 /* zc-keep.c: everything that is kept until `release` */
@@ -83,6 +89,10 @@ void fail(struct client *c, const char *call, int err);
 char *keep_area(int fd, size_t size);
 /* Puts the pages of a mapped range into pipes; the bytes that went in, fewer than len after a failure. */
 size_t keep_in_pipes(struct client *c, char *from, size_t len);
+/* The same, and each full pipe's pages are handed on to another pipe by tee(2) and to a third by splice(2). */
+size_t keep_in_tees(struct client *c, char *from, size_t len);
+/* Resident bytes of the kept areas by /proc/self/smaps. */
+uint64_t keep_resident(void);
 /* Notes the page frames behind a mapped range. */
 void keep_frames(const char *from, size_t len);
 bool keep_sees_frames(void); /* false: no privilege to see frame numbers, pages are counted instead */
@@ -90,5 +100,11 @@ uint64_t keep_distinct(void); /* bytes */
 void keep_prepare(void);
 /* Unmaps, closes and forgets all of it. */
 void keep_nothing(void);
+
+/* zc-pin.c: the other ways to keep the pages of a mapped range; each as `keep` of struct behaviour */
+size_t pin_by_fork(struct client *c, char *from, size_t len);
+size_t pin_by_send(struct client *c, char *from, size_t len);
+size_t pin_by_uring(struct client *c, char *from, size_t len);
+void pin_nothing(void);
 
 #endif

@@ -20,6 +20,14 @@ static void send_line(struct json *j)
 		exit(1); /* nobody listens any more */
 }
 
+/* Pages that are neither mapped nor pinned any more, such as those a peer has acknowledged, are nobody's. */
+static uint64_t distinct(const struct client *c)
+{
+	uint64_t noted = keep_distinct(), kept = c->mapped_now + c->pinned;
+
+	return noted < kept ? noted : kept;
+}
+
 static void counters(struct json *j, const struct client *c)
 {
 	json_num(j, "delivered", (int64_t)delivered(c));
@@ -28,14 +36,14 @@ static void counters(struct json *j, const struct client *c)
 	json_num(j, "mapped_now", (int64_t)c->mapped_now);
 	json_num(j, "pinned", (int64_t)c->pinned);
 	json_num(j, "anon", (int64_t)c->anon);
-	if (is_slow(c))
+	if (is_slow(c) || c->leave)
 		json_num(j, "queued", (int64_t)c->queued);
 	if (c->behaviour->falls_back) {
 		json_num(j, "refusals", (int64_t)c->refusals);
 		json_num(j, "refusal", c->refusal);
 	}
-	json_num(j, "distinct", (int64_t)keep_distinct());
-	json_num(j, "held", (int64_t)(keep_distinct() + c->anon));
+	json_num(j, "distinct", (int64_t)distinct(c));
+	json_num(j, "held", (int64_t)(distinct(c) + c->anon));
 }
 
 static void finish(struct json *j, const struct client *c)
@@ -86,6 +94,15 @@ void say_holding(const struct client *c, const char *reason)
 		json_num(&j, "errno", c->failure.err);
 		json_str(&j, "call", c->failure.call);
 	}
+	finish(&j, c);
+}
+
+void say_smaps(const struct client *c, uint64_t resident)
+{
+	struct json j;
+
+	start(&j, "smaps");
+	json_num(&j, "resident", (int64_t)resident);
 	finish(&j, c);
 }
 

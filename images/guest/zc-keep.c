@@ -2,7 +2,9 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/uio.h>
@@ -78,6 +80,67 @@ static void close_pipe_in(void)
 	pipe_in = -1;
 }
 
+static void close_pipe(const int *ends)
+{
+	close(ends[0]);
+	close(ends[1]);
+}
+
+/* A fresh pipe as large as ours, with all that `from` holds: by tee(2), or moved by splice(2). */
+static bool hand_on(struct client *c, int from, int *to, bool tees)
+{
+	ssize_t n = 1;
+	size_t done = 0;
+	int queued = 0;
+
+	if (ioctl(from, FIONREAD, &queued) < 0 || pipe2(to, O_NONBLOCK | O_CLOEXEC) < 0) {
+		fail(c, "pipe2", errno);
+		return false;
+	}
+	fcntl(to[1], F_SETPIPE_SZ, PIPE_BYTES);
+	/* tee() starts from the front each time: one call or none. */
+	while (n > 0 && done < (size_t)queued && !(tees && done)) {
+		n = tees ? tee(from, to[1], (size_t)queued, SPLICE_F_NONBLOCK)
+			 : splice(from, NULL, to[1], NULL, (size_t)queued - done, SPLICE_F_NONBLOCK);
+		done += n > 0 ? (size_t)n : 0;
+	}
+	if (done == (size_t)queued)
+		return true;
+	fail(c, tees ? "tee" : "splice", n < 0 ? errno : EIO);
+	close_pipe(to);
+	return false;
+}
+
+/* The pages of the pipe just filled end up in a third pipe, and the first two are gone. */
+static void hand_over(struct client *c)
+{
+	int first[2] = {pipes[pipe_count - 1], pipe_in}, second[2], third[2];
+
+	if (!hand_on(c, first[0], second, true))
+		return;
+	if (hand_on(c, second[0], third, false)) {
+		close_pipe(first);
+		pipes[pipe_count - 1] = third[0];
+		pipe_in = third[1];
+	}
+	close_pipe(second);
+}
+
+size_t keep_in_tees(struct client *c, char *from, size_t len)
+{
+	size_t done = 0, n;
+
+	while (done < len) {
+		n = keep_in_pipes(c, from + done, len - done < PIPE_BYTES ? len - done : PIPE_BYTES);
+		done += n;
+		if (!n || c->failure.call)
+			break;
+		hand_over(c);
+		close_pipe_in();
+	}
+	return done;
+}
+
 size_t keep_in_pipes(struct client *c, char *from, size_t len)
 {
 	size_t done = 0;
@@ -148,6 +211,35 @@ uint64_t keep_distinct(void)
 	return frames * PAGE;
 }
 
+static bool is_area(unsigned long first)
+{
+	unsigned i;
+
+	for (i = 0; i < area_count; i++)
+		if (first >= (uintptr_t)areas[i].at && first < (uintptr_t)areas[i].at + areas[i].size)
+			return true;
+	return false;
+}
+
+uint64_t keep_resident(void)
+{
+	FILE *f = fopen("/proc/self/smaps", "re");
+	unsigned long first, end, kib;
+	uint64_t sum = 0;
+	bool ours = false;
+	char line[512];
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx ", &first, &end) == 2)
+			ours = is_area(first);
+		else if (ours && sscanf(line, "Rss: %lu kB", &kib) == 1)
+			sum += kib * 1024;
+	}
+	if (f)
+		fclose(f);
+	return sum;
+}
+
 static void *make_bitmap(void)
 {
 	void *at = mmap(NULL, MAX_PFN / 8, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -186,6 +278,7 @@ void keep_nothing(void)
 	for (i = 0; i < pipe_count; i++)
 		close(pipes[i]);
 	pipe_count = 0;
+	pin_nothing();
 	if (seen)
 		madvise(seen, MAX_PFN / 8, MADV_DONTNEED);
 	frames = 0;
