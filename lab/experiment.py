@@ -262,6 +262,13 @@ class Experiment:
                 Deadline.after(f"release by {stream.spec.name}", self.limits.answer),
             )
 
+    def read_smaps(self, name: str) -> None:
+        """Have a client read in /proc/self/smaps how much its mappings hold."""
+        self._step("smaps", client=name)
+        client = self.streams[name].client
+        client.tell("smaps")
+        self._watch(client, lambda p: p.said("smaps") or p.ended, Deadline.after("smaps", self.limits.answer))
+
     def bury(self, name: str) -> None:
         """Move a client out of its cgroup and remove the cgroup while the client's pages are out."""
         self._step("bury", client=name)

@@ -21,6 +21,34 @@ def test_pin_vmsplice(trial: Trial) -> None:
     assert trial.as_predicted, trial
 
 
+def test_pin_sendzc(trial: Trial) -> None:
+    """Map, send with MSG_ZEROCOPY to a peer that never reads, unmap."""
+    with trial as experiment:
+        keep_and_release(experiment)
+    assert trial.as_predicted, trial
+
+
+def test_pin_fork(trial: Trial) -> None:
+    """Map, fork a child that keeps the mapping, unmap."""
+    with trial as experiment:
+        keep_and_release(experiment)
+    assert trial.as_predicted, trial
+
+
+def test_pin_tee(trial: Trial) -> None:
+    """Map, vmsplice, tee and splice on to other pipes, close the first, unmap."""
+    with trial as experiment:
+        keep_and_release(experiment)
+    assert trial.as_predicted, trial
+
+
+def test_pin_uring(trial: Trial) -> None:
+    """Map, register as buffers of an io_uring, unmap."""
+    with trial as experiment:
+        keep_and_release(experiment)
+    assert trial.as_predicted, trial
+
+
 def test_bystander(trial: Trial) -> None:
     """An innocent takes a steady stream while the abuser pins until something gives."""
     with trial as experiment:

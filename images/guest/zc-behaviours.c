@@ -294,7 +294,7 @@ const struct behaviour *behaviour_find(const char *name)
 	static const struct behaviour all[] = {
 		{"map", .take = take_mapped, .settle = settle_map},
 		{"copy", .take = take_copied},
-		{"slow"},
+		{"slow", .take = NULL},
 		{"hold", .window = HOLD_AREA, .keeps_windows = true, .take = take_mapped, .settle = settle_hold},
 		{"hold-or-copy", .window = HOLD_AREA, .keeps_windows = true, .falls_back = true, .take = take_mapped,
 		 .settle = settle_hold},

@@ -13,10 +13,12 @@ from lab.evidence.model import ClientEvent, ProgramLog
 _Finite = Annotated[StrictFloat, Field(allow_inf_nan=False)]
 _LINE = TypeAdapter(dict[str, StrictInt | _Finite | StrictStr | None], config=ConfigDict(strict=True))
 
-COUNTERS = frozenset({"delivered", "mapped", "copied", "mapped_now", "pinned", "anon", "queued", "distinct", "held"})
+COUNTERS = frozenset(
+    {"delivered", "mapped", "copied", "mapped_now", "pinned", "anon", "queued", "distinct", "held", "resident"}
+)
 """Bytes, never below zero. A line that carries one wrongly is refused whole: half a line is no evidence."""
 
-COUNTED = frozenset({"accepted", "progress", "holding", "released", "left", "done"})
+COUNTED = frozenset({"accepted", "progress", "holding", "smaps", "released", "left", "done"})
 """Events of zc-client that carry the counters."""
 
 

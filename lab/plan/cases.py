@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from lab.units import MIB
+from lab.units import MIB, PAGE_SIZE
 
-Behaviour = Literal["map", "copy", "slow", "hold", "hold-or-copy", "pin-vmsplice"]
+Behaviour = Literal[
+    "map", "copy", "slow", "hold", "hold-or-copy", "pin-vmsplice", "pin-tee", "pin-fork", "pin-sendzc", "pin-uring"
+]
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,8 @@ class ClientSpec:
     deliver    bytes its sender offers; 0 means until the stream breaks
     rate       bytes/s the sender is held to; 0 means as fast as the link goes
     ring       `copy` only: bytes of anonymous memory it reuses; 0 keeps everything
+    leave      bytes at the end of each socket's stream that it does not take
+    unkillable the OOM killer may not take it: its limit has to hold by refusing
     """
 
     name: str
@@ -29,6 +33,8 @@ class ClientSpec:
     ring: int = 0
     rcvbuf: int = 0
     verify: bool = False
+    leave: int = 0
+    unkillable: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,27 @@ class Case:
 LIMIT = 64 * MIB
 ALWAYS = ("kernel-alive", "lab-alive", "complete", "preflight", "exercised", "witnesses")
 
+
+def _pin_other(way: Behaviour, how: str, *more: str) -> Case:
+    """One way to pin pages, each a case of its own so that a verdict names the way."""
+    claim = '"Can there be instances where the buffers are pinned by something else for indefinite lengths of time?"'
+    return Case(way, claim, how, (ClientSpec("abuser", way, LIMIT, 4 * LIMIT),), (*ALWAYS, "billed", *more))
+
+
+def _double_count(name: str, sockets: int) -> Case:
+    share = max(128 * 1024, 2 * MIB // sockets)  # a few packets, so that the last of them is a whole one
+    client = ClientSpec("abuser", "hold", None, sockets * share, sockets=sockets, rcvbuf=4 * share, leave=PAGE_SIZE)
+    return Case(
+        name,
+        "\"The period of double counting ... till the struct sk_buff's were disposed of - for an skb that's up to "
+        '45 pages. ... But note that is for one socket, and there can be quite a lot of open sockets"',
+        f"{sockets} sockets: map all but the last page of each, so that the last packet stays charged as a whole",
+        (client,),
+        (*ALWAYS, "twice"),
+        seconds=3,
+    )
+
+
 CASES: dict[str, Case] = {
     c.name: c
     for c in (
@@ -85,6 +112,28 @@ CASES: dict[str, Case] = {
             "map, vmsplice into pipes, unmap, repeat to 4 x limit",
             (ClientSpec("abuser", "pin-vmsplice", LIMIT, 4 * LIMIT),),
             (*ALWAYS, "billed"),
+        ),
+        _pin_other("pin-sendzc", "map, send with MSG_ZEROCOPY to a peer that never reads, unmap, repeat to 4 x limit"),
+        _pin_other("pin-fork", "map, fork a child that keeps the mapping, unmap, repeat to 4 x limit"),
+        _pin_other("pin-tee", "as pin-vmsplice, then tee and splice on to other pipes and close the first"),
+        _pin_other("pin-uring", "map, register as buffers of an io_uring, unmap, repeat to 4 x limit", "allowed"),
+        Case(
+            "never-over",
+            '"force-charging a quantity of memory that the container may not be entitled to"',
+            "8 sockets map 2 x limit as fast as they can, by a client that the OOM killer may not take",
+            (ClientSpec("abuser", "hold", LIMIT, 2 * LIMIT, sockets=8, unkillable=True),),
+            (*ALWAYS, "never-over"),
+        ),
+        _double_count("double-count", 64),
+        _double_count("double-count-1", 1),
+        _double_count("double-count-16", 16),
+        Case(
+            "file-mapped",
+            '"It is longstanding Linux behavior that driver pages mapped into userspace are accounted as file '
+            'pages ... There is no reason to make memcg deviate from this"',
+            "map 1 x limit without a limit set; compare smaps, vmstat and the cgroup's memory.stat",
+            (ClientSpec("abuser", "hold", None, LIMIT),),
+            (*ALWAYS, "file-mapped"),
         ),
         Case(
             "release",

@@ -21,6 +21,10 @@ def client_argv(client: ClientSpec, port: int, seed: int) -> tuple[str, ...]:
         argv += ["--ring", str(client.ring)]
     if client.rcvbuf:
         argv += ["--rcvbuf", str(client.rcvbuf)]
+    if client.leave:
+        argv += ["--leave", str(client.leave)]
+    if client.unkillable:
+        argv += ["--unkillable"]
     if client.verify:
         argv += ["--seed", str(seed), "--verify"]
     return tuple(argv)

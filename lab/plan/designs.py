@@ -69,9 +69,11 @@ _TABLE: dict[str, tuple[Predicted, Predicted, Predicted, Predicted, Predicted]] 
     "pin-sendzc": _PIN_OTHER,
     "pin-fork": _PIN_OTHER,
     "pin-tee": _PIN_OTHER,
-    "pin-uring": _PIN_OTHER,
+    "pin-uring": (_O, _O, _O, _O, _O),
     "never-over": (_N, _P, _F, _P, _P),
     "double-count": (_N, _P, _P, _P, _P),
+    "double-count-1": (_N, _P, _P, _P, _P),
+    "double-count-16": (_N, _P, _P, _P, _P),
     "file-mapped": (_F, _P, _O, _P, _P),
     "release": (_P, _P, _P, _P, _P),
     "dead-memcg": (_P, _P, _P, _P, _P),
@@ -92,7 +94,10 @@ ON_ANY_DRIVER = frozenset({"opt-in"})
 
 WHY_NOT: dict[str, str] = {
     "never-over": "mapped pages are charged to nobody, so no limit can be passed",
-    "double-count": "mapped pages are charged to nobody, so nothing is charged twice",
+    **dict.fromkeys(
+        ("double-count", "double-count-1", "double-count-16"),
+        "mapped pages are charged to nobody, so nothing is charged twice",
+    ),
     "cross-memcg": "mapped pages are charged to nobody, so never to somebody else",
     "opt-in": f"drivers need not opt in: it has no {OPT_IN_SYSCTL}",
     "visible": "it has no pool of network pages to count",

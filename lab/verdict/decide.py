@@ -15,12 +15,16 @@ from lab.verdict.rules import RULES
 BEFORE_TRAFFIC = ("kernel-alive", "preflight")
 """The rules that can speak when the preflight forbade the traffic."""
 
+NOT_ALLOWED = ("allowed", Word.SKIP)
+"""The one rule whose word may be SKIP."""
+
 
 def decide(findings: Sequence[Finding], case: Case) -> Word:
     """The ladder, worst first. What nobody vouches for is an ERROR, never a PASS.
 
     A dead kernel explains every other trouble, so it goes first. After it, trouble of the lab (MISS) and of the
-    case (ERROR) forbid both PASS and FAIL: on such ground a broken promise is not proved either.
+    case (ERROR) forbid both PASS and FAIL: on such ground a broken promise is not proved either. Where all is well
+    but that the kernel did not allow what the case is about, nothing was tried, and that is a SKIP.
     """
     words = [f.word for f in findings]
     if any(f.rule == "kernel-alive" and f.word is Word.FAIL for f in findings):
@@ -33,8 +37,9 @@ def decide(findings: Sequence[Finding], case: Case) -> Word:
         return Word.ERROR
     if Word.FAIL in words:
         return Word.FAIL
-    if words and all(w is Word.PASS for w in words):
-        return Word.PASS
+    others = [f.word for f in findings if (f.rule, f.word) != NOT_ALLOWED]
+    if others and all(w is Word.PASS for w in others):
+        return Word.PASS if len(others) == len(findings) else Word.SKIP
     return Word.ERROR
 
 

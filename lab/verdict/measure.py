@@ -122,6 +122,29 @@ def own_charge(evidence: Evidence, name: str) -> int:
     return groups[-1].current if groups else 0
 
 
+RING_CALLS = ("io_uring", "IORING_REGISTER_BUFFERS_UPDATE")
+RING_REFUSALS = (1, 14, 38, 95)  # EPERM, EFAULT, ENOSYS, EOPNOTSUPP
+
+
+def not_allowed(evidence: Evidence, name: str) -> ClientEvent | None:
+    """The line on which a client says that the kernel has no io_uring for it, or takes none of its mapped pages.
+
+    Only before anything was kept that way: an errno that comes later has another reason.
+    """
+    log = evidence.clients.get(name)
+    last = log.last("holding") if log else None
+    if last is None or last.count("pinned") or last.fields.get("call") not in RING_CALLS:
+        return None
+    return last if last.fields.get("errno") in RING_REFUSALS else None
+
+
+def sockets_of(evidence: Evidence, name: str) -> int:
+    """How many connections a client accepted."""
+    log = evidence.clients.get(name)
+    accepted = log.last("accepted") if log else None
+    return accepted.count("sockets") if accepted else 0
+
+
 def most_charged(evidence: Evidence, name: str) -> int:
     """The largest memory.current seen of a client's cgroup, in telemetry and checkpoints."""
     seen = (*evidence.receiver.samples, *evidence.receiver.checkpoints)
@@ -217,6 +240,11 @@ def failed(rule: str, message: str, pointer: str) -> Finding:
 def unclear(rule: str, message: str, pointer: str) -> Finding:
     """The case did not exercise, or the evidence does not show, what a verdict needs."""
     return Finding(rule, Word.ERROR, message, pointer)
+
+
+def skipped(rule: str, message: str, pointer: str) -> Finding:
+    """The kernel does not let the case try what it is about."""
+    return Finding(rule, Word.SKIP, message, pointer)
 
 
 def missed(rule: str, message: str, pointer: str) -> Finding:

@@ -10,8 +10,9 @@ from lab.plan.designs import DESIGNS, PREDICTIONS, Predicted, acts_as
 from lab.plan.nics import NICS
 from lab.verdict.model import Word
 
-MEASURED = frozenset({Word.PASS, Word.FAIL, Word.DONE})
-"""The words that say something about the kernel. An open prediction agrees with each of them and with no other."""
+MEASURED = frozenset({Word.PASS, Word.FAIL, Word.DONE, Word.SKIP})
+"""The words that say something about the kernel, SKIP among them: that it refuses what the case wants to try.
+An open prediction agrees with each of them and with no other."""
 
 
 def predict(design: str, nic: str, case: str) -> Predicted:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.verdict import rules_claims, rules_designs, rules_lab, rules_use
+from lab.verdict import rules_claims, rules_designs, rules_lab, rules_limits, rules_use
 from lab.verdict.measure import Rule
 
 RULES: dict[str, Rule] = {
@@ -13,6 +13,10 @@ RULES: dict[str, Rule] = {
     "exercised": rules_use.exercised,
     "witnesses": rules_use.witnesses,
     "billed": rules_claims.billed,
+    "allowed": rules_limits.allowed,
+    "never-over": rules_limits.never_over,
+    "twice": rules_limits.twice,
+    "file-mapped": rules_limits.file_mapped,
     "returned": rules_claims.returned,
     "buried": rules_claims.buried,
     "isolated": rules_claims.isolated,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from lab.evidence.ledger import bracket, counted, keeps
+from lab.evidence.ledger import bracket, client_record, counted, keeps
 from lab.evidence.memory import baseline, gone, idle_pages
 from lab.evidence.model import ClientEvent, Evidence, Ledger, ProgramLog, Sample
 from lab.plan.cases import Case
@@ -18,7 +18,9 @@ from lab.verdict.measure import (
     batch,
     deliver_of,
     moment,
+    not_allowed,
     passed,
+    sockets_of,
     states,
     stopped,
     tcp_growth,
@@ -26,6 +28,9 @@ from lab.verdict.measure import (
     verdict_line,
 )
 from lab.verdict.model import Finding
+
+MAY_COPY = frozenset({"copy", "slow", "hold-or-copy"})
+"""Behaviours that do their part without mapping anything; what `hold-or-copy` must map is for the rule `opted`."""
 
 SHARE_AFTER = 16 * MIB
 """The mapped share is taken once that much has come: a refused client may go on by copying, which says nothing."""
@@ -39,7 +44,7 @@ def exercised(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Findin
 
 
 def _mapped(evidence: Evidence, case: Case) -> Iterator[Finding]:
-    names = [c.name for c in case.clients if c.behaviour in ("map", "hold", "pin-vmsplice")] if case.needs_map else []
+    names = [c.name for c in case.clients if c.behaviour not in MAY_COPY] if case.needs_map else []
     for log in (evidence.clients[n] for n in names if n in evidence.clients):
         share, event = _mapped_share(log)
         message = f"client {log.name} mapped {share:.0%} of what it took, the floor is {evidence.manifest.floor:.0%}"
@@ -90,6 +95,28 @@ def _took_delivered(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
     return [(passed if ledger.last.held >= max(wanted, MIB) else unclear)("exercised", message, at_sample(held))]
 
 
+def _took_unless_not_allowed(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
+    """pin-uring: a kernel that refuses the first of these buffers leaves nothing to hold; `allowed` says so."""
+    if refusal := not_allowed(evidence, ledger.client):
+        log = evidence.clients[ledger.client]
+        return [passed("exercised", f"{ledger.client} tried, and was refused", at(log, refusal))]
+    return _took(3)(evidence, ledger)
+
+
+def _left_behind(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
+    """double-count: each socket still has the packet whose other pages are mapped, so `sock` exceeds what is queued."""
+    yield from _took_delivered(evidence, ledger)
+    held, client = evidence.receiver.checkpoint("held"), client_record(evidence, ledger.client)
+    log = evidence.clients[ledger.client]
+    last = log.last("holding")
+    if held is None or last is None or client is None or ledger.client not in held.cgroups:
+        return
+    sock, queued = held.cgroups[ledger.client].stat.get("sock", 0), last.count("queued")
+    wanted = sockets_of(evidence, ledger.client) * PAGE_SIZE
+    message = f"{mib(queued)} lie in the sockets and {mib(sock)} are charged as sock, {mib(wanted)} more are needed"
+    yield (passed if queued and sock - queued >= wanted else unclear)("exercised", message, at_sample(held))
+
+
 def _still_out(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
     """dead-memcg: the pages were out when the cgroup had been removed, and a control cgroup had died before."""
     yield from _took_delivered(evidence, ledger)
@@ -122,6 +149,15 @@ def _delivered_all(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
 _PROOFS: dict[str, Proof] = {
     "hold": _took(PAST),
     "pin-vmsplice": _took(PAST),
+    "pin-sendzc": _took(PAST),
+    "pin-fork": _took(PAST),
+    "pin-tee": _took(PAST),
+    "pin-uring": _took_unless_not_allowed,
+    "never-over": _took(1),
+    "double-count": _left_behind,
+    "double-count-1": _left_behind,
+    "double-count-16": _left_behind,
+    "file-mapped": _took_delivered,
     "release": _took_delivered,
     "dead-memcg": _still_out,
     "bystander": _took(3),  # whether the innocent ran before is for `isolated`, which needs its rate
@@ -142,7 +178,7 @@ def witnesses(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Findin
     found = [_free_memory(kept, now, start, ledger.last.moving)]
     found += [_anonymous(kept, now, start, ledger.last.moving), _charge(evidence, ledger.client, now)]
     found += [_pages(kept, now, start, evidence, case)] if now.checkpoint else []
-    found += [_queue(kept, now, start)] if kept.queued else []
+    found += [_queue(kept, now, start, evidence)] if kept.queued else []
     return found
 
 
@@ -239,10 +275,15 @@ def _charged_growth(now: Sample, start: Sample, name: str) -> int:
     return now.pages.charged.get(group.ino, 0) - before
 
 
-def _queue(kept: Kept, now: Moment, start: Sample) -> Finding:
-    """Queued data counts in TCP's own memory at its true size, headers and slack included, so at least as much."""
+def _queue(kept: Kept, now: Moment, start: Sample, evidence: Evidence) -> Finding:
+    """Queued data counts in TCP's own memory at its true size, headers and slack included, so at least as much.
+
+    Less what each CPU keeps in reserve (SK_MEMORY_PCPU_RESERVE, 1 MiB): it may still have been there at the start.
+    """
     tcp, missing = tcp_growth(now.high, start), gone(now.high, start)
-    agree = tcp >= kept.queued * 9 // 10 and missing >= kept.queued - agreement(kept.queued)
+    agree = tcp >= kept.queued * 9 // 10 - MIB * evidence.manifest.pair.vcpus and missing >= kept.queued - agreement(
+        kept.queued
+    )
     message = f"{mib(kept.queued)} queued; TCP's memory grew by {mib(tcp)}, {mib(missing)} are gone"
     return (passed if agree else unclear)("witnesses", message, at_sample(now.high))
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from lab.evidence.bundle import parse
 from lab.plan.cases import CASES, Case, ClientSpec
 from lab.plan.nics import NICS
-from lab.units import MIB
+from lab.units import MIB, PAGE_SIZE
 from lab.verdict.decide import judge
 from lab.verdict.model import Verdict
 from tests.unit.verdict.machine import Client, Json, Kernel, Machine
@@ -100,7 +100,7 @@ class Story:
         sent = 0
         while sent < total and client.alive and self.machine.free() > until_free:
             full = client.queued >= QUEUE_FULL
-            if full or (client.limit and self.machine.wants(client, BURST, 0) > client.limit):
+            if full or self._is_stopped(client):
                 break
             self.machine.t -= STEP / 2  # the client's line falls between two samples
             self.wait(1)
@@ -109,6 +109,10 @@ class Story:
             self.machine.t += STEP / 2
             self.say(client, "progress")
         self.wait(1)
+
+    def _is_stopped(self, client: Client) -> bool:
+        forced = self.machine.kernel.at_limit == "force" and client.unkillable
+        return bool(client.limit and not forced and self.machine.wants(client, BURST, 0) > client.limit)
 
     def _half_step(self) -> None:
         self.machine.t += STEP / 2
@@ -120,7 +124,7 @@ class Story:
 
     def end_of_stream(self, client: Client, spec: ClientSpec) -> None:
         """The client says why no more comes: it is complete, it was refused, or its stream ended."""
-        refused = bool(spec.deliver) and client.behaviour != "slow" and client.delivered < spec.deliver
+        refused = bool(spec.deliver) and client.behaviour != "slow" and client.delivered < _wanted(spec)
         why: Json = {"reason": "error", "errno": 12, "call": "getsockopt"} if refused else {"reason": "complete"}
         self.say(client, "holding", **why)
 
@@ -179,6 +183,9 @@ def _ordinary(told: Story) -> None:
     for spec in told.case.clients:
         client = told.start(spec)
         _take(told, client, spec)
+    if told.case.name == "file-mapped":
+        for client in told.machine.clients.values():
+            told.say(client, "smaps", resident=client.mapped_now)
     told.wait(2)
     alive = [c for c in told.machine.clients.values() if c.alive]
     if alive:
@@ -193,12 +200,20 @@ def _ordinary(told: Story) -> None:
     told.mark("released")
 
 
+def _wanted(spec: ClientSpec) -> int:
+    """What it takes off its sockets when nothing stops it."""
+    return spec.deliver - spec.sockets * spec.leave
+
+
 def _take(told: Story, client: Client, spec: ClientSpec) -> None:
-    told.pour(client, spec.deliver)
+    told.pour(client, _wanted(spec))
+    client.queued += spec.sockets * spec.leave
+    client.twice += spec.sockets * 16 * PAGE_SIZE * bool(spec.leave)
     if client.behaviour == "copy":
         client.anon = min(client.anon, spec.ring or client.anon)
-    stopped = client.delivered < spec.deliver and client.behaviour != "slow"
-    if stopped and (client.behaviour == "copy" or told.machine.kernel.at_limit == "kill"):
+    stopped = client.delivered < _wanted(spec) and client.behaviour != "slow"
+    killing = told.machine.kernel.at_limit != "refuse" and not client.unkillable
+    if stopped and (client.behaviour == "copy" or killing):
         told.machine.oom_kill(client, memcg=True)
     else:
         told.end_of_stream(client, spec)
@@ -221,7 +236,7 @@ def _bystander(told: Story) -> None:
     told.pour(client, abuser.deliver, until_free=200 * MIB)
     bystander = told.machine.clients[innocent.name]
     if told.machine.wants(client, BURST, 0) > (abuser.limit or 0):
-        if told.machine.kernel.at_limit == "kill":
+        if told.machine.kernel.at_limit != "refuse":
             told.machine.oom_kill(client, memcg=True)
         else:
             told.end_of_stream(client, abuser)
@@ -288,7 +303,8 @@ _SCRIPTS = {
 
 def _begin(case: Case, kernel: Kernel, nic: str) -> Story:
     clients = {
-        c.name: Client(c.name, c.behaviour, c.limit, ino=500 + i, pid=300 + i) for i, c in enumerate(case.clients)
+        c.name: Client(c.name, c.behaviour, c.limit, ino=500 + i, pid=300 + i, unkillable=c.unkillable)
+        for i, c in enumerate(case.clients)
     }
     machine = Machine(kernel, clients)
     machine.console += ["[    0.000000] Linux version 6.12.0-lab", "lab-init: ready"]

@@ -12,6 +12,7 @@ Json = dict[str, Any]
 TOTAL = 700 * MIB
 POOL = 48 * MIB  # what the network's pool keeps for its next allocations
 OWN = MIB // 2  # what a client process is charged for itself
+MAPPING = ("hold", "hold-or-copy", "pin-fork")  # behaviours that keep what they keep mapped, be it by a child
 TRUESIZE = 1.25  # memory a queued byte takes, headers and slack included
 
 
@@ -19,6 +20,7 @@ TRUESIZE = 1.25  # memory a queued byte takes, headers and slack included
 class Kernel:
     """How a design charges. `at_limit`: what becomes of a client whose mapped pages reach memory.max.
 
+    `refuse` it gets ENOMEM, `kill` it is killed or else refused, `force` it is killed or else charged all the same.
     pool     a network page pool with counters, which gives back under pressure
     sysctl   there is one for drivers that have not opted in
     """
@@ -35,7 +37,7 @@ class Kernel:
 KERNELS = {
     "stock": Kernel(mapped=False, pinned=False, pool=False, sysctl=False),
     "precharge": Kernel(pinned=False, pool=False, sysctl=False),
-    "unmap-hook": Kernel(pinned=False, at_limit="kill", pool=False, sysctl=False),
+    "unmap-hook": Kernel(pinned=False, at_limit="force", pool=False, sysctl=False),
     "put-hook": Kernel(pool=False),
     "pool-return": Kernel(at_limit="kill", sysctl=False),
 }
@@ -63,6 +65,8 @@ class Client:
     refused: bool = False
     alive: bool = True
     cgroup: bool = True
+    unkillable: bool = False
+    twice: int = 0  # charged as sock although it is mapped
 
     @property
     def pages(self) -> int:
@@ -79,13 +83,13 @@ class Client:
         if self.refused:
             return
         self.mapped += size
-        if self.behaviour.startswith("hold"):
+        if self.behaviour in MAPPING:
             self.mapped_now += size
-        if self.behaviour == "pin-vmsplice":
+        elif self.behaviour.startswith("pin-"):
             self.pinned += size
 
     def drop(self) -> None:
-        self.mapped_now = self.pinned = self.anon = self.queued = 0
+        self.mapped_now = self.pinned = self.anon = self.queued = self.twice = 0
 
     def counters(self) -> Json:
         keys = ("delivered", "mapped", "mapped_now", "pinned", "anon", "queued")
@@ -115,18 +119,20 @@ class Machine:
     def charge(self, client: Client) -> int:
         kernel = self.kernel
         kept = client.mapped_now * kernel.mapped + client.pinned * kernel.pinned + client.anon * kernel.anon
-        return round(OWN * client.procs + kept + client.queued * TRUESIZE * kernel.sock + client.stuck)
+        return round(OWN * client.procs + kept + self._sock(client) + client.stuck)
+
+    def _sock(self, client: Client) -> int:
+        return round(client.queued * TRUESIZE + client.twice) * self.kernel.sock
 
     def wants(self, client: Client, size: int, ring: int) -> int:
         """memory.current if the client took `size` more."""
-        grows = {
-            "hold": self.kernel.mapped,
-            "hold-or-copy": self.kernel.mapped,
-            "pin-vmsplice": self.kernel.pinned,
-            "copy": self.kernel.anon,
-        }
         kept = min(size, ring - client.anon) if ring else size
-        return self.charge(client) + kept * grows.get(client.behaviour, False)
+        return self.charge(client) + kept * self._grows(client.behaviour)
+
+    def _grows(self, behaviour: str) -> bool:
+        if behaviour in MAPPING:
+            return self.kernel.mapped
+        return self.kernel.pinned if behaviour.startswith("pin-") else self.kernel.anon and behaviour == "copy"
 
     def free(self) -> int:
         return TOTAL - sum(self._explained().values()) - self._unexplained() - self.cached
@@ -151,7 +157,11 @@ class Machine:
             "t": round(self.t, 6),
             "seq": self.seq,
             "meminfo": {"MemTotal": TOTAL, "MemFree": free, **explained},
-            "vmstat": {"oom_kill": self.kills, **self._pool_counters()},
+            "vmstat": {
+                "oom_kill": self.kills,
+                "nr_mapped": 3000 + self._mapped() // PAGE_SIZE,
+                **self._pool_counters(),
+            },
             "pcp_pages": 100,
             "net": self._net(),
             "dying": self.dying,
@@ -164,7 +174,7 @@ class Machine:
         return counters if self.kernel.pool else {}
 
     def _net(self) -> Json:
-        plain = {"tcp_mem_pages": self._queues() // PAGE_SIZE, "rx_bytes": 1, "rx_packets": 1, "rx_dropped": 0}
+        plain = {"tcp_mem_pages": self._tcp() // PAGE_SIZE, "rx_bytes": 1, "rx_packets": 1, "rx_dropped": 0}
         return {**plain, **({"accounted_only": self.accounted_only} if self.kernel.sysctl else {})}
 
     def tick(self) -> None:
@@ -173,7 +183,7 @@ class Machine:
 
     def pages(self) -> Json:
         clients = self.clients.values()
-        mapped = sum(c.mapped_now for c in clients)
+        mapped = self._mapped()
         plain = 20 * MIB + sum(c.pinned for c in clients) + self._queues() + self.leak + self.cached
         return {
             "plain": plain // PAGE_SIZE + 100,
@@ -212,6 +222,12 @@ class Machine:
     def _queues(self) -> int:
         return round(sum(c.queued for c in self.clients.values()) * TRUESIZE)
 
+    def _mapped(self) -> int:
+        return sum(c.mapped_now for c in self.clients.values())
+
+    def _tcp(self) -> int:
+        return self._queues() + sum(c.twice for c in self.clients.values())
+
     def _group(self, client: Client) -> Json:
         return {
             "ino": client.ino,
@@ -220,5 +236,9 @@ class Machine:
             "max": -1 if client.limit is None else client.limit,
             "procs": client.procs,
             "events": {"max": 0, "oom": client.kills, "oom_kill": client.kills},
-            "stat": {"anon": client.anon, "sock": round(client.queued * TRUESIZE * self.kernel.sock), "file_mapped": 0},
+            "stat": {
+                "anon": client.anon,
+                "sock": self._sock(client),
+                "file_mapped": client.mapped_now * self.kernel.mapped,
+            },
         }

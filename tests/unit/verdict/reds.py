@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from lab.units import MIB
+from lab.units import MIB, PAGE_SIZE
 from lab.verdict.model import Word
 from tests.unit.verdict.builder import Story, story
 from tests.unit.verdict.machine import KERNELS, Json, Kernel
@@ -79,6 +79,29 @@ def gave_up() -> Story:
     told.event("abuser", "holding").update(reason="error", errno=12, call="mmap")
     told.record("abuser").update(deliver=256 * MIB)
     return told
+
+
+def ring_refuses() -> Story:
+    """The kernel takes no mapped page as a buffer of an io_uring; what was mapped for it stays mapped."""
+    told = story("pin-uring", KERNELS["put-hook"], deliver=8 * MIB)
+    for line in told.clients["abuser"]:
+        if line.get("pinned"):
+            line.update(mapped_now=line["pinned"], pinned=0)
+    told.event("abuser", "holding").update(reason="error", errno=14, call="IORING_REGISTER_BUFFERS_UPDATE")
+    told.record("abuser").update(deliver=256 * MIB)
+    return told
+
+
+def ring_gave_up() -> Story:
+    told = ring_refuses()
+    told.event("abuser", "holding").update(errno=28)
+    return told
+
+
+def nothing_left_behind(told: Story) -> None:
+    for sample in (*told.machine.telemetry, *told.checkpoints):
+        if "abuser" in sample["cg"]:
+            sample["cg"]["abuser"]["stat"]["sock"] = 64 * PAGE_SIZE
 
 
 def leak_after_release(told: Story) -> None:
@@ -314,6 +337,46 @@ REDS: tuple[Red, ...] = (
     Red("billed", "mapped pages", F, partial(story, "hold", KERNELS["stock"])),
     Red("billed", "pinned pages, stock", F, partial(story, "pin-vmsplice", KERNELS["stock"])),
     Red("billed", "pinned pages, precharge", F, partial(story, "pin-vmsplice", KERNELS["precharge"])),
+    Red("exercised", "ring gave up", E, ring_gave_up),
+    Red("exercised", "nothing left behind", E, spoilt("double-count", nothing_left_behind)),
+    Red("billed", "pinned by a send", F, partial(story, "pin-sendzc", KERNELS["precharge"])),
+    Red("billed", "pinned by tee", F, partial(story, "pin-tee", KERNELS["unmap-hook"])),
+    Red("billed", "pinned by a child", F, partial(story, "pin-fork", KERNELS["stock"])),
+    Red("allowed", "refused", Word.SKIP, ring_refuses),
+    Red("never-over", "forced", F, partial(story, "never-over", KERNELS["unmap-hook"])),
+    Red(
+        "never-over", "charged for more than is held", F, spoilt("never-over", lambda s: charge_at(s, "held", 16 * MIB))
+    ),
+    Red("never-over", "not charged", E, partial(story, "never-over", KERNELS["stock"])),
+    Red("twice", "charged twice for good", F, spoilt("double-count", lambda s: charge_at(s, "held", 16 * MIB))),
+    Red("twice", "one socket", F, spoilt("double-count-1", lambda s: charge_at(s, "held", 2 * MIB))),
+    Red("twice", "not charged", E, partial(story, "double-count", KERNELS["stock"])),
+    Red("file-mapped", "not counted for the memcg", F, partial(story, "file-mapped", KERNELS["stock"])),
+    Red(
+        "file-mapped",
+        "counted twice for the memcg",
+        F,
+        spoilt("file-mapped", in_checkpoint("held", lambda c: c["cg"]["abuser"]["stat"].update(file_mapped=128 * MIB))),
+    ),
+    Red(
+        "file-mapped",
+        "not counted for the machine",
+        F,
+        spoilt("file-mapped", in_checkpoint("held", lambda c: c["vmstat"].update(nr_mapped=3000))),
+    ),
+    Red("file-mapped", "smaps differ", E, spoilt("file-mapped", client("abuser", "smaps", resident=32 * MIB))),
+    Red(
+        "file-mapped",
+        "no smaps",
+        E,
+        spoilt("file-mapped", lambda s: s.clients["abuser"].remove(s.event("abuser", "smaps"))),
+    ),
+    Red(
+        "file-mapped",
+        "no counter",
+        E,
+        spoilt("file-mapped", in_checkpoint("held", lambda c: c["cg"]["abuser"].update(stat={}))),
+    ),
     Red("returned", "charge stuck", F, spoilt("release", lambda s: charge_at(s, "released", 2 * MIB))),
     Red("returned", "charge underflows", F, spoilt("release", lambda s: charge_at(s, "released", 2**63))),
     Red(

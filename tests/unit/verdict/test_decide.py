@@ -44,6 +44,16 @@ def test_the_ladder(findings: tuple[Finding, ...], word: Word) -> None:
     assert decide(findings, HOLD) is word
 
 
+def test_what_the_kernel_does_not_allow_is_a_skip_on_sound_ground_only() -> None:
+    uring = CASES["pin-uring"]
+    refused = [Finding(r, Word.SKIP if r == "allowed" else Word.PASS, "", "") for r in uring.rules]
+    assert decide(refused, uring) is Word.SKIP
+    for word in (Word.FAIL, Word.ERROR, Word.MISS):
+        assert decide([*refused, Finding("billed", word, "", "")], uring) is word
+    assert decide(refused[1:], uring) is Word.ERROR
+    assert decide([*refused, Finding("billed", Word.SKIP, "", "")], uring) is Word.ERROR
+
+
 @given(st.lists(st.tuples(st.sampled_from(HOLD.rules), st.sampled_from(list(Word)))))
 def test_pass_needs_every_rule_and_nothing_else(pairs: list[tuple[str, Word]]) -> None:
     findings = [Finding(rule, word, "", "") for rule, word in pairs]

@@ -1,0 +1,121 @@
+"""Rules about how a charge is made: within the limit, once, and where the rest of the kernel counts the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from lab.evidence.memory import baseline
+from lab.evidence.model import ClientEvent, Evidence, Ledger, ProgramLog, Sample
+from lab.plan.cases import Case
+from lab.units import MIB, PAGE_SIZE, mib
+from lab.verdict.measure import (
+    at,
+    at_sample,
+    batch,
+    failed,
+    limit_of,
+    not_allowed,
+    passed,
+    peak,
+    skipped,
+    sockets_of,
+    tcp_growth,
+    tolerance,
+    unclear,
+    verdict_line,
+)
+from lab.verdict.model import Finding
+
+SKB_PAGES = 45
+"""The thread's bound on what one socket is charged twice: "for an skb that's up to 45 pages"."""
+
+
+def allowed(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
+    """Whether the kernel lets mapped pages be kept in the way that the case is about; else nothing was tried."""
+    log = evidence.clients.get(ledger.client)
+    if log is None:
+        return [unclear("allowed", f"client {ledger.client} left no output", f"clients/{ledger.client}.jsonl")]
+    refusal = not_allowed(evidence, ledger.client)
+    if refusal is None:
+        return [passed("allowed", f"{ledger.client} was not refused", log.path)]
+    what = "no io_uring" if refusal.fields["call"] == "io_uring" else "no mapped page as a buffer of an io_uring"
+    message = f"the kernel allows {what} ({refusal.fields['call']}: errno {refusal.fields['errno']})"
+    return [skipped("allowed", message, at(log, refusal))]
+
+
+def never_over(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
+    """What is charged for mapped pages stays within memory.max, though the client goes on until it is refused.
+
+    Charges for queued data are left out: TCP makes them in softirq context with GFP_ATOMIC, which try_charge_memcg()
+    never refuses, so memory.peak passes the limit on every kernel.
+    """
+    limit, pointer = limit_of(evidence, ledger.client), verdict_line(evidence, ledger)
+    held, last, start = evidence.receiver.checkpoint("held"), ledger.last, baseline(evidence)
+    group = held.cgroups.get(ledger.client) if held else None
+    if limit is None or held is None or group is None or last is None or start is None:
+        return [unclear("never-over", f"{ledger.client} had no limit or was never measured", pointer)]
+    queues = max(group.stat.get("sock", 0), tcp_growth(held, start))
+    charged, slack = group.current - queues, batch(evidence) + MIB
+    message = (
+        f"{mib(charged)} charged but for queues, with a limit of {mib(limit)} and {mib(slack)} tolerated; "
+        f"{ledger.client} held {mib(last.held)}; with queues memory.peak is {mib(peak(evidence, ledger.client))}"
+    )
+    if charged > limit + slack:
+        return [failed("never-over", message, at_sample(held))]
+    if last.held - charged > tolerance(evidence, last.held):
+        return [unclear("never-over", f"{message}; what it holds is not charged: no limit was tried", at_sample(held))]
+    return [passed("never-over", message, at_sample(held))]
+
+
+def twice(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
+    """What is charged beyond the live bytes stays within 45 pages a socket; live is mapped or still queued."""
+    last, pointer = ledger.last, verdict_line(evidence, ledger)
+    sockets = sockets_of(evidence, ledger.client)
+    if last is None or not sockets:
+        return [unclear("twice", f"there is no moment at which {ledger.client} can be measured", pointer)]
+    bound, slack = sockets * SKB_PAGES * PAGE_SIZE, batch(evidence) + MIB
+    over = last.charged - last.held
+    message = (
+        f"{mib(last.charged)} charged for {mib(last.held)} mapped or queued: {mib(over)} twice, over {sockets} "
+        f"sockets; {SKB_PAGES} pages each are {mib(bound)}, {mib(slack)} are tolerated"
+    )
+    if over > bound + slack:
+        return [failed("twice", message, pointer)]
+    if over < -slack:
+        return [unclear("twice", f"{message}; not even charged once", pointer)]
+    return [passed("twice", message, pointer)]
+
+
+def file_mapped(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
+    """The cgroup's file_mapped and the machine's nr_mapped both say what the client's page tables hold."""
+    log, held, start = evidence.clients.get(ledger.client), evidence.receiver.checkpoint("held"), baseline(evidence)
+    told = log.last("smaps") if log else None
+    if log is None or told is None or held is None or start is None or ledger.client not in held.cgroups:
+        return [
+            unclear("file-mapped", f"{ledger.client} was not seen to hold anything", f"clients/{ledger.client}.jsonl")
+        ]
+    return _compare(evidence, log, told, held, start)
+
+
+def _compare(evidence: Evidence, log: ProgramLog, told: ClientEvent, held: Sample, start: Sample) -> Iterator[Finding]:
+    resident, mapped = told.count("resident"), told.count("mapped_now")
+    slack = batch(evidence) + MIB + resident // 50
+    message = f"smaps says that {mib(resident)} are mapped, the client counts {mib(mapped)}"
+    own = passed if resident and abs(resident - mapped) <= PAGE_SIZE else unclear
+    yield own("file-mapped", message, at(log, told))
+    counters = {
+        "nr_mapped of /proc/vmstat": _growth(held, start),
+        f"file_mapped of /lab/{log.name}": held.cgroups[log.name].stat.get("file_mapped"),
+    }
+    for name, counted in counters.items():
+        if counted is None:
+            yield unclear("file-mapped", f"{name} is not there", at_sample(held))
+            continue
+        message = f"{name} says {mib(counted)} of {mib(resident)}, {mib(slack)} are tolerated"
+        yield (passed if abs(counted - resident) <= slack else failed)("file-mapped", message, at_sample(held))
+
+
+def _growth(held: Sample, start: Sample) -> int | None:
+    if "nr_mapped" not in held.vmstat or "nr_mapped" not in start.vmstat:
+        return None
+    return (held.vmstat["nr_mapped"] - start.vmstat["nr_mapped"]) * PAGE_SIZE

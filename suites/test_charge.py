@@ -1,0 +1,63 @@
+"""How is a charge made: within the limit, once, and where the rest of the kernel counts the page?"""
+
+from __future__ import annotations
+
+from steps import keep_and_release
+
+from lab.experiment import Experiment
+from lab.run import Trial
+
+
+def _leave_one_page_in_each_socket(experiment: Experiment) -> None:
+    """Every socket's packets are mapped but for the last page, which keeps its packet in the queue."""
+    experiment.start()
+    experiment.delivered()
+    queued = experiment.counter("abuser", "queued")
+    experiment.settled("sock charge", lambda s: s.cgroups["abuser"].stat["sock"] >= queued)
+    experiment.checkpoint("held")
+    experiment.release()
+    experiment.checkpoint("released")
+    experiment.end()
+
+
+def test_never_over(trial: Trial) -> None:
+    """Eight sockets map twice the limit at once, and nobody may be killed for it."""
+    with trial as experiment:
+        keep_and_release(experiment)
+    assert trial.as_predicted, trial
+
+
+def test_double_count(trial: Trial) -> None:
+    """64 sockets."""
+    with trial as experiment:
+        _leave_one_page_in_each_socket(experiment)
+    assert trial.as_predicted, trial
+
+
+def test_double_count_1(trial: Trial) -> None:
+    """One socket."""
+    with trial as experiment:
+        _leave_one_page_in_each_socket(experiment)
+    assert trial.as_predicted, trial
+
+
+def test_double_count_16(trial: Trial) -> None:
+    """16 sockets."""
+    with trial as experiment:
+        _leave_one_page_in_each_socket(experiment)
+    assert trial.as_predicted, trial
+
+
+def test_file_mapped(trial: Trial) -> None:
+    """Map, and ask the client's smaps, the machine and the cgroup how much is mapped."""
+    with trial as experiment:
+        experiment.start("abuser")
+        experiment.delivered("abuser")
+        experiment.read_smaps("abuser")
+        mapped = experiment.counter("abuser", "mapped_now")
+        experiment.settled("file_mapped", lambda s: s.cgroups["abuser"].stat["file_mapped"] >= mapped)
+        experiment.checkpoint("held")
+        experiment.release("abuser")
+        experiment.checkpoint("released")
+        experiment.end()
+    assert trial.as_predicted, trial
