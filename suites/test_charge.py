@@ -21,7 +21,7 @@ def _leave_one_page_in_each_socket(experiment: Experiment) -> None:
 
 
 def test_never_over(trial: Trial) -> None:
-    """Eight sockets map twice the limit at once, and nobody may be killed for it."""
+    """64 sockets map twice the limit at once, and nobody may be killed for it."""
     with trial as experiment:
         keep_and_release(experiment)
     assert trial.as_predicted, trial

@@ -111,13 +111,22 @@ static size_t window_room(struct client *c, struct lane *l)
 			l->window = NULL; /* stays mapped: the area is remembered by zc-keep.c */
 	}
 	if (!l->window) {
-		l->window_size = c->chunk < least_window ? least_window : c->chunk;
+		l->window_size = c->unkillable ? ROOTED_AREA : c->chunk < least_window ? least_window : c->chunk;
 		l->used = l->settled = 0;
-		l->window = keep_area(l->fd, l->window_size);
+		l->window = c->unkillable ? keep_rooted_area(l->fd) : keep_area(l->fd, l->window_size);
 		if (!l->window)
 			fail(c, "mmap", errno);
 	}
 	return c->failure.call ? 0 : least(l->window_size - l->used, c->chunk);
+}
+
+void behaviour_prepare(struct client *c)
+{
+	unsigned k;
+
+	memset(bounce, 1, sizeof(bounce));
+	for (k = 0; c->unkillable && k < c->lane_count && !c->failure.call; k++)
+		window_room(c, &c->lanes[k]);
 }
 
 /*

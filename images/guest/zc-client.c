@@ -194,6 +194,7 @@ static void begin_receiving(void)
 	listener = -1;
 	phase = RECEIVING;
 	still_since = now_us();
+	behaviour_prepare(&self);
 	say_accepted(&self);
 }
 
@@ -348,7 +349,7 @@ static void parse_options(int argc, char **argv)
 		 false},
 		{"leave", OPT_NUMBER, &self.leave, "N", "bytes of each stream to leave in its socket", 1, INT32_MAX,
 		 false},
-		{"unkillable", OPT_FLAG, &self.unkillable, NULL, "oom_score_adj -1000 instead of 0", 0, 0, false},
+		{"unkillable", OPT_FLAG, &self.unkillable, NULL, "oom_score_adj -1000; own memory taken ahead", 0, 0, false},
 		{"ring", OPT_NUMBER, &self.ring, "N", "copy: reuse N bytes, default 0: keep all", 0, INT64_MAX, false},
 	};
 
@@ -363,6 +364,8 @@ static void parse_options(int argc, char **argv)
 		options_problem("--ring goes with --behaviour copy");
 	if (self.leave && self.bytes / self.sockets <= self.leave)
 		options_problem("--leave needs --bytes, and less than each socket's share of them");
+	if (self.unkillable && (!self.behaviour || strcmp(behaviour_name, "hold")))
+		options_problem("--unkillable goes with --behaviour hold");
 	if (self.leave && self.bytes % self.sockets)
 		options_problem("--leave goes with --bytes that are a multiple of --sockets");
 	if (self.chunk % PAGE)

@@ -80,6 +80,8 @@ bool is_slow(const struct client *c); /* the behaviour that never reads */
 const struct behaviour *behaviour_find(const char *name);
 uint64_t delivered(const struct client *c);
 uint64_t remaining(const struct client *c); /* UINT64_MAX without --bytes */
+/* Has the memory that --unkillable needs of its own at the limit, before there is anything to receive. */
+void behaviour_prepare(struct client *c);
 bool lane_waits(const struct client *c, const struct lane *l); /* for the whole of a stream that leaves some behind */
 void fail(struct client *c, const char *call, int err);
 
@@ -87,6 +89,13 @@ void fail(struct client *c, const char *call, int err);
 
 /* Address space of a socket (fd >= 0, read only) or fresh anonymous memory (fd -1); NULL with errno. */
 char *keep_area(int fd, size_t size);
+/*
+ * ROOTED_AREA bytes of a socket, whose page table is there already: a page of our own shares it. Page tables are
+ * charged too, and at the limit their charge would be refused before that of the page to be mapped.
+ */
+#define TABLE (2ul << 20)
+#define ROOTED_AREA (TABLE - PAGE)
+char *keep_rooted_area(int fd);
 /* Puts the pages of a mapped range into pipes; the bytes that went in, fewer than len after a failure. */
 size_t keep_in_pipes(struct client *c, char *from, size_t len);
 /* The same, and each full pipe's pages are handed on to another pipe by tee(2) and to a third by splice(2). */

@@ -53,6 +53,23 @@ char *keep_area(int fd, size_t size)
 	return at;
 }
 
+char *keep_rooted_area(int fd)
+{
+	char *all = mmap(NULL, 2 * TABLE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0), *at;
+
+	if (all == MAP_FAILED || area_count == MAX_AREAS) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	at = (char *)(((uintptr_t)all + TABLE - 1) & ~(TABLE - 1));
+	if (mprotect(at, PAGE, PROT_READ | PROT_WRITE) < 0 ||
+	    mmap(at + PAGE, ROOTED_AREA, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
+		return NULL;
+	*at = 1;
+	areas[area_count++] = (struct area){at + PAGE, ROOTED_AREA};
+	return at + PAGE;
+}
+
 static bool open_pipe(struct client *c)
 {
 	int ends[2];

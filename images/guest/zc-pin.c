@@ -25,8 +25,9 @@
 #define MAX_CHILDREN 1024u
 #define MAX_PEERS 1024u
 /* Notifications of MSG_ZEROCOPY are charged to the socket (net.core.optmem_max), so a socket takes only so much. */
-#define PEER_BYTES (4ul << 20)
-#define PEER_RCVBUF 4096
+#define PEER_BYTES (16ul << 20)
+/* Little of PEER_BYTES may be acknowledged, but TCP makes no packet larger than half the window it was once offered. */
+#define PEER_RCVBUF (128 << 10)
 #define MAX_BUFFERS 16384u
 
 static pid_t children[MAX_CHILDREN];
@@ -70,8 +71,7 @@ size_t pin_by_fork(struct client *c, char *from, size_t len)
 		keep_mapping(parent);
 	if (child < 0)
 		fail(c, "fork", errno);
-	if (!c->unkillable)
-		oom_score_set(0);
+	oom_score_set(0);
 	if (child < 0)
 		return 0;
 	children[child_count++] = child;

@@ -21,7 +21,7 @@ class ClientSpec:
     rate       bytes/s the sender is held to; 0 means as fast as the link goes
     ring       `copy` only: bytes of anonymous memory it reuses; 0 keeps everything
     leave      bytes at the end of each socket's stream that it does not take
-    unkillable the OOM killer may not take it: its limit has to hold by refusing
+    unkillable `hold` only: the OOM killer may not take it, so its limit has to hold by refusing
     """
 
     name: str
@@ -120,8 +120,8 @@ CASES: dict[str, Case] = {
         Case(
             "never-over",
             '"force-charging a quantity of memory that the container may not be entitled to"',
-            "8 sockets map 2 x limit as fast as they can, by a client that the OOM killer may not take",
-            (ClientSpec("abuser", "hold", LIMIT, 2 * LIMIT, sockets=8, unkillable=True),),
+            "64 sockets map 2 x limit as fast as they can, by a client that the OOM killer may not take",
+            (ClientSpec("abuser", "hold", LIMIT, 64 * (2 * MIB - PAGE_SIZE), sockets=64, unkillable=True),),
             (*ALWAYS, "never-over"),
         ),
         _double_count("double-count", 64),

@@ -65,7 +65,7 @@ def test_delivers_what_was_sent(tools: Tools, behaviour: str, size: int, sockets
         check_counters(holding)
         assert (holding.text("reason"), holding["delivered"]) == ("complete", size)
         promised = {"map": 0, "copy": size}.get(behaviour, holding["mapped"])
-        acknowledged = 64 << 10 if behaviour == "pin-sendzc" else 0  # what its peers took before their windows closed
+        acknowledged = 512 << 10 if behaviour == "pin-sendzc" else 0  # what its peers took before their windows closed
         assert promised - acknowledged <= kept(behaviour, holding) <= promised
 
         client.tell("release", "quit")
