@@ -152,6 +152,20 @@ def test_what_is_left_in_each_socket_stays_queued(tools: Tools) -> None:
         assert sender.end()[1] == 0
 
 
+def test_an_unkillable_client_keeps_in_windows_of_its_own_page_tables(tools: Tools) -> None:
+    size = 5 * MIB
+    both = ("--sockets", 1, "--bytes", size, "--seed", 3)
+    with tools.client("hold", *both, "--unkillable", "--verify") as (client, port), tools.sender(port, *both) as sender:
+        holding = client.until("holding")
+        check_counters(holding)
+        assert (holding.text("reason"), holding["delivered"]) == ("complete", size)
+        client.tell("smaps", "quit")
+        assert client.until("smaps")["resident"] == holding["mapped_now"]
+        done, status = client.end()
+        assert (status, done["mismatches"]) == (0, 0)
+        assert sender.end()[0].text("hash") == done.text("hash")
+
+
 def test_smaps_agree_with_what_is_mapped(tools: Tools) -> None:
     with tools.client("hold", "--bytes", MIB) as (client, port), tools.sender(port, "--bytes", MIB):
         client.until("holding")

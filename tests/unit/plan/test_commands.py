@@ -36,12 +36,15 @@ def test_client_and_sender_agree(client: ClientSpec) -> None:
 
 def test_only_what_was_asked_for_is_said() -> None:
     plain = ClientSpec("abuser", "hold", None, MIB)
-    assert not {"--ring", "--rcvbuf", "--verify"} & set(client_argv(plain, 1, 0))
+    assert not {"--ring", "--rcvbuf", "--verify", "--leave", "--unkillable"} & set(client_argv(plain, 1, 0))
     assert "--rate" not in sender_argv(plain, "h", 1, 0)
     busy = ClientSpec("abuser", "copy", None, MIB, rate=5, ring=6, rcvbuf=7)
     assert option(client_argv(busy, 1, 0), "--ring") == "6"
     assert option(client_argv(busy, 1, 0), "--rcvbuf") == "7"
     assert option(sender_argv(busy, "h", 1, 0), "--rate") == "5"
+    greedy = ClientSpec("abuser", "hold", None, MIB, leave=4096, unkillable=True)
+    assert option(client_argv(greedy, 1, 0), "--leave") == "4096"
+    assert "--unkillable" in client_argv(greedy, 1, 0)
 
 
 def test_a_client_moves_into_its_own_cgroup() -> None:
