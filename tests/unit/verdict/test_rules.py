@@ -19,7 +19,9 @@ from lab.verdict.rules_use import unproven_cases
 from tests.unit.verdict.builder import story
 from tests.unit.verdict.machine import KERNELS
 from tests.unit.verdict.reds import REDS, Red
+from tests.unit.verdict.reds_designs import DESIGN_REDS
 
+ALL_REDS = (*REDS, *DESIGN_REDS)
 SEVERITY = (Word.MISS, Word.ERROR, Word.FAIL)
 
 
@@ -43,10 +45,10 @@ def test_every_rule_of_a_case_is_in_the_table_and_speaks(case: str) -> None:
 
 def test_every_case_has_a_proof_of_exercise_and_every_rule_a_red_side() -> None:
     assert not unproven_cases(CASES)
-    assert {red.rule for red in REDS} == RULES.keys()
+    assert {red.rule for red in ALL_REDS} == RULES.keys()
 
 
-@pytest.mark.parametrize("red", REDS, ids=str)
+@pytest.mark.parametrize("red", ALL_REDS, ids=str)
 def test_the_rule_objects(red: Red) -> None:
     verdict = red.make().verdict()
     worst = [f for f in verdict.findings if f.rule == red.rule and f.word is red.word]
@@ -57,7 +59,7 @@ def test_the_rule_objects(red: Red) -> None:
 @pytest.mark.parametrize("rule", RULES)
 def test_each_rule_carries_load(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the rule always content, a run that must not be green would be."""
-    evidence = [parse(red.make().files()) for red in REDS if red.rule == rule]
+    evidence = [parse(red.make().files()) for red in ALL_REDS if red.rule == rule]
     before = [judge(e).word for e in evidence]
     monkeypatch.setitem(RULES, rule, _content(rule))
     after = [judge(e).word for e in evidence]
@@ -73,7 +75,7 @@ def test_a_silent_rule_is_not_a_pass(rule: str, monkeypatch: pytest.MonkeyPatch)
     assert {judge(e).word for e in evidence} == {Word.ERROR}
 
 
-@pytest.mark.parametrize("red", REDS, ids=str)
+@pytest.mark.parametrize("red", ALL_REDS, ids=str)
 def test_findings_point_into_the_bundle(red: Red) -> None:
     files = red.make().files()
     for finding in judge(parse(files)).findings:
