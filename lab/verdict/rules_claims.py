@@ -163,12 +163,20 @@ def _window_before(log: ProgramLog, abuser: ProgramLog) -> tuple[float, float]:
 
 
 def _window_during(evidence: Evidence, abuser: ProgramLog, ledger: Ledger) -> tuple[float, float]:
-    """From the abuser's most to the first sign that anybody was told to let go, or the last sample."""
-    start = ledger.last.t if ledger.last else 0.0
+    """From when the abuser held all but a twentieth of its most to the first sign that anybody was told to let go, or
+    the last sample. At the end of memory a stream trickles on for minutes, and its very most comes last."""
+    start = _nearly_most(ledger)
     over = [e.t for log in evidence.clients.values() for e in log.events if e.event in ("released", "left", "done")]
     over += [c.t for c in evidence.receiver.checkpoints if c.name in ("released", "end")]
     over += [s.t for s in evidence.receiver.samples[-1:]]
     return start, min((t for t in over if t > start), default=start)
+
+
+def _nearly_most(ledger: Ledger) -> float:
+    if ledger.last is None:
+        return 0.0
+    enough = ledger.last.held * 19 // 20
+    return next((p.t for p in ledger.points if p.held >= enough), ledger.last.t)
 
 
 def _rate(log: ProgramLog, start: float, end: float) -> float:
