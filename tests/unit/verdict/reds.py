@@ -274,6 +274,8 @@ REDS: tuple[Red, ...] = (
     Red("twice", "charged twice for good", F, spoilt("double-count", lambda s: charge_at(s, "held", 16 * MIB))),
     Red("twice", "one socket", F, spoilt("double-count-1", lambda s: charge_at(s, "held", 2 * MIB))),
     Red("twice", "not charged", E, partial(story, "double-count", KERNELS["stock"])),
+    Red("twice", "not charged, 16 sockets", E, partial(story, "double-count-16", KERNELS["stock"])),
+    Red("twice", "not charged, one socket", E, partial(story, "double-count-1", KERNELS["stock"])),
     Red("file-mapped", "not counted for the memcg", F, partial(story, "file-mapped", KERNELS["stock"])),
     Red(
         "file-mapped",
