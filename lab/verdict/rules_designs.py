@@ -19,6 +19,7 @@ from lab.verdict.measure import (
     at_sample,
     batch,
     deliver_of,
+    enough_held,
     failed,
     own_charge,
     passed,
@@ -100,12 +101,12 @@ def _bill(evidence: Evidence, name: str, turn: Sample) -> _Bill:
 
 
 def took_turns(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
-    """Each client held at least half of what it was offered at the checkpoint of its turn."""
+    """Each client held enough of what it was offered at the checkpoint of its turn."""
     turn_of = {"b2": "held", "a3": "both", "b3": "both"}
     for name in (c.name for c in CASES["cross-memcg"].clients):
         turn = evidence.receiver.checkpoint(turn_of.get(name, name))
         event = _state(evidence, name, turn.t) if turn else None
-        held, wanted = (keeps(event) if event else 0), max(MIB, deliver_of(evidence, name) // 2)
+        held, wanted = (keeps(event) if event else 0), enough_held(evidence, name)
         message = f"{name} held {mib(held)} in its turn, {mib(wanted)} are needed"
         yield (passed if held >= wanted else unclear)("exercised", message, at_sample(turn) if turn else CHECKPOINTS)
 

@@ -16,7 +16,7 @@ from lab.verdict.measure import (
     at,
     at_sample,
     batch,
-    deliver_of,
+    enough_held,
     moment,
     not_allowed,
     passed,
@@ -86,13 +86,13 @@ def _took(times: float) -> Proof:
 
 
 def _took_delivered(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
-    """At the checkpoint `held` it kept at least half of what was offered."""
-    wanted = deliver_of(evidence, ledger.client) // 2
+    """At the checkpoint `held` it kept enough of what was offered."""
+    wanted = enough_held(evidence, ledger.client)
     held = evidence.receiver.checkpoint("held")
     if held is None or ledger.last is None or ledger.last.t != held.t:
         return [unclear("exercised", f"{ledger.client} was not seen holding anything", verdict_line(evidence, ledger))]
     message = f"{ledger.client} held {mib(ledger.last.held)}, {mib(wanted)} are needed"
-    return [(passed if ledger.last.held >= max(wanted, MIB) else unclear)("exercised", message, at_sample(held))]
+    return [(passed if ledger.last.held >= wanted else unclear)("exercised", message, at_sample(held))]
 
 
 def _took_unless_not_allowed(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
@@ -124,9 +124,9 @@ def _still_out(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
     if removed is None or start is None or evidence.receiver.checkpoint("control") is None:
         yield unclear("exercised", "no checkpoint `removed` or `control`", "receiver/checkpoints.jsonl")
         return
-    still, wanted = gone(removed, start), deliver_of(evidence, ledger.client) // 2
+    still, wanted = gone(removed, start), enough_held(evidence, ledger.client)
     message = f"{mib(still)} were out when the cgroup had been removed, {mib(wanted)} are needed"
-    yield (passed if still >= max(wanted, MIB) else unclear)("exercised", message, at_sample(removed))
+    yield (passed if still >= wanted else unclear)("exercised", message, at_sample(removed))
 
 
 def _queued(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:

@@ -16,7 +16,8 @@ def trickling() -> Story:
     lines, released = told.clients["abuser"], told.event("abuser", "released")
     late = {**told.event("abuser", "holding"), "event": "progress", "t": released["t"] - 0.15}
     late |= {key: late[key] + PAGE for key in ("delivered", "mapped", "pinned", "distinct", "held")}
-    lines.insert(lines.index(released), late)
+    at = lines.index(released)
+    lines[at:at] = [late, {**late, "t": late["t"] + 0.05}]
     return told
 
 
