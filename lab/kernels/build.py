@@ -67,15 +67,20 @@ class _Counter:
     """Objects made so far, of how many the last full build of this config made (0: not known)."""
 
     name: str
-    expected: int
+    full: int
+    is_fresh: bool
     progress: Progress
     made: int = 0
 
     def __call__(self, line: str) -> None:
         if makelog.is_object(line):
             self.made += 1
-            of = f" of about {max(self.expected, self.made)}" if self.expected else ""
-            self.progress(f"building {self.name}: {self.made}{of} objects")
+            self.tell()
+
+    def tell(self) -> None:
+        about = "about" if self.is_fresh else "at most"
+        of = f" of {about} {max(self.full, self.made)}" if self.full else ""
+        self.progress(f"building {self.name}: {self.made}{of} objects")
 
 
 def _build(recipe: Recipe, partial: Path, progress: Progress) -> None:
@@ -128,11 +133,11 @@ class _Objects:
     def compile(self, progress: Progress) -> int:
         """Make vmlinux. Returns how many objects were made."""
         fresh = self.is_fresh
-        expected = int(self._count.read_text()) if fresh and self._count.is_file() else 0
-        progress(f"building {self.recipe.name}: 0{f' of about {expected}' if expected else ''} objects")
-        counter = _Counter(self.recipe.name, expected, progress)
+        full = int(self._count.read_text()) if self._count.is_file() else 0
+        counter = _Counter(self.recipe.name, full, fresh, progress)
+        counter.tell()
         self._make("vmlinux", counter, {})
-        if fresh and counter.made > expected // 2:  # not the rest of a build that was interrupted
+        if fresh and counter.made > full // 2:  # not the rest of a build that was interrupted
             write_whole(self._count, str(counter.made).encode())
         if not has_pvh_note((self.path / "vmlinux").read_bytes()):
             raise BadInput(

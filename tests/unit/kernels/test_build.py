@@ -75,6 +75,9 @@ def test_progress_tells_how_many_objects_of_how_many(source: Path) -> None:
     said: list[str] = []
     ensure_built(recipe(source), said.append)
     assert "building mine: 4 of about 4 objects" in said
+    patch = change(source, "net: another answer", {"net.c": ("return 2", "return 3")})
+    ensure_built(recipe(source, patch), said.append)
+    assert said[-1] == "building mine: 1 of at most 4 objects"
 
 
 def test_a_neighbour_is_incremental_and_back_again_as_well(source: Path) -> None:
