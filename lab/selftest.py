@@ -177,9 +177,7 @@ class _Attempt:
             source_version=plan.source.version,
             floor=nic.floor,
             incidents=tuple(self.incidents),
-            reproduce=shlex.join(
-                ["lab", "selftest", self.test.name, "--source", str(plan.source.root), "--nic", plan.nic.name]
-            ),
+            reproduce=shlex.join(["lab", "selftest", self.test.name, "--kernel", kernel.name, "--nic", plan.nic.name]),
             files=file_records(read_bundle(self.bundle.root)) if self.bundle.root.is_dir() else {},
             **self.learnt,
             **fields,

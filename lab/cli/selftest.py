@@ -15,6 +15,7 @@ from rich.console import Console
 from lab.cli import complete
 from lab.cli.exits import AS_PREDICTED, LAB_FAILED, OTHER_VERDICT
 from lab.cli.options import ResultsFolder
+from lab.contracts import Progress
 from lab.errors import BadInput
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def selftest(
     A test of one machine runs in a guest of its own. Tests of drivers/net run in the receiver of a pair and reach the
     sender over the link by SSH.
 
-    [cyan]lab selftest cgroup/test_memcontrol net/msg_zerocopy --source ~/linux[/cyan]
+    [cyan]lab selftest cgroup/test_memcontrol net/msg_zerocopy --kernel stock[/cyan]
 
     [cyan]lab selftest drivers/net/ping.py --source ~/linux --nic virtio[/cyan]
     """
@@ -62,8 +63,8 @@ def selftest(
     from lab.paths import results_root
     from lab.selftests import ensure_headers
 
-    profile, tree, chosen = _wanted(names, kernel, source, nic, timeout)
     with shown() as progress:
+        profile, tree, chosen = _wanted(names, kernel, source, nic, timeout, progress)
         booted, image = prepared(kernel, progress)
         headers = ensure_headers(tree, progress)
     if not tree.fits(booted.release):
@@ -78,9 +79,10 @@ def selftest(
 
 
 def _wanted(
-    names: Sequence[str], kernel: str, source: Path | None, nic: str, timeout: int
+    names: Sequence[str], kernel: str, source: Path | None, nic: str, timeout: int, progress: Progress
 ) -> tuple[NicProfile, SourceTree, tuple[Chosen, ...]]:
     """Raises BadInput with the problems of all options and names."""
+    from lab.kernels.export import ensure_selftest_source
     from lab.plan.nics import NICS
     from lab.provision.qemu import cannot_run, installed_qemu
     from lab.selftests import choose, source_tree
@@ -93,7 +95,7 @@ def _wanted(
     tree: SourceTree | None = None
     chosen: tuple[Chosen, ...] = ()
     try:
-        tree = source_tree(kernel, source)
+        tree = source_tree(source or ensure_selftest_source(kernel, progress))
         chosen = choose(names, tree)
     except BadInput as exc:
         problems, hint = [*problems, *exc.problems], exc.hint

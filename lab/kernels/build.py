@@ -56,7 +56,7 @@ def ensure_built(recipe: Recipe, progress: Progress) -> Product:
 
 
 @contextlib.contextmanager
-def _builder(name: str, progress: Progress) -> Iterator[None]:
+def builder(name: str, progress: Progress) -> Iterator[None]:
     """One builder at a time: two would halve each other's speed, and share a tree."""
     with locked(cache_root() / "build" / "builder", progress=progress, holder=f"kernel {name}"):
         yield
@@ -85,7 +85,7 @@ class _Counter:
 
 def _build(recipe: Recipe, partial: Path, progress: Progress) -> None:
     started = time.monotonic()
-    with _builder(recipe.name, progress):
+    with builder(recipe.name, progress):
         tree = ensure_tree(recipe.base, progress)
         commit = tree.committed(recipe.base, recipe.series)
         tree.checked_out(commit)

@@ -35,15 +35,11 @@ class SourceTree:
         return rest != release and not rest[:1].isdigit()
 
 
-def source_tree(kernel: str, given: Path | None) -> SourceTree:
-    """The tree of a kernel, by the user's name for it; `given` is where the user says that it lies. Raises BadInput."""
-    if given is None:
-        raise BadInput(
-            [f"--source: where the source of kernel {kernel} lies is not known"], hint="--source DIR, a kernel tree"
-        )
+def source_tree(given: Path) -> SourceTree:
+    """The source that lies there. Raises BadInput."""
     root = given.expanduser().resolve()
     if not (root / SELFTESTS / "lib.mk").is_file():
         raise BadInput(
-            [f"--source {given}: it has no {SELFTESTS}/lib.mk"], hint="the top of a kernel tree, 5.0 or later"
+            [f"{given}: it has no {SELFTESTS}/lib.mk"], hint="--source: the top of a kernel tree, 5.0 or later"
         )
     return SourceTree(root, run(["make", "-s", "-C", str(root), "kernelversion"]).decode().strip())

@@ -26,10 +26,9 @@ def test_all_problems_at_once(lab: Lab, tmp_path: Path, monkeypatch: pytest.Monk
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_source_is_needed_and_must_be_one(lab: Lab, tmp_path: Path) -> None:
-    nowhere, no_tree = lab("selftest", "cgroup"), lab("selftest", "cgroup", "--source", tmp_path)
-    assert nowhere.exit_code == no_tree.exit_code == 2
-    assert "--source DIR" in nowhere.stderr
+def test_a_source_must_be_a_kernel_tree(lab: Lab, tmp_path: Path) -> None:
+    no_tree = lab("selftest", "cgroup", "--source", tmp_path)
+    assert no_tree.exit_code == 2
     assert "it has no tools/testing/selftests/lib.mk" in no_tree.stderr
 
 
