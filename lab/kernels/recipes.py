@@ -110,10 +110,6 @@ def remember(recipe: Recipe) -> None:
     write_whole(_own_dir() / f"{recipe.name}.json", json.dumps(record, indent=1).encode())
 
 
-def forget(name: str) -> None:
-    (_own_dir() / f"{name}.json").unlink(missing_ok=True)
-
-
 def read_series(path: Path) -> Series:
     """A series from an mbox, one patch, or a directory of patches. Raises BadInput."""
     if path.is_dir():
