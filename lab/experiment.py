@@ -32,6 +32,7 @@ from lab.plan.designs import inapplicable
 from lab.plan.limits import Limits
 from lab.plan.matrix import Run
 from lab.provision.guest import Guest
+from lab.provision.plugin import cannot_count
 from lab.units import MIB, Deadline, utc_now, wait_until
 
 TRICKLE = 4 * MIB
@@ -144,9 +145,12 @@ class Experiment:
         profile, have = self.run.profile, self.keeper.hypervisor.qemu_version
         if int(have.split(".")[0]) < profile.min_qemu:
             return f"{profile.name} needs QEMU {profile.min_qemu}, this host has {have}"
-        kernel = self.keeper.plan.kernel(self.run.kernel)
-        if profile.module and kernel.modules and profile.module not in kernel.modules:
-            return f"{kernel.name} has no driver {profile.module}"
+        plan = self.keeper.plan
+        for kernel in (plan.kernel(name) for name in (self.run.kernel, self.run.reference) if name):
+            if profile.module and kernel.modules and profile.module not in kernel.modules:
+                return f"{kernel.name} has no driver {profile.module}"
+        if self.run.spec.shape.counted and (why := cannot_count(have, plan.accelerator)):
+            return why
         return inapplicable(self.run.design, self.run.nic, self.run.case)
 
     @property
@@ -309,13 +313,7 @@ class Experiment:
 
     def end(self, *, until: Callable[[Sample], bool] = lambda _: True) -> None:
         """Clients quit, memory settles (and whatever `until` asks for besides); the last checkpoint; cgroups go."""
-        for stream in self.streams.values():
-            self._step("quit", client=stream.spec.name)
-            stream.client.close()
-        deadline = Deadline.after("programs to end", self.limits.answer)
-        for stream in self.streams.values():
-            for program in (stream.client, stream.sender):
-                self._watch(program, lambda p: p.ended, deadline)
+        self._quit(*self.streams.values())
         start = self._baseline
         self.settled(
             "memory back", lambda s: (start is None or unexplained(s) - unexplained(start) < CLEAN // 2) and until(s)
@@ -324,11 +322,26 @@ class Experiment:
         for name in self.streams.keys() - self._gone_groups:
             self.ready.remove_cgroup(name)
 
+    def dismiss(self, name: str) -> None:
+        """A client that is done quits, and its cgroup goes."""
+        self._quit(self.streams[name])
+        self.ready.remove_cgroup(name)
+        self._gone_groups.add(name)
+
     # -- helpers of the steps -----------------------------------------------------------------------------------
 
     def _step(self, step: str, **fields: object) -> None:
         self.log.info(step, **fields)
         self.progress(" ".join([step, *map(str, fields.values())]))
+
+    def _quit(self, *streams: Stream) -> None:
+        for stream in streams:
+            self._step("quit", client=stream.spec.name)
+            stream.client.close()
+        deadline = Deadline.after("programs to end", self.limits.answer)
+        for stream in streams:
+            for program in (stream.client, stream.sender):
+                self._watch(program, lambda p: p.ended, deadline)
 
     def _living(self, names: tuple[str, ...]) -> list[Stream]:
         return [s for n, s in self.streams.items() if (not names or n in names) and not s.client.ended]

@@ -113,6 +113,7 @@ def pair_request(plan: SessionPlan, run: Run, attempt: int) -> PairRequest:
         captures=plan.folder / "pairs" / pair_id,
         sockets=plan.sockets / "s",
         limits=plan.limits,
+        plugin=plan.plugin if run.spec.shape.counted else None,
     )
 
 
@@ -158,7 +159,15 @@ class PairKeeper:
         self._key = ""
         self._ready: ReadyPair | None = None
         self._failed: dict[str, tuple[Path, LabTrouble]] = {}
+        self._beside: PairKeeper | None = None
         self.captures = plan.folder
+
+    @property
+    def beside(self) -> PairKeeper:
+        """Keeps the pair that runs a reference kernel beside ours. It lets go of it when we let go of ours."""
+        if self._beside is None:
+            self._beside = PairKeeper(self.hypervisor, self.plan, lambda what: self.progress(f"reference: {what}"))
+        return self._beside
 
     def acquire(self, run: Run) -> ReadyPair:
         """A clean pair for this run. Raises LabTrouble; `captures` then says where its consoles are."""
@@ -188,4 +197,6 @@ class PairKeeper:
         """Give the pair up: it is not clean any more, or another one is needed."""
         self._ready = None
         with held_back():
+            if self._beside is not None:
+                self._beside.drop()
             self._stack.close()

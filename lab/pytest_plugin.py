@@ -43,6 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--nic", action="append", default=[], help="NIC profile: see `lab nics`; repeatable")
     group.addoption("--lab-names", action="append", default=[], help="suite or case to run (default: suite `default`)")
     group.addoption("--repeat", type=int, default=0, help="run each cell that many times")
+    group.addoption("--reference", default="", help="kernel that `cost` compares with")
     group.addoption("--connect", default="embed", help="libvirt URI (default: the embedded driver, no daemon)")
     group.addoption("--accel", default="auto", help="auto, kvm or tcg")
     group.addoption("--results", default="", help="folder for sessions (default: ./results)")
@@ -69,6 +70,7 @@ def _request(config: pytest.Config) -> Any:  # noqa: ANN401 - imported late
         pairs=wanted if isinstance(wanted, int) else 0,
         connect=option.connect,
         accelerator=option.accel,
+        reference=option.reference,
         command=shlex.join(["pytest", *config.invocation_params.args]),
     )
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import itertools
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from lab.collect.bundle import BundleWriter
 from lab.contracts import Progress
-from lab.errors import HostTrouble, LabError
+from lab.errors import HostTrouble, LabError, LabTrouble
+from lab.evidence.bundle import REFERENCE
 from lab.evidence.manifest import HostRecord, KernelRecord, PairRecord, Seconds
 from lab.experiment import Experiment
 from lab.interrupt import held_back
@@ -37,6 +41,7 @@ class Trial:
     def __init__(self, run: Run, plan: SessionPlan, keeper: PairKeeper, progress: Progress) -> None:
         self.run, self.plan = run, plan
         self.experiment = Experiment(run, keeper, BundleWriter(plan.folder / run.id), progress, plan.limits)
+        self.reference: Experiment | None = None
         self.result: RunResult | None = None
         self._started = ""
 
@@ -56,11 +61,33 @@ class Trial:
             with held_back():
                 self._keep()
 
+    @contextlib.contextmanager
+    def beside(self) -> Iterator[Experiment]:
+        """Inside the trial's block: the same on a pair with the reference kernel, in a bundle inside the bundle.
+
+        What goes wrong in here ends the trial's block as well: one side alone compares nothing.
+        """
+        run, kernel = self.run, self.plan.kernel(self.run.reference)
+        other = replace(run, kernel=kernel.name, design=kernel.design, reference="")
+        bundle = BundleWriter(self.experiment.bundle.root / REFERENCE)
+        keeper = self.experiment.keeper.beside
+        self.reference = Experiment(other, keeper, bundle, self.experiment.progress, self.plan.limits)
+        trouble: LabTrouble | None = None
+        with self.reference:
+            try:
+                yield self.reference
+            except LabTrouble as exc:
+                trouble = exc
+                raise
+        if trouble is not None:
+            raise trouble
+
     def _keep(self) -> None:
         """Finish the bundle and judge it. Raises HostTrouble when it cannot be written."""
         bundle = self.experiment.bundle
         try:
-            bundle.finish(_fields(self.experiment, self.plan, self._started, self.predicted))
+            for side in filter(None, (self.reference, self.experiment)):  # the outer manifest vouches for the inner
+                side.bundle.finish(_fields(side, self.plan, self._started, self.predicted))
             self.result = judged(bundle.root, self.run.id)
             write_derived(bundle.root, self.result)
         except OSError as refusal:
@@ -145,8 +172,13 @@ def _fields(subject: Experiment, plan: SessionPlan, started: str, predicted: Pre
         "started": started,
         "lab_version": importlib.metadata.version("lab"),
         "skip": subject.skip,
-        "reproduce": f"lab run {run.case} --kernel '{run.kernel}' --nic {run.nic}",
+        "reference": run.reference,
+        "reproduce": f"lab run {run.case} --kernel '{run.kernel}' --nic {run.nic}{_compared(run)}",
     }
+
+
+def _compared(run: Run) -> str:
+    return f" --reference '{run.reference}'" if run.reference else ""
 
 
 def _client_records(subject: Experiment) -> list[dict[str, Any]]:

@@ -15,7 +15,8 @@ from lab.contracts import BootableKernel, GuestImage, Progress
 from lab.errors import BadInput
 from lab.guestimage.build import ensure_image, ensure_init
 from lab.kernels.bootable import make_bootable
-from lab.kernels.catalogue import Kernel, resolve
+from lab.kernels.catalogue import Kernel, resolve, united
+from lab.kernels.reference import references
 from lab.paths import project_root
 from lab.plan.capacity import HostSize, admit, pairs_that_fit
 from lab.plan.cases import CASES, STANDARD, Shape
@@ -25,6 +26,7 @@ from lab.plan.session import PLAN_FILE, SessionPlan, dump
 from lab.provision.accel import prove, remembered
 from lab.provision.hypervisor import EMBEDDED, connect
 from lab.provision.pair import PairRequest
+from lab.provision.plugin import ensure_plugin
 from lab.spec.suite import SuiteSpec, load_suite, unknown
 from lab.units import MIB
 
@@ -37,6 +39,7 @@ class SessionRequest:
 
     names     suites or cases;  suites what may be a suite only
     pairs     how many at once, 0 for as many as fit
+    reference the kernel that cases which compare set beside each other one; "" for the stock one of its kind
     """
 
     names: tuple[str, ...] = ()
@@ -48,6 +51,7 @@ class SessionRequest:
     connect: str = EMBEDDED
     accelerator: str = "auto"
     command: str = ""
+    reference: str = ""
 
 
 def suites_dir() -> Path:
@@ -91,22 +95,42 @@ def combine(request: SessionRequest) -> SuiteSpec:
     )
 
 
-def check(request: SessionRequest) -> tuple[SuiteSpec, tuple[Kernel, ...]]:
+@dataclass(frozen=True)
+class Checked:
+    """What the user asked for, looked up.
+
+    kernels     all that must be made;  tested  those of them that get runs
+    references  by the name of a tested one, the name of the one it is compared with, where a case compares
+    """
+
+    spec: SuiteSpec
+    kernels: tuple[Kernel, ...]
+    tested: tuple[Kernel, ...]
+    references: dict[str, str]
+
+
+def check(request: SessionRequest) -> Checked:
     """Everything the user named, looked up. Raises BadInput with the problems of all of it."""
     problems: list[BadInput] = []
     spec, resolved = None, None
+    more = (request.reference,) if request.reference else ()
+    named: tuple[Kernel, ...] = ()
     try:
         spec = combine(request)
     except BadInput as exc:
         problems.append(exc)
     try:
         resolved = resolve(spec.kernels if spec else request.kernels)
+        named = resolve(more) if more else ()
     except BadInput as exc:
         problems.append(exc)
     if spec is None or resolved is None:
         hints = [exc.hint for exc in problems if exc.hint]
         raise BadInput([line for exc in problems for line in exc.problems], hint="; ".join(hints))
-    return spec, resolved
+    comparing = any(CASES[name].compares for name in spec.cases)
+    chosen = references(resolved, *named) if comparing else {}
+    kernels = united((*resolved, *chosen.values()))
+    return Checked(spec, kernels, resolved, {name: reference.name for name, reference in chosen.items()})
 
 
 def _cases(names: Sequence[str], suites: Sequence[SuiteSpec], base: SuiteSpec) -> tuple[str, ...]:
@@ -168,13 +192,15 @@ def prepare(
 
     Raises BadInput, LabTrouble.
     """
-    spec, resolved = check(request)
+    asked = check(request)
+    spec = asked.spec
     check_disk(folder)
     image = ensure_image(progress)
-    kernels = tuple(make_bootable(k, init=ensure_init(progress), progress=progress) for k in resolved)
+    kernels = tuple(make_bootable(k, init=ensure_init(progress), progress=progress) for k in asked.kernels)
     started = datetime.datetime.now(datetime.UTC)
     name = f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    runs = expand(name, [(k.name, k.design) for k in kernels], spec.nics, spec.cases, spec.repeat)
+    tested = [(k.name, k.design) for k in asked.tested]
+    runs = expand(name, tested, spec.nics, spec.cases, spec.repeat, asked.references)
     runs = tuple(filter(only, runs))
     workers = worker_count(request, runs)
     session = folder / name
@@ -192,6 +218,7 @@ def prepare(
         image=image,
         kernels=kernels,
         runs=running_order(runs),
+        plugin=ensure_plugin(progress) if any(run.spec.shape.counted for run in runs) else None,
     )
     (session / PLAN_FILE).write_bytes(dump(plan))
     return plan

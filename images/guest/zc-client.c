@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "count-mark.h"
 #include "guestproc.h"
 #include "labjson.h"
 #include "options.h"
@@ -70,6 +71,7 @@ static struct pollfd *fds; /* standard input, then the listener or the lanes */
 static void hold_now(const char *reason)
 {
 	phase = HOLDING;
+	count_mark(COUNT_END);
 	say_holding(&self, reason);
 }
 
@@ -196,6 +198,7 @@ static void begin_receiving(void)
 	still_since = now_us();
 	behaviour_prepare(&self);
 	say_accepted(&self);
+	count_mark(COUNT_BEGIN);
 }
 
 /* Waking once per LOWAT bytes lets one call map many pages. A tick serves what stays below it. */

@@ -107,11 +107,11 @@ def check_memory() -> Check:
 
 
 def judge_memory(host: HostSize) -> Check:
-    """The arithmetic of `-n auto`, for the largest pair there is."""
+    """The arithmetic of `-n auto`, for the largest pair there is; a case that needs two at once says so itself."""
     from lab.plan.capacity import arithmetic, pair_mib, pairs_that_fit
     from lab.plan.cases import CASES
 
-    shapes = {case.shape for case in CASES.values()}
+    shapes = {case.shape for case in CASES.values() if case.shape.pairs == 1}
     try:
         pairs = pairs_that_fit(host, shapes)
     except BadInput as exc:

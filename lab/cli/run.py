@@ -57,6 +57,14 @@ def run(
     ] = "auto",
     repeat: Annotated[int, typer.Option("--repeat", help="Run each cell that many times.")] = 0,
     connect: Annotated[str, typer.Option("--connect", help="libvirt URI; `embed` needs no daemon.")] = "embed",
+    reference: Annotated[
+        str,
+        typer.Option(
+            "--reference",
+            help="Kernel that `cost` compares with; by default the same without its design.",
+            autocompletion=complete.kernels,
+        ),
+    ] = "",
     accel: Annotated[str, typer.Option("--accel", help="auto, kvm or tcg; auto proves KVM by booting.")] = "auto",
     results: ResultsFolder = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per run on standard output.")] = False,
@@ -76,6 +84,7 @@ def run(
         pairs=pairs_of(pairs),
         connect=connect,
         accelerator=accel,
+        reference=reference,
         command=shlex.join(["lab", *sys.argv[1:]]),
     )
     end_in_order()  # a SIGTERM before the first worker, or after the last, must tidy up as well

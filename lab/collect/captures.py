@@ -8,21 +8,21 @@ from lab.collect.bundle import BundleWriter
 from lab.collect.stream import Mark, mark, since
 
 ROLES = ("receiver", "sender")
+GROWING = ("telemetry.jsonl", "instructions.jsonl")
 Marks = dict[str, Mark]
 """By the name of the file in the bundle."""
 
 
 def from_power_on(captures: Path) -> Marks:
     """All that the guests of a pair ever said."""
-    names = ("telemetry.jsonl", "console.log")
+    names = (*GROWING, "console.log")
     return {f"{role}/{name}": Mark(captures / role / name, 0) for role in ROLES for name in names}
 
 
 def from_here(captures: Path, *, first: bool) -> Marks:
     """Telemetry from this moment; the console too, but the pair's first run also shows how its guests booted."""
-    marks: Marks = {}
+    marks: Marks = {f"{role}/{name}": mark(captures / role / name) for role in ROLES for name in GROWING}
     for role in ROLES:
-        marks[f"{role}/telemetry.jsonl"] = mark(captures / role / "telemetry.jsonl")
         console = mark(captures / role / "console.log")
         marks[f"{role}/console.log"] = Mark(console.path, 0 if first else console.offset)
     return marks

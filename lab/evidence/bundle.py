@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from lab.errors import BadInput
 from lab.evidence.console import parse_console
+from lab.evidence.counts import parse_counts
 from lab.evidence.manifest import FORMAT, FileRecord, Manifest
 from lab.evidence.model import Evidence, GuestEvidence, ProgramLog
 from lab.evidence.programs import parse_program
@@ -21,6 +22,9 @@ GUEST_FILES = {
     "sender": ("sender/console.log", "sender/telemetry.jsonl"),  # the driver takes no checkpoints there
 }
 PREFLIGHT = "preflight/client.jsonl"
+COUNTS = "receiver/instructions.jsonl"
+REFERENCE = "reference"
+"""Where the bundle of the reference kernel lies inside that of the kernel compared with it."""
 
 
 def parse(files: Mapping[str, bytes]) -> Evidence:
@@ -41,7 +45,14 @@ def parse(files: Mapping[str, bytes]) -> Evidence:
         preflight=_program("preflight", PREFLIGHT, files),
         problems=tuple(_problems(manifest, files, altered)),
         altered=altered,
+        counts=parse_counts(files.get(COUNTS, b"")),
+        reference=_reference(files),
     )
+
+
+def _reference(files: Mapping[str, bytes]) -> Evidence | None:
+    inside = {p.removeprefix(f"{REFERENCE}/"): data for p, data in files.items() if p.startswith(f"{REFERENCE}/")}
+    return parse(inside) if MANIFEST in inside else None
 
 
 def read_manifest(files: Mapping[str, bytes]) -> Manifest:
@@ -86,6 +97,9 @@ def _needed(manifest: Manifest) -> Iterator[str]:
         yield f"clients/{client.name}.jsonl"
         yield f"senders/{client.name}.jsonl"
     yield PREFLIGHT
+    if manifest.reference:
+        yield COUNTS
+        yield f"{REFERENCE}/{MANIFEST}"
 
 
 def _problems(manifest: Manifest, files: Mapping[str, bytes], altered: frozenset[str]) -> Iterator[str]:

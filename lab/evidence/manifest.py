@@ -99,7 +99,10 @@ class PairRecord(_Record):
 
 
 class Manifest(_Record):
-    """Everything a reader needs to repeat the run. `skip` is the reason why it does not apply here, "" when it does."""
+    """Everything a reader needs to repeat the run. `skip` is the reason why it does not apply here, "" when it does.
+
+    reference names the kernel this run is compared with, whose own bundle lies in `reference/`; "" where there is none.
+    """
 
     format: int = FORMAT
     run: str
@@ -119,4 +122,5 @@ class Manifest(_Record):
     lab_version: str
     reproduce: str
     skip: str = ""
+    reference: str = ""
     files: dict[str, FileRecord]

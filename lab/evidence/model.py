@@ -123,6 +123,19 @@ class Console:
 
 
 @dataclass(frozen=True)
+class Count:
+    """Instructions a guest had executed when it executed a mark: COUNT_BEGIN, COUNT_END of images/guest/count-mark.h.
+
+    t is the host's CLOCK_MONOTONIC in seconds.
+    """
+
+    mark: int
+    instructions: int
+    t: float
+    line: int
+
+
+@dataclass(frozen=True)
 class GuestEvidence:
     """What one guest left behind. `gap` is the longest silence of its telemetry (s), `missing` the samples lost."""
 
@@ -142,7 +155,9 @@ class GuestEvidence:
 class Evidence:
     """A bundle, parsed. `problems` lists files that are absent, altered or unreadable, as sentences.
 
-    altered   paths of files whose bytes are not those the manifest vouches for
+    altered    paths of files whose bytes are not those the manifest vouches for
+    counts     what the receiver's QEMU counted; None where a line of it is not what it should be
+    reference  the bundle of the kernel this one is compared with
     """
 
     manifest: Manifest
@@ -153,6 +168,8 @@ class Evidence:
     preflight: ProgramLog | None
     problems: tuple[str, ...]
     altered: frozenset[str] = frozenset()
+    counts: tuple[Count, ...] | None = ()
+    reference: Evidence | None = None
 
 
 @dataclass(frozen=True)

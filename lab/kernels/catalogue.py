@@ -81,9 +81,19 @@ def resolve(names: Sequence[str], *, known: Sequence[CatalogueKernel] | None = N
         kernel = _one(bare, design, offered, problems)
         if kernel and kernel not in found:
             found.append(kernel)
-    problems += _name_clashes(found)
     if problems:
-        raise BadInput(problems, hint=HINT)
+        raise BadInput([*problems, *_name_clashes(found)], hint=HINT)
+    return united(found)
+
+
+def united(kernels: Sequence[Kernel]) -> tuple[Kernel, ...]:
+    """Each kernel once. Raises BadInput when different ones have the same name."""
+    found: list[Kernel] = []
+    for kernel in kernels:
+        if kernel not in found:
+            found.append(kernel)
+    if clashes := _name_clashes(found):
+        raise BadInput(clashes, hint=HINT)
     return tuple(found)
 
 

@@ -21,14 +21,15 @@ class HostSize:
 
 
 def pair_mib(shape: Shape) -> int:
-    """Upper bound of the host memory of one pair, in MiB."""
-    return shape.receiver_mib + shape.sender_mib + 2 * QEMU_OVERHEAD_MIB
+    """Upper bound of the host memory of one pair, in MiB; of both, where a run has two side by side."""
+    return shape.pairs * (shape.receiver_mib + shape.sender_mib + 2 * QEMU_OVERHEAD_MIB)
 
 
 def arithmetic(host: HostSize, shape: Shape) -> str:
     """The sum behind an admission, in words."""
+    times, end = (f"{shape.pairs} x (", ")") if shape.pairs > 1 else ("", "")
     return (
-        f"a {shape.name} pair takes {shape.receiver_mib} + {shape.sender_mib} + 2 x {QEMU_OVERHEAD_MIB} = "
+        f"a {shape.name} pair takes {times}{shape.receiver_mib} + {shape.sender_mib} + 2 x {QEMU_OVERHEAD_MIB}{end} = "
         f"{pair_mib(shape)} MiB; this host has {host.available_mib} MiB available, of which {HOST_RESERVE_MIB} MiB "
         "stay reserved"
     )

@@ -39,15 +39,22 @@ class ClientSpec:
 
 @dataclass(frozen=True)
 class Shape:
-    """Memory of the two guests, in MiB. One vCPU each."""
+    """Memory of the two guests, in MiB. One vCPU each.
+
+    pairs    how many such pairs a run has at once: two where a reference kernel runs beside the one under test
+    counted  the receiver's QEMU counts the instructions it executes
+    """
 
     name: str
     receiver_mib: int
     sender_mib: int
+    pairs: int = 1
+    counted: bool = False
 
 
 STANDARD = Shape("standard", 768, 256)
 SMALL = Shape("small", 448, 256)
+SIDE_BY_SIDE = Shape("side-by-side", 512, 256, pairs=2, counted=True)
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,7 @@ class Case:
     needs_map  it says nothing unless pages were really mapped
     rules      names of the rules in lab.verdict.rules that must each speak for a PASS
     seconds    expected guest time; only orders the work
+    compares   the same is done, in turns, on a pair with the reference kernel; measured, so nothing is promised
     """
 
     name: str
@@ -70,9 +78,13 @@ class Case:
     needs_map: bool = True
     shape: Shape = STANDARD
     seconds: int = 5
+    compares: bool = False
 
 
 LIMIT = 64 * MIB
+IDLE, TURN = "idle", "turn"
+"""Clients of `cost`, but for a number: a trickle shows what the guest executes anyway; and the transfers."""
+
 ALWAYS = ("kernel-alive", "lab-alive", "complete", "preflight", "exercised", "witnesses")
 
 
@@ -227,6 +239,21 @@ CASES: dict[str, Case] = {
             "fill the pool by holding and releasing 1 x limit, then take more memory than is free without its pages",
             (ClientSpec("abuser", "hold", None, LIMIT),),
             (*ALWAYS, "given-back"),
+        ),
+        Case(
+            "cost",
+            'what accounting costs: "a branch in put_page", and charging on the fast path',
+            "a well-behaved client takes the same stream on this kernel and on the reference in turns; "
+            "instructions and seconds for each MB",
+            (
+                *(ClientSpec(f"{IDLE}{n}", "copy", None, MIB, rate=MIB // 2, ring=MIB) for n in range(2)),
+                *(ClientSpec(f"{TURN}{n}", "map", None, 128 * MIB) for n in range(14)),
+            ),
+            (*ALWAYS, "reference", "cost"),
+            subject=f"{TURN}0",
+            shape=SIDE_BY_SIDE,
+            seconds=40,
+            compares=True,
         ),
     )
 }

@@ -14,12 +14,16 @@ from lab.plan.nics import NICS
 
 
 class Predicted(StrEnum):
-    """What is expected of a run. `open`: the thread does not say, so any word that was measured will do."""
+    """What is expected of a run. `open`: the thread does not say, so any word that was measured will do.
+
+    DONE: a number is asked for, and nothing is promised of it.
+    """
 
     PASS = "PASS"  # noqa: S105
     FAIL = "FAIL"
     ERROR = "ERROR"
     SKIP = "SKIP"
+    DONE = "DONE"
     OPEN = "open"
 
 
@@ -59,7 +63,7 @@ DESIGNS: dict[str, Design] = {
     )
 }
 
-_P, _F, _N, _O = Predicted.PASS, Predicted.FAIL, Predicted.SKIP, Predicted.OPEN
+_P, _F, _N, _O, _D = Predicted.PASS, Predicted.FAIL, Predicted.SKIP, Predicted.OPEN, Predicted.DONE
 _PIN_OTHER = (_F, _O, _O, _P, _P)
 
 # One column for each design, in the order of DESIGNS; the thread's claims as they were read before anything was run.
@@ -85,7 +89,7 @@ _TABLE: dict[str, tuple[Predicted, Predicted, Predicted, Predicted, Predicted]] 
     "copy-control": (_P, _P, _P, _P, _P),
     "sock-control": (_P, _P, _P, _P, _P),
     "bytes-equal": (_P, _P, _P, _P, _P),
-    "cost": (_O, _O, _O, _O, _O),
+    "cost": (_D, _D, _D, _D, _D),
 }
 PREDICTIONS = {case: dict(zip(DESIGNS, row, strict=True)) for case, row in _TABLE.items()}
 

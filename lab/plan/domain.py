@@ -21,7 +21,10 @@ BASE_CMDLINE = (
 
 @dataclass(frozen=True)
 class GuestFiles:
-    """Paths on the hypervisor: what a guest is made of, and where its captures go."""
+    """Paths on the hypervisor: what a guest is made of, and where its captures go.
+
+    plugin counts the guest's instructions into the file `instructions`; "" where nobody asks for that.
+    """
 
     kernel: str
     initrd: str
@@ -30,6 +33,8 @@ class GuestFiles:
     telemetry: str
     ready_socket: str
     link_socket: str
+    plugin: str = ""
+    instructions: str = ""
 
 
 @dataclass(frozen=True)
@@ -105,8 +110,13 @@ def plan_guest(
         console=files.console,
         telemetry=files.telemetry,
         ready_socket=files.ready_socket,
-        qemu_args=qemu_args(pair, role, nic, files.link_socket, tap_name(pair, role)),
+        qemu_args=(*qemu_args(pair, role, nic, files.link_socket, tap_name(pair, role)), *_counting(files)),
     )
+
+
+def _counting(files: GuestFiles) -> tuple[str, ...]:
+    """images/qemu/lab-insn.c"""
+    return ("-plugin", f"file={files.plugin},out={files.instructions}") if files.plugin else ()
 
 
 def tap_name(pair: str, role: Role) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from lab.plan.cases import CASES, Case
 from lab.plan.names import digest
@@ -14,7 +15,8 @@ from lab.plan.nics import NICS, NicProfile
 class Run:
     """One cell of kernel x NIC profile x case, and its number when the cell is repeated.
 
-    kernel is the resolved name of a kernel, design the row of the designs table it is expected to behave like.
+    kernel is the resolved name of a kernel, design the row of the designs table it is expected to behave like;
+    reference is the kernel it is compared with, "" in a case that compares nothing.
     """
 
     session: str
@@ -23,6 +25,7 @@ class Run:
     nic: str
     case: str
     repeat: int
+    reference: str = ""
 
     @property
     def id(self) -> str:
@@ -54,11 +57,19 @@ class Run:
 
 
 def expand(
-    session: str, kernels: Sequence[tuple[str, str]], nics: Sequence[str], cases: Sequence[str], repeat: int
+    session: str,
+    kernels: Sequence[tuple[str, str]],
+    nics: Sequence[str],
+    cases: Sequence[str],
+    repeat: int,
+    references: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Run, ...]:
-    """All runs of kernels (name, design) x nics x cases x repeats, in that order."""
+    """All runs of kernels (name, design) x nics x cases x repeats, in that order.
+
+    references has, by the name of each kernel, the one that cases which compare set beside it.
+    """
     return tuple(
-        Run(session, kernel, design, nic, case, n)
+        Run(session, kernel, design, nic, case, n, references[kernel] if CASES[case].compares else "")
         for kernel, design in kernels
         for nic in nics
         for case in cases

@@ -24,6 +24,7 @@ class SessionPlan:
     sockets      a short directory for AF_UNIX sockets and libvirt state, removed at the end
     accelerator  `kvm` or `tcg`, proved for these kernels
     pairs        how many may run at once
+    plugin       the QEMU plugin that counts instructions, where a run needs it
     """
 
     name: str
@@ -38,6 +39,7 @@ class SessionPlan:
     kernels: tuple[BootableKernel, ...]
     runs: tuple[Run, ...]
     limits: Limits = field(default_factory=Limits)
+    plugin: Path | None = None
 
     def kernel(self, name: str) -> BootableKernel:
         return next(k for k in self.kernels if k.name == name)

@@ -22,7 +22,10 @@ from lab.provision.link import link
 
 @dataclass(frozen=True)
 class PairRequest:
-    """What to provision. `captures` keeps consoles and telemetry, `sockets` is a short path for AF_UNIX sockets."""
+    """What to provision. `captures` keeps consoles and telemetry, `sockets` is a short path for AF_UNIX sockets.
+
+    `plugin` is the one that counts the receiver's instructions, None where nobody asks for them.
+    """
 
     id: str
     nic: NicProfile
@@ -33,6 +36,7 @@ class PairRequest:
     captures: Path
     sockets: Path
     limits: Limits = field(default_factory=Limits)
+    plugin: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,8 @@ def _files(request: PairRequest, role: Role) -> GuestFiles:
         telemetry=str(folder / "telemetry.jsonl"),
         ready_socket=str(request.sockets / f"{request.id}-{role[0]}"),
         link_socket=str(request.sockets / f"{request.id}-l"),
+        plugin=str(request.plugin) if request.plugin and role == "receiver" else "",
+        instructions=str(folder / "instructions.jsonl"),
     )
 
 

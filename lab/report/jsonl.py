@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -30,6 +31,7 @@ def as_record(result: RunResult, root: PurePosixPath) -> dict[str, Any]:
             {"rule": f.rule, "word": f.word.value, "message": f.message, "pointer": f.pointer} for f in verdict.findings
         ],
         "ledger": _ledger(result),
+        "cost": asdict(verdict.cost) if verdict.cost else None,
         "oom": {"outcome": verdict.oom.outcome.value, "victims": list(verdict.oom.victims)},
         "accelerator": manifest.host.accelerator,
         "seconds": manifest.seconds.model_dump(),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from lab.report.matrix import Cell, Surprise, Table, arrange
 from lab.report.model import Session
-from lab.report.wording import cell_words, one_line, sentence, span, summary
+from lab.report.wording import cell_words, one_line, sentence, summary
 
 NOTE = (
     "A cell holds what was measured, the bytes that escaped the charge where the case is about them, and in brackets "
@@ -55,7 +55,7 @@ def _cell(cell: Cell) -> str:
         return "not run"
     if cell.not_applicable:
         return "n/a"
-    words = " ".join([cell_words(cell.words), *([span(*cell.escapes)] if cell.escapes else [])])
+    words = " ".join([cell_words(cell.words), *([_plain(cell.figure)] if cell.figure else [])])
     told = f"**{words}**" if cell.disagreeing else words
     trouble = " not measured" if cell.not_measured else ""
     return f"{told}{trouble} ({_plain(' or '.join(cell.predicted))})"

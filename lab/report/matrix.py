@@ -11,7 +11,7 @@ from lab.plan.cases import CASES
 from lab.plan.designs import DESIGNS, Predicted
 from lab.plan.nics import NICS
 from lab.report.model import RunResult
-from lab.report.wording import WORST_FIRST, escape_judged
+from lab.report.wording import WORST_FIRST, escape_judged, ratios, span
 from lab.verdict.model import Word
 from lab.verdict.predict import MEASURED
 
@@ -67,6 +67,14 @@ class Cell:
         measured = [run for run in self.runs if run.verdict.word in MEASURED]
         found = [size for run in measured if (size := escape_judged(run)) is not None]
         return (min(found), max(found)) if found else None
+
+    @property
+    def figure(self) -> str:
+        """The number to set beside the words: what escaped, or what it costs; "" where neither is the point."""
+        costs = [run.verdict.cost for run in self.runs if run.verdict.cost and run.verdict.word is Word.DONE]
+        if costs:
+            return ratios(costs)
+        return span(*self.escapes) if self.escapes else ""
 
     @property
     def telling(self) -> RunResult:

@@ -20,7 +20,6 @@ from lab.report.wording import (
     prediction,
     printable,
     sentence,
-    span,
     summary,
     worst_first,
 )
@@ -107,14 +106,14 @@ class VerdictTable:
 
 
 def _cell(cell: Cell) -> Text:
-    """Words and escape of the runs, and the predicted word where it is another one, or open."""
+    """Words and figure of the runs, and the predicted word where it is another one, or open."""
     if not cell.runs:
         return Text("not run", style="dim")
     if cell.not_applicable:
         return Text("n/a", style="dim")
     told = Text(cell_words(cell.words), style=STYLES[cell.telling.verdict.word])
-    if cell.escapes:
-        told += Text(f" {span(*cell.escapes)}")
+    if cell.figure:
+        told += Text(f" {cell.figure}")
     if cell.is_open:
         told += Text(" (open)", style="dim")
     if cell.not_measured:

@@ -9,6 +9,7 @@ from lab.evidence.model import Ledger
 from lab.plan.cases import CASES
 from lab.report.model import RunResult, Session
 from lab.units import mib
+from lab.verdict.cost import Cost
 from lab.verdict.model import Finding, Oom, OomOutcome, Word
 
 WORST_FIRST = tuple(Word)
@@ -69,6 +70,14 @@ def escape_judged(result: RunResult) -> int | None:
     """The escape where it is what the case is about; beside the PASS of another case it would only puzzle."""
     case = CASES.get(result.manifest.case)
     return escape_of(result.verdict.ledger) if case is None or "billed" in case.rules else None
+
+
+def ratios(costs: list[Cost]) -> str:
+    """A ratio with its interval, or the smallest and the largest of several."""
+    if len(costs) == 1:
+        return str(costs[0].instructions)
+    values = [cost.instructions.value for cost in costs]
+    return f"{min(values):.3f}..{max(values):.3f}"
 
 
 def ledger_rows(ledger: Ledger) -> tuple[tuple[str, str, str], ...]:

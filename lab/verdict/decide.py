@@ -8,6 +8,7 @@ from lab.errors import BadInput
 from lab.evidence.ledger import build_ledger
 from lab.evidence.model import Evidence
 from lab.plan.cases import CASES, Case
+from lab.verdict.cost import compare
 from lab.verdict.model import Finding, Verdict, Word
 from lab.verdict.oom import classify
 from lab.verdict.rules import RULES
@@ -40,6 +41,8 @@ def decide(findings: Sequence[Finding], case: Case) -> Word:
     others = [f.word for f in findings if (f.rule, f.word) != NOT_ALLOWED]
     if others and all(w is Word.PASS for w in others):
         return Word.PASS if len(others) == len(findings) else Word.SKIP
+    if case.compares and {*words} == {Word.PASS, Word.DONE}:
+        return Word.DONE
     return Word.ERROR
 
 
@@ -55,7 +58,7 @@ def judge(evidence: Evidence) -> Verdict:
         return Verdict(Word.SKIP, (finding,), ledger, oom)
     rules = BEFORE_TRAFFIC if held_back(evidence) else case.rules
     findings = tuple(f for name in rules for f in RULES[name](evidence, case, ledger))
-    return Verdict(decide(findings, case), findings, ledger, oom)
+    return Verdict(decide(findings, case), findings, ledger, oom, compare(evidence) if case.compares else None)
 
 
 def held_back(evidence: Evidence) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from lab.evidence.model import Ledger
+from lab.verdict.cost import Cost
 
 
 class Word(StrEnum):
@@ -52,9 +53,10 @@ class OomOutcome:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One word, and everything it rests on."""
+    """One word, and everything it rests on. `cost` against a reference, where the case compares."""
 
     word: Word
     findings: tuple[Finding, ...]
     ledger: Ledger
     oom: OomOutcome
+    cost: Cost | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.verdict import rules_claims, rules_designs, rules_lab, rules_limits, rules_use
+from lab.verdict import rules_claims, rules_cost, rules_designs, rules_lab, rules_limits, rules_use
 from lab.verdict.measure import Rule
 
 RULES: dict[str, Rule] = {
@@ -27,4 +27,6 @@ RULES: dict[str, Rule] = {
     "opted": rules_designs.opted,
     "counted": rules_designs.counted,
     "given-back": rules_designs.given_back,
+    "reference": rules_cost.reference,
+    "cost": rules_cost.cost,
 }

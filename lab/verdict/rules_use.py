@@ -16,6 +16,7 @@ from lab.verdict.measure import (
     at,
     at_sample,
     batch,
+    deliver_of,
     enough_held,
     moment,
     not_allowed,
@@ -146,6 +147,16 @@ def _delivered_all(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
         yield (passed if delivered >= MIB else unclear)("exercised", message, at(log, last))
 
 
+def _took_all(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
+    """cost: every turn moved all of its bytes."""
+    for name, log in evidence.clients.items():
+        last, wanted = log.last("holding"), deliver_of(evidence, name)
+        delivered = last.count("delivered") if last else 0
+        whole = last is not None and last.fields.get("reason") == "complete" and delivered == wanted >= MIB
+        message = f"client {name} took {mib(delivered)} of {mib(wanted)}"
+        yield (passed if whole else unclear)("exercised", message, at(log, last))
+
+
 _PROOFS: dict[str, Proof] = {
     "hold": _took(PAST),
     "pin-vmsplice": _took(PAST),
@@ -166,6 +177,7 @@ _PROOFS: dict[str, Proof] = {
     "bytes-equal": _delivered_all,
     "visible": _took_delivered,
     **rules_designs.PROOFS,
+    "cost": _took_all,
 }
 
 

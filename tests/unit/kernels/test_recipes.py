@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ import pytest
 from lab.errors import BadInput
 from lab.kernels import recipes, resolve
 from lab.kernels.base import Base
+from lab.kernels.catalogue import CatalogueKernel, LocalKernel
 from lab.kernels.naming import BuildName, parse_name
 from lab.kernels.recipe import Recipe
+from lab.kernels.reference import references
 
 PATCH = "From: A <a@b>\nSubject: [PATCH] {0}\n\nDefect: d\n---\n"
 PATCH += "diff --git a/{0} b/{0}\nnew file mode 100644\n--- /dev/null\n+++ b/{0}\n@@ -0,0 +1 @@\n+x\n"
@@ -117,3 +120,39 @@ def test_all_that_is_wrong_with_a_kernel_of_ones_own_is_told_at_once(tmp_path: P
         f"{tmp_path}/no.config: there is no such file.",
         "--name 'stock': that is a design; choose another name.",
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "reference"),
+    [
+        ("put-hook", "stock"),
+        ("6.1:put-hook+recycling+debug~one", "6.1:stock+recycling+debug"),
+        ("put-hook@precharge", "stock"),
+        ("stock+debug", "stock+debug"),
+    ],
+)
+def test_a_kernel_is_compared_with_the_same_without_its_design(name: str, reference: str) -> None:
+    kernel = one(name)
+    assert references([kernel]) == {kernel.name: one(reference)}
+
+
+def local(name: str, design: str) -> LocalKernel:
+    return LocalKernel(name, Path(f"/{name}"), None, name, design)
+
+
+def test_a_kernel_from_a_path_is_compared_with_a_stock_one_that_no_distribution_built() -> None:
+    shipped = CatalogueKernel("6.12.1@x", "p", "1", "6.12", "generic", 1, "x", False, "6.12.1", (), 1, "")
+    stock, mine = local("plain", "stock"), local("mine", "precharge")
+    found = references([shipped, mine, stock])
+    assert found["mine"] == found["plain"] == stock
+    assert (found["6.12.1@x"].name, found["6.12.1@x"].design) == ("6.12.1", "stock")
+    assert references([shipped, mine], one("put-hook")) == dict.fromkeys(("6.12.1@x", "mine"), one("put-hook"))
+
+
+def test_every_kernel_without_anything_to_compare_with_is_named() -> None:
+    with pytest.raises(BadInput) as caught:
+        references([local("mine", "precharge"), one("put-hook"), local("yours", "put-hook")])
+    assert [line.split()[1] for line in caught.value.problems] == ["mine:", "yours:"]
+    assert "--reference" in caught.value.hint
+    own = replace(one("put-hook"), name="own")
+    assert references([own, one("stock")])["own"] == one("stock")

@@ -7,14 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.errors import BadInput
-from lab.plan.capacity import HOST_RESERVE_MIB, QEMU_OVERHEAD_MIB, HostSize, admit, pair_mib, pairs_that_fit
-from lab.plan.cases import SMALL, STANDARD
+from lab.plan.capacity import HOST_RESERVE_MIB, QEMU_OVERHEAD_MIB, HostSize, admit, arithmetic, pair_mib, pairs_that_fit
+from lab.plan.cases import SIDE_BY_SIDE, SMALL, STANDARD
 
 ONE = pair_mib(STANDARD)
 
 
 def test_a_pair_takes_both_guests_and_both_emulators() -> None:
     assert STANDARD.receiver_mib + STANDARD.sender_mib + 2 * QEMU_OVERHEAD_MIB == ONE
+
+
+def test_a_run_with_a_reference_beside_it_takes_two_pairs() -> None:
+    both = 2 * (SIDE_BY_SIDE.receiver_mib + SIDE_BY_SIDE.sender_mib + 2 * QEMU_OVERHEAD_MIB)
+    assert pair_mib(SIDE_BY_SIDE) == both
+    assert "2 x (512 + 256 + 2 x 100) = 1936 MiB" in arithmetic(HostSize(8000, 2), SIDE_BY_SIDE)
+    assert pairs_that_fit(HostSize(HOST_RESERVE_MIB + 2 * both - 1, 8), [SIDE_BY_SIDE]) == 1
 
 
 @pytest.mark.parametrize(

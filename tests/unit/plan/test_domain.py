@@ -116,3 +116,10 @@ def test_a_dead_kernel_ends_qemu() -> None:
 def test_the_same_arguments_make_the_same_text() -> None:
     assert render(planned()) == render(planned())
     assert render(planned(role="sender")) != render(planned())
+
+
+def test_only_a_guest_that_is_to_be_counted_carries_the_plugin() -> None:
+    counted = replace(FILES, plugin="/p/lab-insn.so", instructions="/captures/instructions.jsonl")
+    arguments_of = arguments(parsed(planned(files=counted)))
+    assert arguments_of[-2:] == ["-plugin", "file=/p/lab-insn.so,out=/captures/instructions.jsonl"]
+    assert "-plugin" not in arguments(parsed(planned()))

@@ -22,7 +22,7 @@ Cells = tuple[list[str], list[str], list[str], int]
 
 def runs_of(cells: Cells) -> tuple[Run, ...]:
     kernels, nics, cases, repeat = cells
-    return expand("s", [(k, "stock") for k in kernels], nics, cases, repeat)
+    return expand("s", [(k, "stock") for k in kernels], nics, cases, repeat, dict.fromkeys(kernels, "ref"))
 
 
 @given(CELLS)
@@ -46,7 +46,7 @@ def test_the_order_keeps_every_run_and_the_runs_of_a_pair_together(cells: Cells)
 @given(CELLS)
 def test_the_order_does_not_depend_on_the_session(cells: Cells) -> None:
     kernels, nics, cases, repeat = cells
-    other = expand("other", [(k, "stock") for k in kernels], nics, cases, repeat)
+    other = expand("other", [(k, "stock") for k in kernels], nics, cases, repeat, dict.fromkeys(kernels, "ref"))
     assert [(r.label, r.case) for r in running_order(runs_of(cells))] == [
         (r.label, r.case) for r in running_order(other)
     ]
@@ -75,3 +75,12 @@ def test_a_case_judges_a_client_it_has() -> None:
     wrong = [c.name for c in CASES.values() if c.subject not in {client.name for client in c.clients}]
     assert not wrong
     assert all(isinstance(c, Case) and c.name == name for name, c in CASES.items())
+
+
+def test_only_a_case_that_compares_has_a_reference_and_counts() -> None:
+    kernels, references = [("k", "precharge"), ("j", "put-hook")], {"k": "ref", "j": "other"}
+    runs = expand("s", kernels, ["virtio"], sorted(CASES), 1, references)
+    assert {r.case for r in runs if r.reference} == {"cost"}
+    assert {(r.kernel, r.reference) for r in runs if r.reference} == {*references.items()}
+    assert all(bool(r.reference) == r.spec.shape.counted == (r.spec.shape.pairs == 2) for r in runs)
+    assert {r.pair_key for r in runs if r.reference}.isdisjoint(r.pair_key for r in runs if not r.reference)

@@ -41,6 +41,7 @@ def test_jsonl_has_one_object_a_run_with_every_key() -> None:
             for f in builder.full_session().results[4].verdict.findings
         ],
         "ledger": {"held": 335544320, "charged": 5242880, "escape": 330301440, "gone": 345400934, "limit": 67108864},
+        "cost": None,
         "oom": {"outcome": "global-kill-other", "victims": ["copy@/lab/innocent"]},
         "accelerator": "tcg",
         "seconds": {"provision": 2.5, "drive": 5.0, "collect": 0.5},

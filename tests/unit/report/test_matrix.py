@@ -7,6 +7,7 @@ from dataclasses import replace
 from lab.plan.designs import PREDICTIONS
 from lab.report import RunResult, Session, html, markdown, text
 from lab.report.matrix import Cell, arrange
+from lab.verdict.cost import Cost, Ratio
 from lab.verdict.model import Word
 from tests.unit.report import builder
 from tests.unit.report.page import Page
@@ -31,6 +32,25 @@ def test_the_escape_of_repeats_is_a_range_of_what_was_measured() -> None:
     assert cell(high, broken, low).escapes == (195 << 20, 251 << 20)
     assert cell(broken).escapes is None
     assert "FAIL x2 195.0..251.0 MiB" in rendered(text.overview(builder.session(high, low)))
+
+
+def costing(value: float, word: Word = Word.DONE) -> RunResult:
+    run, ratio = builder.result(word, "cost"), Ratio(value, value - 0.003, value + 0.0031)
+    cost = Cost(ratio, ratio, ratio, (1e6, 1e6), (70, 71), 8e6, 0.01, 12)
+    return replace(run, verdict=replace(run.verdict, cost=cost))
+
+
+def test_a_cost_is_told_where_it_was_measured_soundly() -> None:
+    one = costing(1.021)
+    assert cell(one).figure == "1.021 [1.018, 1.024]"
+    assert cell(costing(1.021, Word.ERROR)).figure == ""
+    assert cell(one, costing(0.998), costing(7, Word.ERROR)).figure == "0.998..1.021"
+    assert cell(builder.result(Word.FAIL, "hold")).figure == "251.0 MiB"
+    assert cell(builder.result(Word.PASS, "release")).figure == ""
+    told = builder.session(one)
+    assert "DONE 1.021 [1.018, 1.024]" in rendered(text.overview(told))
+    assert r"DONE 1.021 \[1.018, 1.024\] (DONE)" in markdown.render(told)
+    assert "1.021 [1.018, 1.024]" in html.render(told)
 
 
 def test_trouble_is_no_measurement_even_where_it_was_predicted_or_among_good_runs() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from lab import session
 from lab.errors import BadInput
+from lab.kernels.catalogue import LocalKernel
 from lab.plan.matrix import expand
-from lab.session import SessionRequest, combine, read_suite, worker_count
+from lab.session import SessionRequest, check, combine, read_suite, worker_count
 
 
 def test_nothing_asked_for_means_the_default_suite() -> None:
@@ -67,3 +71,40 @@ def test_too_many_pairs_are_refused_with_the_sum() -> None:
     runs = expand("s", [("k", "stock")], ["virtio"], ["hold"], 1)
     with pytest.raises(BadInput, match=r"100000 pairs do not fit: a standard pair takes .* MiB available"):
         worker_count(SessionRequest(pairs=100_000), runs)
+
+
+def own(name: str, design: str) -> LocalKernel:
+    return LocalKernel(name, Path(f"/{name}"), None, name, design)
+
+
+@pytest.fixture
+def kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = {"plain": own("plain", "stock"), "old": own("old", "stock"), "mine": own("mine", "precharge")}
+    monkeypatch.setattr(session, "resolve", lambda names: tuple(dict.fromkeys(there[name] for name in names)))
+
+
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize(
+    ("asked", "named", "reference", "made"),
+    [
+        (("mine", "plain", "old"), "", "plain", ["mine", "plain", "old"]),
+        (("mine",), "old", "old", ["mine", "old"]),
+        (("plain",), "plain", "plain", ["plain"]),
+        (("plain", "mine"), "mine", "mine", ["plain", "mine"]),
+    ],
+)
+def test_what_is_compared_with_is_made_but_not_tested(
+    asked: tuple[str, ...], named: str, reference: str, made: list[str]
+) -> None:
+    found = check(SessionRequest(names=("cost",), kernels=asked, reference=named))
+    assert found.references == dict.fromkeys(asked, reference)
+    assert [k.name for k in found.kernels] == made
+    assert tuple(k.name for k in found.tested) == asked
+
+
+@pytest.mark.usefixtures("kernels")
+def test_nothing_to_compare_with_is_refused_where_a_case_compares() -> None:
+    with pytest.raises(BadInput, match="kernel mine: nobody knows what it was built from") as caught:
+        check(SessionRequest(names=("cost", "hold"), kernels=("mine",)))
+    assert "--reference" in caught.value.hint
+    assert check(SessionRequest(names=("hold",), kernels=("mine",))).references == {}

@@ -16,11 +16,14 @@ from lab.plan.nics import NICS
 from lab.units import MIB, PAGE_SIZE
 from lab.verdict.decide import judge
 from lab.verdict.model import Verdict
-from tests.unit.verdict.machine import Client, Json, Kernel, Machine
+from tests.unit.verdict.machine import KERNELS, Client, Json, Kernel, Machine
 
 STEP = 0.1  # telemetry interval; clients speak half-way between two samples
 BURST = 8 * MIB  # what an unbridled sender delivers in one step
 QUEUE_FULL = 12 * MIB
+BACKGROUND = 8e6  # instructions a second that a guest executes anyway
+WORK = 1.1e6  # instructions for a MB
+JITTER = (0.0, 0.004, -0.006, 0.002, 0.005, -0.003)  # turns differ by that
 
 
 @dataclass
@@ -38,13 +41,17 @@ class Story:
     preflight: list[Json] = field(default_factory=list)
     absent: set[str] = field(default_factory=set)
     tampered: dict[str, bytes] = field(default_factory=dict)
+    counts: list[Json] = field(default_factory=list)
+    work: float = WORK
+    reference: Story | None = None
 
     # What a test asks.
 
     def files(self) -> dict[str, bytes]:
         """The bundle's bytes. `tampered` replaces bytes after they were hashed, `absent` removes files likewise."""
-        files = {path: data for path, data in self._contents().items() if path not in self.absent}
-        listed = {p: {"size": len(d), "sha256": hashlib.sha256(d).hexdigest()} for p, d in self._contents().items()}
+        contents = self._contents()
+        files = {path: data for path, data in contents.items() if path not in self.absent}
+        listed = {p: {"size": len(d), "sha256": hashlib.sha256(d).hexdigest()} for p, d in contents.items()}
         manifest = {**self.manifest, "files": listed}
         return {**files, "manifest.json": json.dumps(manifest).encode(), **self.tampered}
 
@@ -73,6 +80,16 @@ class Story:
         plain = {} if event == "ready" else client.counters()
         line = {"t": round(self.machine.t, 6), "event": event, **plain, **fields}
         self.clients[client.name].append(line)
+        if self.case.compares and event in ("accepted", "holding"):
+            self.count(client, event)
+
+    def count(self, client: Client, event: str) -> None:
+        """What the plugin writes when the client executes a mark."""
+        last = self.counts[-1] if self.counts else {"t": 5000 + self.machine.t, "instructions": 10**9}
+        t, jitter = 5000 + self.machine.t, JITTER[len(self.counts) // 2 % len(JITTER)]
+        moved = client.delivered / 1e6 * self.work * (1 + jitter) if event == "holding" else 0
+        executed = last["instructions"] + round(BACKGROUND * (t - last["t"]) + moved)
+        self.counts.append({"mark": 1 if event == "accepted" else 2, "instructions": executed, "t": round(t, 6)})
 
     def wait(self, steps: int) -> None:
         """Let time pass: telemetry of both guests, and whatever steady streams bring."""
@@ -150,17 +167,37 @@ class Story:
         logs = {f"clients/{n}.jsonl": e for n, e in self.clients.items()}
         logs |= {f"senders/{n}.jsonl": e for n, e in self.senders.items()}
         logs |= {"receiver/telemetry.jsonl": self.machine.telemetry, "receiver/checkpoints.jsonl": self.checkpoints}
+        logs |= {"receiver/instructions.jsonl": self.counts} if self.case.compares else {}
+        beside = self.reference.files() if self.reference else {}
         logs |= {"sender/telemetry.jsonl": self.sender_telemetry, "preflight/client.jsonl": self.preflight}
         texts = {"receiver/console.log": self.machine.console, "sender/console.log": self.sender_console}
         files = {path: "".join(json.dumps(line) + "\n" for line in lines).encode() for path, lines in logs.items()}
+        files |= {f"reference/{path}": data for path, data in beside.items()}
         return files | {path: "".join(f"{line}\r\n" for line in lines).encode() for path, lines in texts.items()}
+
+
+def compared(kernel: Kernel = Kernel(), *, work: float = WORK, same: bool = False) -> Story:  # noqa: B008
+    """A run of `cost` on a kernel that needs so many instructions for a MB, beside one that needs WORK."""
+    told, told.reference = _told("cost", kernel, work=work), _told("cost", KERNELS["stock"])
+    told.manifest["reference"] = "stock"
+    if not same:
+        told.manifest["kernel"] = {**told.manifest["kernel"], "sha256": "1" * 64}
+    return told
 
 
 def story(case: str, kernel: Kernel = Kernel(), *, nic: str = "e1000e-split", deliver: int = 0) -> Story:  # noqa: B008
     """A whole run of a case on a kernel; judged PASS when the kernel charges everything. `deliver` bends the case."""
+    return compared(kernel) if CASES[case].compares else _told(case, kernel, nic=nic, deliver=deliver)
+
+
+def _told(case: str, kernel: Kernel, *, nic: str = "e1000e-split", deliver: int = 0, work: float = WORK) -> Story:
     table = CASES[case]
-    clients = tuple(replace(c, deliver=deliver or c.deliver) for c in table.clients)
+    # Turns are told as they come, not by the clock of a steady stream.
+    clients = tuple(
+        replace(c, deliver=deliver or c.deliver, rate=0 if table.compares else c.rate) for c in table.clients
+    )
     told = _begin(replace(table, clients=clients), kernel, nic)
+    told.work = work
     told.wait(3)
     if case == "dead-memcg":
         told.machine.dying = 1
@@ -169,7 +206,7 @@ def story(case: str, kernel: Kernel = Kernel(), *, nic: str = "e1000e-split", de
     told.wait(1)
     _SCRIPTS.get(case, _ordinary)(told)
     told.wait(2)
-    for spec in told.case.clients:
+    for spec in told.case.clients if not told.case.compares else ():
         told.quit(spec)
     told.wait(2)
     told.machine.dying = 0
@@ -183,11 +220,14 @@ def _ordinary(told: Story) -> None:
     for spec in told.case.clients:
         client = told.start(spec)
         _take(told, client, spec)
+        if told.case.compares:
+            client.drop()
+            told.quit(spec)
     if told.case.name == "file-mapped":
         for client in told.machine.clients.values():
             told.say(client, "smaps", resident=client.mapped_now)
     told.wait(2)
-    alive = [c for c in told.machine.clients.values() if c.alive]
+    alive = [c for c in told.machine.clients.values() if c.alive and c.procs]
     if alive:
         told.mark("held")
     if told.case.name == "dead-memcg":
@@ -209,6 +249,8 @@ def _take(told: Story, client: Client, spec: ClientSpec) -> None:
     told.pour(client, _wanted(spec))
     client.queued += spec.sockets * spec.leave
     client.twice += spec.sockets * 16 * PAGE_SIZE * bool(spec.leave)
+    if told.case.compares and spec.deliver < BURST:
+        told.wait(20)  # a trickle
     if client.behaviour == "copy":
         client.anon = min(client.anon, spec.ring or client.anon)
     stopped = client.delivered < _wanted(spec) and client.behaviour != "slow"

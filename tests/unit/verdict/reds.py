@@ -11,7 +11,7 @@ from functools import partial
 
 from lab.units import MIB, PAGE_SIZE
 from lab.verdict.model import Word
-from tests.unit.verdict.builder import Story, story
+from tests.unit.verdict.builder import WORK, Story, compared, story
 from tests.unit.verdict.machine import KERNELS, Json, Kernel
 
 
@@ -124,6 +124,48 @@ def mapped(told: Story, share: float) -> None:
     for line in told.clients["abuser"]:
         if "mapped" in line:
             line["mapped"] = round(line["mapped"] * share)
+
+
+def beside(spoil: Callable[[Story], object]) -> Callable[[Story], object]:
+    """The same, but on the reference's side."""
+
+    def spoil_reference(told: Story) -> None:
+        assert told.reference is not None
+        spoil(told.reference)
+
+    return spoil_reference
+
+
+def no_reference(told: Story) -> None:
+    told.reference = None
+    told.manifest["reference"] = ""
+
+
+def unmapped(told: Story) -> None:
+    for lines in told.clients.values():
+        for line in lines:
+            line.update({"mapped": 0} if "mapped" in line else {})
+
+
+def less_mapped(told: Story) -> None:
+    """Above the floor, yet a tenth less than on the reference."""
+    for lines in told.clients.values():
+        for line in lines:
+            line.update({"mapped": round(0.9 * line["mapped"])} if "mapped" in line else {})
+
+
+def slow_clock(told: Story) -> None:
+    """As many counts as turns, but taken at other times."""
+    for line in told.counts:
+        line["t"] = round(4 * line["t"], 6)
+
+
+def noisy(told: Story) -> None:
+    """Every other turn needs a third more instructions."""
+    extra = 0
+    for n, line in enumerate(told.counts):
+        extra += 20_000_000 if n % 4 == 1 else 0
+        line["instructions"] += extra
 
 
 def innocent_slows(told: Story) -> None:
@@ -344,4 +386,18 @@ REDS: tuple[Red, ...] = (
     Red("bytes-equal", "no hash", E, spoilt("bytes-equal", lambda s: s.event("hold", "done").pop("hash"))),
     Red("bytes-equal", "not checked", E, spoilt("bytes-equal", lambda s: s.event("hold", "done").pop("mismatches"))),
     Red("bytes-equal", "sender broke", E, spoilt("bytes-equal", lambda s: s.senders["map"][-1].update(event="broken"))),
+    Red("reference", "no bundle", E, spoilt("cost", no_reference)),
+    Red("reference", "its kernel died", E, spoilt("cost", beside(console("BUG: unable to handle page fault")))),
+    Red("reference", "its lab failed", M, spoilt("cost", beside(lambda s: s.incident("lost")))),
+    Red("reference", "nothing mapped", E, spoilt("cost", beside(unmapped))),
+    Red("reference", "bytes lost", E, spoilt("cost", beside(client("turn3", "holding", delivered=127 * MIB)))),
+    Red("cost", "no count", E, spoilt("cost", lambda s: s.counts.clear())),
+    Red("cost", "a turn not counted", E, spoilt("cost", lambda s: s.counts.__delitem__(slice(4, 6)))),
+    Red("cost", "reference not counted", E, spoilt("cost", beside(lambda s: s.counts.clear()))),
+    Red("cost", "counts run backwards", E, spoilt("cost", lambda s: s.counts[9].update(instructions=1))),
+    Red("cost", "counts stand still", E, spoilt("cost", lambda s: [c.update(instructions=7) for c in s.counts])),
+    Red("cost", "counts of another transfer", E, spoilt("cost", slow_clock)),
+    Red("cost", "other shares mapped", E, spoilt("cost", less_mapped)),
+    Red("cost", "interval too wide", E, spoilt("cost", noisy)),
+    Red("cost", "differs from itself", E, partial(compared, work=1.01 * WORK, same=True)),
 )

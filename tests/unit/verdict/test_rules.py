@@ -23,6 +23,7 @@ from tests.unit.verdict.reds_designs import DESIGN_REDS
 
 ALL_REDS = (*REDS, *DESIGN_REDS)
 SEVERITY = (Word.MISS, Word.ERROR, Word.FAIL)
+GOOD = {Word.PASS, Word.DONE}
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -39,7 +40,7 @@ def test_a_kernel_of_each_design_gets_the_predicted_word(design: str, case: str)
 @pytest.mark.parametrize("case", CASES)
 def test_every_rule_of_a_case_is_in_the_table_and_speaks(case: str) -> None:
     verdict = story(case).verdict()
-    assert verdict.word is Word.PASS
+    assert verdict.word is (Word.DONE if CASES[case].compares else Word.PASS)
     assert {f.rule for f in verdict.findings} == set(CASES[case].rules) <= RULES.keys()
 
 
@@ -63,8 +64,8 @@ def test_each_rule_carries_load(rule: str, monkeypatch: pytest.MonkeyPatch) -> N
     before = [judge(e).word for e in evidence]
     monkeypatch.setitem(RULES, rule, _content(rule))
     after = [judge(e).word for e in evidence]
-    assert Word.PASS not in before
-    assert Word.PASS in after
+    assert not GOOD & {*before}
+    assert GOOD & {*after}
 
 
 @pytest.mark.parametrize("rule", RULES)

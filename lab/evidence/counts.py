@@ -1,0 +1,33 @@
+"""instructions.jsonl, what images/qemu/lab-insn.c writes: bytes in, counts out."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lab.evidence.lines import cut
+from lab.evidence.model import Count
+
+BEGIN, END = 1, 2
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    mark: Literal[1, 2]
+    instructions: Annotated[int, Field(ge=0)]
+    t: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def parse_counts(data: bytes) -> tuple[Count, ...] | None:
+    """The counts in order; None when a line is cut or refused, or when count or time runs backwards."""
+    lines = cut(data)
+    try:
+        told = [(_Line.model_validate_json(line), number) for number, line in lines]
+    except ValidationError:
+        return None
+    counts = tuple(Count(line.mark, line.instructions, line.t, number) for line, number in told)
+    backwards = any(b.instructions < a.instructions or b.t < a.t for a, b in pairwise(counts))
+    return None if lines.rest or backwards else counts
