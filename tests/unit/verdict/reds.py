@@ -57,6 +57,23 @@ def manifest(**fields: object) -> Callable[[Story], object]:
     return lambda told: told.manifest.update(fields)
 
 
+def driven(share: float) -> Callable[[Story], object]:
+    """The host's clock saw the run last that share of what the guests' clocks say."""
+
+    def spoil(told: Story) -> None:
+        told.manifest["seconds"]["drive"] *= share
+
+    return spoil
+
+
+def sender_runs(times: float) -> Callable[[Story], object]:
+    def spoil(told: Story) -> None:
+        for line in (*told.sender_telemetry, *(event for log in told.senders.values() for event in log)):
+            line["t"] *= times
+
+    return spoil
+
+
 def every_sample(change: Callable[[Json], object]) -> Callable[[Story], object]:
     def spoil(told: Story) -> None:
         for sample in (*told.machine.telemetry, *told.checkpoints):
@@ -237,6 +254,8 @@ REDS: tuple[Red, ...] = (
     Red("lab-alive", "client failed", E, spoilt("hold", record("abuser", status=1))),
     Red("lab-alive", "end unseen", M, spoilt("hold", record("abuser", status=None))),
     Red("lab-alive", "sender failed", E, spoilt("hold", record("abuser", sender_status=2))),
+    Red("lab-alive", "receiver's clock too fast", M, spoilt("bystander", driven(0.3))),
+    Red("lab-alive", "sender's clock too fast", M, spoilt("hold", sender_runs(8))),
     Red("lab-alive", "sender never started", M, spoilt("hold", lambda s: s.senders["abuser"].pop(0))),
     Red("complete", "altered client log", E, spoilt("sock-control", truncate_client)),
     Red("complete", "absent sender log", E, spoilt("hold", lambda s: s.absent.add("sender/telemetry.jsonl"))),
