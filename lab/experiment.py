@@ -227,21 +227,30 @@ class Experiment:
         goal = self._sequence() + samples
         self._await_sample(f"sample {goal}", lambda s: s.seq >= goal, self.limits.silence + timedelta(seconds=samples))
 
-    def checkpoint(self, name: str) -> Sample | None:
-        """Have the receiver count everything once; None when its answer cannot be read (which the rules will see).
+    def checkpoint(self, name: str, *, until: Callable[[Sample], bool] = lambda _: True) -> Sample | None:
+        """Have the receiver count everything; None when its answer cannot be read (which the rules will see).
 
         What is counted is compared with the samples on either side: nothing may move between those two.
+        It is counted again while `until` is not content and has time to become so; the last count is the evidence.
         """
         self._step("checkpoint", name=name)
+        deadline = Deadline.after(f"checkpoint {name}", self.limits.settle)
+        line, counted = self._count(name)
+        while counted is not None and not until(counted) and not deadline.expired:
+            line, counted = self._count(name)
+        with self.bundle.path("receiver/checkpoints.jsonl").open("ab") as f:
+            f.write(line)
+        if counted is not None:
+            after = counted.t
+            self._await_sample(f"telemetry after {name}", lambda s: s.t > after, self.limits.silence)
+        return counted
+
+    def _count(self, name: str) -> tuple[bytes, Sample | None]:
+        """One count, after the next sample of telemetry."""
         asked = self._sequence()
         self._await_sample(f"telemetry before {name}", lambda s: s.seq > asked, self.limits.silence)
         line = self.ready.receiver.check(list(checkpoint_argv(name)), seconds=self.limits.answer.total_seconds())
-        with self.bundle.path("receiver/checkpoints.jsonl").open("ab") as f:
-            f.write(line)
-        counted = next(iter(parse_checkpoints(line).samples), None)
-        if counted is not None:
-            self._await_sample(f"telemetry after {name}", lambda s: s.t > counted.t, self.limits.silence)
-        return counted
+        return line, next(iter(parse_checkpoints(line).samples), None)
 
     def settled(self, what: str, is_settled: Callable[[Sample], bool]) -> None:
         """Give counters that are batched or flushed late (2 s) time to arrive; what they say then is evidence."""
@@ -291,6 +300,10 @@ class Experiment:
         sample = self.checkpoint("control")
         self.dying_control = sample.dying if sample else 0
 
+    def is_buried(self, sample: Sample) -> bool:
+        """No removed cgroup lingers, and no page is charged to one."""
+        return sample.dying <= self.dying_control and not (sample.pages and sample.pages.offline)
+
     def set_sysctl(self, name: str, value: int) -> None:
         """Set a sysctl on the receiver. One that this kernel lacks is no trouble: telemetry says what there is."""
         result = self.ready.receiver.run(["sysctl", "-q", "-w", f"{name}={value}"], seconds=20)
@@ -312,13 +325,11 @@ class Experiment:
         return int(self.streams[name].client.last().get(key, 0))
 
     def end(self, *, until: Callable[[Sample], bool] = lambda _: True) -> None:
-        """Clients quit, memory settles (and whatever `until` asks for besides); the last checkpoint; cgroups go."""
+        """Clients quit, memory settles; the last checkpoint (see there for `until`); cgroups go."""
         self._quit(*self.streams.values())
         start = self._baseline
-        self.settled(
-            "memory back", lambda s: (start is None or unexplained(s) - unexplained(start) < CLEAN // 2) and until(s)
-        )
-        self.checkpoint("end")
+        self.settled("memory back", lambda s: start is None or unexplained(s) - unexplained(start) < CLEAN // 2)
+        self.checkpoint("end", until=until)
         for name in self.streams.keys() - self._gone_groups:
             self.ready.remove_cgroup(name)
 

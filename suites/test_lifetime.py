@@ -29,5 +29,5 @@ def test_dead_memcg(trial: Trial) -> None:
         experiment.checkpoint("removed")
         experiment.release("abuser")
         experiment.checkpoint("released")
-        experiment.end(until=lambda s: s.dying <= experiment.dying_control)
+        experiment.end(until=experiment.is_buried)
     assert trial.as_predicted, trial

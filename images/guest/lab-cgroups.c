@@ -115,8 +115,10 @@ static int64_t dying(int root)
 void sample_cgroups(struct json *j, const char *root, struct children *found)
 {
 	int dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
 
 	found->count = 0;
+	found->root = dir >= 0 && fstat(dir, &st) == 0 ? st.st_ino : 0;
 	json_num(j, "dying", dir < 0 ? -1 : dying(dir));
 	json_open(j, "cg");
 	if (dir >= 0) {

@@ -32,7 +32,7 @@ struct range {
 };
 
 struct tally {
-	uint64_t plain, free, mapped_uncharged;
+	uint64_t plain, free, mapped_uncharged, offline;
 	uint64_t charged[MAX_CGROUPS];
 };
 
@@ -82,6 +82,8 @@ static void count_page(struct tally *t, const struct block *b, size_t i, const s
 		t->mapped_uncharged += b->mapcount[i] > 0;
 		return;
 	}
+	/* page_cgroup_ino() names the closest ancestor that is online, and no process is in the root itself. */
+	t->offline += b->cgroup[i] == children->root && !(flags & OWNED);
 	for (c = 0; c < children->count; c++)
 		t->charged[c] += children->at[c].ino == b->cgroup[i];
 }
@@ -138,6 +140,8 @@ void sample_pages(struct json *j, const struct children *children)
 	json_num(j, "plain", (int64_t)t.plain);
 	json_num(j, "free", (int64_t)t.free);
 	json_num(j, "mapped_uncharged", (int64_t)t.mapped_uncharged);
+	if (children->root)
+		json_num(j, "offline", (int64_t)t.offline);
 	json_open(j, "charged");
 	for (c = 0; c < children->count; c++) {
 		snprintf(ino, sizeof(ino), "%llu", (unsigned long long)children->at[c].ino);

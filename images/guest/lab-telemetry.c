@@ -25,7 +25,7 @@ static const char about[] =
 	"For ever: locked in memory, never chosen by the OOM killer, no allocation after the\n"
 	"start. A line that the reader does not take is dropped; seq counts it all the same.\n"
 	"A checkpoint has event checkpoint and its name; with --pages also the number of\n"
-	"plain, free, mapped_uncharged and charged pages of the whole machine (needs root).\n"
+	"plain, free, mapped_uncharged, offline and charged pages of the whole machine (needs root).\n"
 	"Fields: t, seq, meminfo, vmstat, pcp_pages, net, dying, cg. See docs/formats.md.\n";
 
 static const char *out, *once, *root = "/sys/fs/cgroup/lab";

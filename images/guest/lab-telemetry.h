@@ -19,6 +19,7 @@ struct pair {
 };
 
 struct children {
+	uint64_t root; /* inode of their parent; 0: not there */
 	unsigned count;
 	struct {
 		char name[64];

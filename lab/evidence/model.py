@@ -24,12 +24,13 @@ class CgroupSample:
 
 @dataclass(frozen=True)
 class PageCounts:
-    """/proc/kpage* summed up, in pages; see docs/formats.md."""
+    """/proc/kpage* summed up, in pages; see docs/formats.md. `offline`: None in bundles from before it was counted."""
 
     plain: int
     free: int
     mapped_uncharged: int
     charged: Mapping[int, int]
+    offline: int | None = None
 
 
 @dataclass(frozen=True)

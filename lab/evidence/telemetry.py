@@ -42,6 +42,7 @@ class _Pages(_Strict):
     plain: Count
     free: Count
     mapped_uncharged: Count
+    offline: Count | None = None
     charged: dict[str, Count]
 
     @field_validator("charged")
@@ -53,7 +54,7 @@ class _Pages(_Strict):
 
     def record(self) -> PageCounts:
         charged = {int(ino): pages for ino, pages in self.charged.items()}
-        return PageCounts(self.plain, self.free, self.mapped_uncharged, charged)
+        return PageCounts(self.plain, self.free, self.mapped_uncharged, charged, self.offline)
 
 
 class _Line(_Strict):

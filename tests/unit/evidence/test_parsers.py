@@ -24,7 +24,7 @@ SAMPLE: dict[str, Any] = {
     "dying": 0,
     "cg": {"abuser": GROUP},
 }
-PAGES = {"plain": 1, "free": 2, "mapped_uncharged": 3, "charged": {"7": 4}}
+PAGES = {"plain": 1, "free": 2, "mapped_uncharged": 3, "offline": 5, "charged": {"7": 4}}
 CHECKPOINT = {**SAMPLE, "event": "checkpoint", "name": "held", "pages": PAGES}
 PROGRESS = {"t": 2, "event": "progress", "delivered": 10, "held": 4, "cgroup": None}
 
@@ -46,6 +46,14 @@ def test_a_checkpoint() -> None:
     assert sample.name == "held"
     assert sample.pages
     assert sample.pages.charged == {7: 4}
+    assert sample.pages.offline == 5
+
+
+def test_a_checkpoint_from_before_pages_of_removed_cgroups_were_counted() -> None:
+    old = {key: value for key, value in PAGES.items() if key != "offline"}
+    (sample,) = parse_checkpoints(lines({**CHECKPOINT, "pages": old})).samples
+    assert sample.pages
+    assert sample.pages.offline is None
 
 
 @pytest.mark.parametrize(

@@ -367,6 +367,7 @@ def test_checkpoint_counts_pages_or_says_why_not(tools: Tools, tmp_path: Path) -
     assert isinstance(pages, dict)
     assert pages["plain"] > 0
     assert pages["free"] > 0
+    assert pages["offline"] == 0
     assert set(pages["charged"]) == {str(os.stat(tmp_path / c).st_ino) for c in ("one", "two")}
 
 

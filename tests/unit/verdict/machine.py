@@ -189,6 +189,7 @@ class Machine:
             "plain": plain // PAGE_SIZE + 100,
             "free": self.free() // PAGE_SIZE,
             "mapped_uncharged": 0 if self.kernel.mapped else mapped // PAGE_SIZE,
+            "offline": 0,
             "charged": {str(c.ino): self.charge(c) // PAGE_SIZE for c in clients if c.cgroup},
         }
 

@@ -11,6 +11,7 @@ from functools import partial
 
 from lab.units import MIB, PAGE_SIZE
 from lab.verdict.model import Word
+from lab.verdict.rules_claims import STRAY_PAGES
 from tests.unit.verdict.builder import WORK, Story, compared, story
 from tests.unit.verdict.machine import KERNELS, Json, Kernel
 
@@ -373,6 +374,30 @@ REDS: tuple[Red, ...] = (
     ),
     Red("returned", "release unseen", E, spoilt("release", lambda s: s.checkpoints.remove(s.checkpoint("released")))),
     Red("buried", "lingers", F, spoilt("dead-memcg", in_checkpoint("end", lambda c: c.update(dying=2)))),
+    Red(
+        "buried",
+        "an older one went in its place",
+        F,
+        spoilt("dead-memcg", in_checkpoint("end", lambda c: c["pages"].update(offline=512))),
+    ),
+    Red(
+        "buried",
+        "one page more than noise",
+        F,
+        spoilt("dead-memcg", in_checkpoint("end", lambda c: c["pages"].update(offline=STRAY_PAGES + 1))),
+    ),
+    Red(
+        "buried",
+        "its pages not counted",
+        E,
+        spoilt("dead-memcg", in_checkpoint("end", lambda c: c["pages"].pop("offline"))),
+    ),
+    Red(
+        "buried",
+        "no page counts",
+        E,
+        spoilt("dead-memcg", in_checkpoint("end", lambda c: c.pop("pages"))),
+    ),
     Red("buried", "memory leaks", F, spoilt("dead-memcg", in_checkpoint("end", lambda c: shift_memory(c, 20 * MIB)))),
     Red(
         "buried",
