@@ -27,6 +27,22 @@ def test_never_over(trial: Trial) -> None:
     assert trial.as_predicted, trial
 
 
+def test_refused(trial: Trial) -> None:
+    """Map against the limit until everything has come, by copy in the end; whatever a refusal leaves shows then."""
+    with trial as experiment:
+        experiment.bury_control()
+        experiment.start("abuser")
+        experiment.delivered("abuser")
+        experiment.checkpoint("held")
+        experiment.release("abuser")
+        experiment.charge_gone("abuser")
+        experiment.checkpoint("released")
+        experiment.bury("abuser")
+        experiment.checkpoint("removed")
+        experiment.end(until=experiment.is_buried)
+    assert trial.as_predicted, trial
+
+
 def test_double_count(trial: Trial) -> None:
     """64 sockets."""
     with trial as experiment:

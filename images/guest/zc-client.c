@@ -367,8 +367,8 @@ static void parse_options(int argc, char **argv)
 		options_problem("--ring goes with --behaviour copy");
 	if (self.leave && self.bytes / self.sockets <= self.leave)
 		options_problem("--leave needs --bytes, and less than each socket's share of them");
-	if (self.unkillable && (!self.behaviour || strcmp(behaviour_name, "hold")))
-		options_problem("--unkillable goes with --behaviour hold");
+	if (self.unkillable && (!self.behaviour || !self.behaviour->keeps_windows))
+		options_problem("--unkillable goes with --behaviour hold or hold-or-copy");
 	if (self.leave && self.bytes % self.sockets)
 		options_problem("--leave goes with --bytes that are a multiple of --sockets");
 	if (self.chunk % PAGE)

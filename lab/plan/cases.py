@@ -21,7 +21,7 @@ class ClientSpec:
     rate       bytes/s the sender is held to; 0 means as fast as the link goes
     ring       `copy` only: bytes of anonymous memory it reuses; 0 keeps everything
     leave      bytes at the end of each socket's stream that it does not take
-    unkillable `hold` only: the OOM killer may not take it, so its limit has to hold by refusing
+    unkillable `hold` and `hold-or-copy`: the OOM killer may not take it, so its limit has to hold by refusing
     """
 
     name: str
@@ -135,6 +135,15 @@ CASES: dict[str, Case] = {
             "64 sockets map 2 x limit as fast as they can, by a client that the OOM killer may not take",
             (ClientSpec("abuser", "hold", LIMIT, 64 * (2 * MIB - PAGE_SIZE), sockets=64, unkillable=True),),
             (*ALWAYS, "never-over"),
+        ),
+        Case(
+            "refused",
+            '"... force-charging a quantity of memory that the container may not be entitled to. Please revert back to '
+            'precharging like in v1": at the limit nothing more is mapped, and the error is returned',
+            "96 sockets go on mapping against the limit and copy what is refused; then every reference is dropped, and "
+            "the cgroup is removed",
+            (ClientSpec("abuser", "hold-or-copy", LIMIT, 96 * (2 * MIB - PAGE_SIZE), sockets=96, unkillable=True),),
+            (*ALWAYS, "returned", "buried"),
         ),
         _double_count("double-count", 64),
         _double_count("double-count-1", 1),

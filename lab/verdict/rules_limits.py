@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Iterator
 
 from lab.evidence.memory import baseline
@@ -12,6 +13,7 @@ from lab.verdict.measure import (
     at,
     at_sample,
     batch,
+    deliver_of,
     failed,
     limit_of,
     not_allowed,
@@ -25,6 +27,9 @@ from lab.verdict.measure import (
     verdict_line,
 )
 from lab.verdict.model import Finding
+
+TURNED_AWAY = 50
+"""Refusals that `refused` must have seen: a page lost in every fifth of them shows past what `buried` tolerates."""
 
 SKB_PAGES = 45
 """The thread's bound on what one socket is charged twice: "for an skb that's up to 45 pages"."""
@@ -65,6 +70,23 @@ def never_over(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Findi
     if last.held - charged > tolerance(evidence, last.held):
         return [unclear("never-over", f"{message}; what it holds is not charged: no limit was tried", at_sample(held))]
     return [passed("never-over", message, at_sample(held))]
+
+
+def turned_away(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
+    """refused: the client mapped up to its limit, was refused more many times, and got all the rest by copy."""
+    log, held, limit = evidence.clients[ledger.client], ledger.last.held if ledger.last else 0, ledger.limit
+    last, offered = log.last("holding"), deliver_of(evidence, ledger.client)
+    if last is None or limit is None:
+        return [unclear("exercised", f"{ledger.client} had no limit or never ended", log.path)]
+    times, code, taken = last.count("refusals"), last.count("refusal"), last.count("delivered")
+    message = (
+        f"{ledger.client} held {mib(held)} with a limit of {mib(limit)}, was refused {times} times"
+        + (f" with {errno.errorcode.get(code, code)}" if times else "")
+        + f", and took {mib(taken)} of {mib(offered)}; {TURNED_AWAY} times with ENOMEM are needed"
+    )
+    refused = times >= TURNED_AWAY and code == errno.ENOMEM
+    enough = refused and held >= limit // 2 and taken == offered >= MIB
+    return [(passed if enough else unclear)("exercised", message, at(log, last))]
 
 
 def twice(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:

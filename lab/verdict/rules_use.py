@@ -9,7 +9,7 @@ from lab.evidence.memory import baseline, gone, idle_pages
 from lab.evidence.model import ClientEvent, Evidence, Ledger, ProgramLog, Sample
 from lab.plan.cases import Case
 from lab.units import MIB, PAGE_SIZE, mib
-from lab.verdict import rules_designs
+from lab.verdict import rules_designs, rules_limits
 from lab.verdict.measure import (
     Moment,
     agreement,
@@ -165,6 +165,7 @@ _PROOFS: dict[str, Proof] = {
     "pin-tee": _took(PAST),
     "pin-uring": _took_unless_not_allowed,
     "never-over": _took(1),
+    "refused": rules_limits.turned_away,
     "double-count": _left_behind,
     "double-count-1": _left_behind,
     "double-count-16": _left_behind,

@@ -152,10 +152,14 @@ def test_what_is_left_in_each_socket_stays_queued(tools: Tools) -> None:
         assert sender.end()[1] == 0
 
 
-def test_an_unkillable_client_keeps_in_windows_of_its_own_page_tables(tools: Tools) -> None:
+@pytest.mark.parametrize("behaviour", ["hold", "hold-or-copy"])
+def test_an_unkillable_client_keeps_in_windows_of_its_own_page_tables(tools: Tools, behaviour: str) -> None:
     size = 5 * MIB
     both = ("--sockets", 1, "--bytes", size, "--seed", 3)
-    with tools.client("hold", *both, "--unkillable", "--verify") as (client, port), tools.sender(port, *both) as sender:
+    with (
+        tools.client(behaviour, *both, "--unkillable", "--verify") as (client, port),
+        tools.sender(port, *both) as sender,
+    ):
         holding = client.until("holding")
         check_counters(holding)
         assert (holding.text("reason"), holding["delivered"]) == ("complete", size)

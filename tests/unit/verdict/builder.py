@@ -116,8 +116,10 @@ class Story:
         """Deliver at full speed until all has come, the kernel stops the client, or memory runs short."""
         sent = 0
         while sent < total and client.alive and self.machine.free() > until_free:
-            full = client.queued >= QUEUE_FULL
-            if full or self._is_stopped(client):
+            stopped = self._is_stopped(client)
+            if stopped and client.behaviour == "hold-or-copy":
+                client.refusal = 12
+            elif stopped or client.queued >= QUEUE_FULL:
                 break
             self.machine.t -= STEP / 2  # the client's line falls between two samples
             self.wait(1)
@@ -199,7 +201,7 @@ def _told(case: str, kernel: Kernel, *, nic: str = "e1000e-split", deliver: int 
     told = _begin(replace(table, clients=clients), kernel, nic)
     told.work, began = work, told.machine.t
     told.wait(3)
-    if case == "dead-memcg":
+    if "buried" in table.rules:
         told.machine.dying = 1
         told.mark("control")
     told.mark("baseline")
@@ -262,6 +264,12 @@ def _take(told: Story, client: Client, spec: ClientSpec) -> None:
         told.end_of_stream(client, spec)
 
 
+def _refused(told: Story) -> None:
+    """refused: the ordinary way, and then the cgroup is removed."""
+    _ordinary(told)
+    _bury(told, told.machine.clients["abuser"])
+
+
 def _bury(told: Story, client: Client) -> None:
     client.procs, client.cgroup = 0, False
     told.say(client, "left", cgroup="/sys/fs/cgroup/other")
@@ -321,7 +329,7 @@ def _settings(told: Story) -> None:
     lenient, strict = told.case.clients
     _turn(told, [lenient], "lenient")
     told.machine.accounted_only = 1
-    told.machine.clients[strict.name].refused = told.machine.kernel.sysctl and not told.machine.kernel.mapped
+    told.machine.clients[strict.name].refusal = 22 * (told.machine.kernel.sysctl and not told.machine.kernel.mapped)
     _turn(told, [strict], "held")
     told.machine.accounted_only = 0
 
@@ -341,6 +349,7 @@ _SCRIPTS = {
     "cross-memcg": _turns,
     "opt-in": _settings,
     "reclaim": _pressed,
+    "refused": _refused,
 }
 
 

@@ -13,6 +13,7 @@ TOTAL = 700 * MIB
 POOL = 48 * MIB  # what the network's pool keeps for its next allocations
 OWN = MIB // 2  # what a client process is charged for itself
 MAPPING = ("hold", "hold-or-copy", "pin-fork")  # behaviours that keep what they keep mapped, be it by a child
+COPY = 64 * 1024  # what a client receives by copy after each refusal
 TRUESIZE = 1.25  # memory a queued byte takes, headers and slack included
 
 
@@ -62,7 +63,8 @@ class Client:
     kills: int = 0
     peak: int = 0
     stuck: int = 0
-    refused: bool = False
+    refusal: int = 0  # errno that every further page meets, 0: none
+    refusals: int = 0
     alive: bool = True
     cgroup: bool = True
     unkillable: bool = False
@@ -80,7 +82,8 @@ class Client:
         if self.behaviour == "slow":
             self.queued, self.delivered = self.queued + size, 0
             return
-        if self.refused:
+        if self.refusal:
+            self.refusals += size // COPY
             return
         self.mapped += size
         if self.behaviour in MAPPING:
@@ -94,7 +97,7 @@ class Client:
     def counters(self) -> Json:
         keys = ("delivered", "mapped", "mapped_now", "pinned", "anon", "queued")
         held = {"copied": self.delivered - self.mapped, "distinct": self.pages, "held": self.pages + self.anon}
-        refusals = {"refusals": 3 * self.refused, "refusal": 22 * self.refused}
+        refusals = {"refusals": self.refusals, "refusal": self.refusal if self.refusals else 0}
         falls_back = refusals if self.behaviour == "hold-or-copy" else {}
         return {**{key: getattr(self, key) for key in keys}, **held, **falls_back}
 

@@ -220,6 +220,13 @@ def charge_at(told: Story, name: str, extra: int) -> None:
             group["peak"] = max(group["peak"], group["current"])
 
 
+def far_from_limit(told: Story) -> None:
+    """A quarter of its limit is held, and the kernel refuses all the same."""
+    told.record("abuser").update(limit=256 * MIB)
+    for sample in (*told.machine.telemetry, *told.checkpoints):
+        sample["cg"].get("abuser", {}).update(max=256 * MIB)
+
+
 def peak_over(told: Story) -> None:
     for sample in (*told.machine.telemetry, *told.checkpoints):
         if "abuser" in sample["cg"]:
@@ -333,6 +340,15 @@ REDS: tuple[Red, ...] = (
         "never-over", "charged for more than is held", F, spoilt("never-over", lambda s: charge_at(s, "held", 16 * MIB))
     ),
     Red("never-over", "not charged", E, partial(story, "never-over", KERNELS["stock"])),
+    Red("exercised", "refused too seldom", E, spoilt("refused", client("abuser", "holding", refusals=49))),
+    Red("exercised", "refused for another reason", E, spoilt("refused", client("abuser", "holding", refusal=22))),
+    Red("exercised", "the rest did not come", E, spoilt("refused", client("abuser", "holding", delivered=96 * MIB))),
+    Red("exercised", "nothing was refused", E, partial(story, "refused", KERNELS["stock"])),
+    Red("exercised", "stopped far from the limit", E, spoilt("refused", far_from_limit)),
+    Red("returned", "a refusal leaks pages", F, spoilt("refused", lambda s: charge_at(s, "released", 2 * MIB))),
+    Red(
+        "buried", "a refusal leaks a reference", F, spoilt("refused", in_checkpoint("end", lambda c: c.update(dying=2)))
+    ),
     Red("twice", "charged twice for good", F, spoilt("double-count", lambda s: charge_at(s, "held", 16 * MIB))),
     Red("twice", "one socket", F, spoilt("double-count-1", lambda s: charge_at(s, "held", 2 * MIB))),
     Red("twice", "not charged", E, partial(story, "double-count", KERNELS["stock"])),
