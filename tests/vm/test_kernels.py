@@ -1,4 +1,4 @@
-"""Kernels built from source in real pairs. The first build of a machine takes 6 to 11 minutes, the next ones seconds."""
+"""Kernels built from source in real pairs. The first build of a machine takes 6 to 11 minutes, others seconds."""
 
 from __future__ import annotations
 
