@@ -67,8 +67,10 @@ def escape_of(ledger: Ledger) -> int | None:
 
 
 def escape_judged(result: RunResult) -> int | None:
-    """The escape where it is what the case is about; beside the PASS of another case it would only puzzle."""
+    """The escape where the case is about it and was judged; beside the PASS of another case it would only puzzle."""
     case = CASES.get(result.manifest.case)
+    if result.verdict.word is Word.SKIP:
+        return None
     return escape_of(result.verdict.ledger) if case is None or "billed" in case.rules else None
 
 

@@ -27,6 +27,8 @@ def test_a_pass_where_fail_was_predicted_disagrees() -> None:
 def test_a_skip_says_nothing() -> None:
     run = builder.result(Word.SKIP, predicted="PASS")
     assert (run.as_predicted, run.disagrees, wording.prediction(run)) == (False, False, "PASS was predicted")
+    assert wording.escape_judged(run) is None
+    assert wording.escape_judged(builder.result(Word.FAIL)) is not None
 
 
 def test_the_summary_counts_words_and_disagreements() -> None:
