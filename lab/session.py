@@ -158,14 +158,21 @@ def probe_request(kernel: BootableKernel, image: GuestImage, folder: Path, socke
 def choose_accelerator(
     request: SessionRequest, kernels: Sequence[BootableKernel], image: GuestImage, folder: Path, sockets: Path
 ) -> str:
-    """What the user said, else what every kernel of the session was proved to boot under."""
+    """What the user said, else KVM where every kernel of the session was proved to boot under it.
+
+    The first that does not decides: a probe that fails takes up to 20 s, and a session may have dozens of kernels.
+    """
     if request.accelerator != "auto":
         return request.accelerator
     proofs = [remembered(kernel) for kernel in kernels]
-    if None in proofs:
-        with connect(request.connect, sockets / "probe") as hypervisor:
-            proofs = [prove(hypervisor, probe_request(k, image, folder, sockets)) for k in kernels]
-    return "kvm" if all(proof and proof.accelerator == "kvm" for proof in proofs) else "tcg"
+    if any(proof and proof.accelerator != "kvm" for proof in proofs):
+        return "tcg"
+    unproved = [kernel for kernel, proof in zip(kernels, proofs, strict=True) if proof is None]
+    if not unproved:
+        return "kvm"
+    with connect(request.connect, sockets / "probe") as hypervisor:
+        tried = (prove(hypervisor, probe_request(k, image, folder, sockets)) for k in unproved)
+        return "kvm" if all(proof.accelerator == "kvm" for proof in tried) else "tcg"
 
 
 def worker_count(request: SessionRequest, runs: Sequence[Run]) -> int:
