@@ -1,4 +1,4 @@
-"""What a suite's script does with a pair, step by step, and what becomes of it: a bundle, however it ends."""
+"""What a suite's script does with a pair, step by step."""
 
 from __future__ import annotations
 
@@ -8,159 +8,33 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Self
 
-import structlog
-
-from lab.blame import Kind, Watch, blame, check_disk, disk_full
-from lab.collect.bundle import BundleWriter
-from lab.collect.captures import Marks, copy, from_here, from_power_on
+from lab.attempt import CLEAN, Attempt, NothingToMeasureError
+from lab.blame import Watch
 from lab.collect.stream import last_lines
-from lab.contracts import Progress
 from lab.drive.ssh import Program
-from lab.errors import DeadlinePassed, HostTrouble, LabTrouble
-from lab.evidence.manifest import Incident
+from lab.errors import DeadlinePassed
 from lab.evidence.memory import unexplained
 from lab.evidence.model import Sample
 from lab.evidence.programs import mapped_share, parse_program
 from lab.evidence.telemetry import parse_checkpoints, parse_telemetry
-from lab.interrupt import held_back
-from lab.pairs import PairKeeper, ReadyPair, Stream
+from lab.pairs import Stream
 from lab.plan.commands import CGROUPS, FIRST_PORT, checkpoint_argv, press_argv
-from lab.plan.designs import inapplicable
-from lab.plan.limits import Limits
-from lab.plan.matrix import Run
-from lab.provision.guest import Guest
-from lab.provision.plugin import cannot_count
-from lab.units import MIB, Deadline, utc_now, wait_until
+from lab.units import MIB, Deadline, wait_until
 
 TRICKLE = 4 * MIB
-CLEAN = 8 * MIB
-"""Unexplained memory a run may leave behind before its pair is no longer fit for the next run."""
-
-
-class NothingToMeasureError(LabTrouble):
-    """The run does not apply here, or its preflight fell below the profile's floor: no traffic is worth sending."""
 
 
 @dataclass
-class Experiment:
-    """One run in progress. Use it as a `with` block: lab trouble inside ends the block, and is told in the bundle."""
+class Experiment(Attempt):
+    """The steps of one run; inside the `with` block of its life."""
 
-    run: Run
-    keeper: PairKeeper
-    bundle: BundleWriter
-    progress: Progress
-    limits: Limits = field(default_factory=Limits)
-    incidents: list[Incident] = field(default_factory=list)
     streams: dict[str, Stream] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=lambda: {"provision": 0.0, "drive": 0.0, "collect": 0.0})
-    pair: ReadyPair | None = None
-    trouble: LabTrouble | None = None
-    runs_before: int = 0
-    skip: str = ""
     dying_control: int = 0
-    _marks: Marks = field(default_factory=dict)
-    _began: float = 0.0
-    _driver: IO[str] | None = None
     _gone_groups: set[str] = field(default_factory=set)
-
-    # -- life ---------------------------------------------------------------------------------------------------
 
     def __post_init__(self) -> None:
         self._watching = Watch(self.limits)
-
-    def __enter__(self) -> Self:
-        self._driver = self.bundle.path("driver.jsonl").open("w")
-        self.log = structlog.wrap_logger(
-            structlog.WriteLogger(self._driver),
-            processors=[structlog.processors.TimeStamper(fmt="iso"), structlog.processors.JSONRenderer()],
-        ).bind(run=self.run.id)
-        began = time.monotonic()
-        try:
-            check_disk(self.bundle.root)
-            self.skip = self._inapplicable()
-            if not self.skip:
-                self._take(self.keeper.acquire(self.run))
-        except LabTrouble as exc:
-            self.trouble = exc  # raised again by the first step, inside the block, where it can be collected
-        finally:
-            self._began = time.monotonic()
-            self.seconds["provision"] = self._began - began
-        return self
-
-    def _take(self, pair: ReadyPair) -> None:
-        self.pair, self.runs_before = pair, pair.served
-        pair.served += 1
-        self._marks = from_here(pair.captures, first=not self.runs_before)
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> bool:
-        self.seconds["drive"] = time.monotonic() - self._began
-        try:
-            self._account_for(exc)
-        except KeyboardInterrupt:
-            self._incident("interrupted", "", f"interrupted by the user, after: {exc}")
-            raise
-        finally:
-            with held_back():
-                self._put_away(exc)
-        return isinstance(exc, LabTrouble) or disk_full(exc)
-
-    def _account_for(self, exc: BaseException | None) -> None:
-        """Make incidents of what ended the block."""
-        if isinstance(exc, KeyboardInterrupt):
-            self._incident("interrupted", "", "interrupted by the user")
-        elif isinstance(exc, LabTrouble) and not isinstance(exc, NothingToMeasureError):
-            self._blame(exc)
-        elif disk_full(exc):
-            self._incident("host", "", str(exc))
-        elif exc is None:
-            self._check_captures()
-
-    def _check_captures(self) -> None:
-        """On a full disk QEMU drops what guests say, and tells nobody."""
-        try:
-            check_disk(self.keeper.captures)
-        except HostTrouble as trouble:
-            self._incident("host", "", trouble.message)
-
-    def _put_away(self, exc: BaseException | None) -> None:
-        """Evidence into the bundle; the pair is given up unless the next run may use it."""
-        began = time.monotonic()
-        try:
-            if not self.skip:
-                self._collect()
-        finally:
-            unused = isinstance(exc, NothingToMeasureError)
-            if not unused and (exc is not None or not self._is_clean()):
-                self.keeper.drop()
-            self.seconds["collect"] = time.monotonic() - began
-            if self._driver is not None:
-                with contextlib.suppress(OSError):
-                    self._driver.close()
-
-    def _inapplicable(self) -> str:
-        """Why this run does not apply here; "" when it does. A kernel that does not list its drivers may have any."""
-        profile, have = self.run.profile, self.keeper.hypervisor.qemu_version
-        if int(have.split(".")[0]) < profile.min_qemu:
-            return f"{profile.name} needs QEMU {profile.min_qemu}, this host has {have}"
-        plan = self.keeper.plan
-        for kernel in (plan.kernel(name) for name in (self.run.kernel, self.run.reference) if name):
-            if profile.module and kernel.modules and profile.module not in kernel.modules:
-                return f"{kernel.name} has no driver {profile.module}"
-        if self.run.spec.shape.counted and (why := cannot_count(have, plan.accelerator)):
-            return why
-        return inapplicable(self.run.design, self.run.nic, self.run.case)
-
-    @property
-    def ready(self) -> ReadyPair:
-        """The pair. Raises the trouble that kept us from having one."""
-        if self.pair is None:
-            raise self.trouble or NothingToMeasureError(self.skip or "there is no pair")
-        return self.pair
-
-    # -- steps --------------------------------------------------------------------------------------------------
 
     def start(self, *names: str) -> None:
         """Start the named clients of the case (all, when none is named) and the streams that feed them."""
@@ -370,9 +244,6 @@ class Experiment:
 
         wait_until(seen, deadline=deadline, pause=timedelta())
 
-    def _guests(self) -> tuple[Guest, ...]:
-        return tuple(self.pair.pair.guests.values()) if self.pair else ()
-
     def _check_guests(self) -> None:
         self._watching.check(self._guests())
 
@@ -415,30 +286,3 @@ class Experiment:
         path = self.bundle.root / "receiver" / "checkpoints.jsonl"
         samples = parse_checkpoints(path.read_bytes()).samples if path.exists() else ()
         return next((s for s in samples if s.name == "baseline"), None)
-
-    # -- whose fault, and what is kept --------------------------------------------------------------------------
-
-    def _incident(self, kind: Kind, guest: str, detail: str) -> None:
-        self.incidents.append(Incident(kind=kind, guest=guest, detail=detail, t=utc_now()))
-        with contextlib.suppress(OSError):  # a full disk is an incident too
-            self.log.info("incident", kind=kind, guest=guest, detail=detail)
-
-    def _blame(self, exc: LabTrouble) -> None:
-        """Turn trouble into an incident."""
-        if self.pair is None:
-            self._incident("boot", "", str(exc))
-            return
-        fault = blame(exc, self._guests(), self.limits)
-        self._incident(fault.kind, fault.guest, fault.detail)
-
-    def _collect(self) -> None:
-        """This run's part of the pair's captures. With no pair: whatever its guests said while they could."""
-        captures = self.pair.captures if self.pair else self.keeper.captures
-        copy(captures, self._marks or from_power_on(captures), self.bundle)
-
-    def _is_clean(self) -> bool:
-        """Whether the next run may use the same pair: memory came back, and the run did not end in trouble."""
-        path = self.bundle.root / "receiver" / "checkpoints.jsonl"
-        samples = parse_checkpoints(path.read_bytes()).samples if path.exists() else ()
-        ends = {s.name: unexplained(s) for s in samples}
-        return "baseline" in ends and "end" in ends and ends["end"] - ends["baseline"] < CLEAN
