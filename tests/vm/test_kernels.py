@@ -28,5 +28,5 @@ def test_a_design_closes_one_hole_and_leaves_the_other(tmp_path: Path) -> None:
 
 def test_a_known_defect_is_caught_and_the_kernel_without_it_is_green(tmp_path: Path) -> None:
     code, mutants = lab("mutants", "precharge~charged-to-root", results=tmp_path)
-    assert [m["caught"] for m in mutants] == [True], mutants
+    assert [(m["mutant"], m["outcome"]) for m in mutants] == [("precharge~charged-to-root", "caught")], mutants
     assert code == 0
