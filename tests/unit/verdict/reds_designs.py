@@ -54,6 +54,10 @@ def mapped_though_strict() -> Story:
     return told
 
 
+def half_charged(line: Json) -> None:
+    line["cg"]["lenient"]["current"] -= 16 * MIB
+
+
 def refused_though_opted_in() -> Story:
     told = story("opt-in")
     told.event("lenient", "holding").update(refusals=1, refusal=22)
@@ -107,6 +111,7 @@ DESIGN_REDS: tuple[Red, ...] = (
         spoilt("opt-in", net_at_held(accounted_only=0)),
     ),
     Red("opted", "opted in and not charged", F, partial(story, "opt-in", Kernel(mapped=False))),
+    Red("opted", "opted in and half charged", F, spoilt("opt-in", in_checkpoint("lenient", half_charged))),
     Red("opted", "opted in and refused", F, refused_though_opted_in),
     Red("opted", "not opted in and charged", F, partial(story, "opt-in", Kernel(), nic="e1000")),
     Red("opted", "not opted in and mapped all the same", F, mapped_though_strict),
