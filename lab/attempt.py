@@ -25,6 +25,7 @@ from lab.plan.limits import Limits
 from lab.plan.matrix import Run
 from lab.provision.guest import Guest
 from lab.provision.plugin import cannot_count
+from lab.timeline import Timeline
 from lab.units import MIB, utc_now
 
 CLEAN = 8 * MIB
@@ -44,6 +45,7 @@ class Attempt:
     bundle: BundleWriter
     progress: Progress
     limits: Limits = field(default_factory=Limits)
+    timeline: Timeline = field(default_factory=Timeline)
     incidents: list[Incident] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: {"provision": 0.0, "drive": 0.0, "collect": 0.0})
     pair: ReadyPair | None = None
@@ -65,7 +67,8 @@ class Attempt:
             check_disk(self.bundle.root)
             self.skip = self._inapplicable()
             if not self.skip:
-                self._take(self.keeper.acquire(self.run))
+                with self.timeline.span("pair", lane="case"):
+                    self._take(self.keeper.acquire(self.run, self.timeline))
         except LabTrouble as exc:
             self.trouble = exc  # raised again by the first step, inside the block, where it can be collected
         finally:
@@ -113,11 +116,13 @@ class Attempt:
         began = time.monotonic()
         try:
             if not self.skip:
-                self._collect()
+                with self.timeline.span("collect", lane="case"):
+                    self._collect()
         finally:
             unused = isinstance(exc, NothingToMeasureError)
             if not unused and (exc is not None or not self._is_clean()):
-                self.keeper.drop()
+                with self.timeline.span("drop", lane="case"):
+                    self.keeper.drop()
             self.seconds["collect"] = time.monotonic() - began
             if self._driver is not None:
                 with contextlib.suppress(OSError):

@@ -23,6 +23,7 @@ from lab.plan.session import SessionPlan
 from lab.provision.guest import Guest
 from lab.provision.hypervisor import Hypervisor
 from lab.provision.pair import Pair, PairRequest, provisioned
+from lab.timeline import Timeline
 from lab.units import MIB, Deadline
 
 PREFLIGHT = ClientSpec("preflight", "map", None, 6 * MIB)
@@ -118,32 +119,44 @@ def pair_request(plan: SessionPlan, run: Run, attempt: int) -> PairRequest:
 
 
 @contextlib.contextmanager
-def connected_pair(hypervisor: Hypervisor, request: PairRequest, progress: Progress) -> Iterator[ReadyPair]:
+def connected_pair(
+    hypervisor: Hypervisor, request: PairRequest, progress: Progress, timeline: Timeline | None = None
+) -> Iterator[ReadyPair]:
     """Provision a pair, give roles, connect. Raises LabTrouble; all is gone when the block ends."""
+    timeline = timeline or Timeline()
     changed = threading.Condition()
     with contextlib.ExitStack() as stack:
         progress("starting guests")
-        pair = stack.enter_context(provisioned(hypervisor, request))
+        with timeline.span("start guests", lane="pair"):
+            pair = stack.enter_context(provisioned(hypervisor, request))
         progress("booting")
-        pair.wait_ready()
+        with timeline.span("boot", lane="pair"):
+            pair.wait_ready()
         targets = {role: _target(pair, role, guest) for role, guest in pair.guests.items()}
         progress("giving roles")
-        give_roles(targets, request.nic, request.captures, progress)
+        with timeline.span("roles", lane="pair"):
+            give_roles(targets, request.nic, request.captures, progress)
         progress("connecting")
-        shells = {
-            role: stack.enter_context(connected(t.name, t.address, t.hostkey, changed)) for role, t in targets.items()
-        }
+        shells: dict[Role, GuestShell] = {}
+        for role, target in targets.items():
+            with timeline.span("connect", lane=role):
+                shells[role] = stack.enter_context(connected(target.name, target.address, target.hostkey, changed))
         progress("waiting for carrier")
-        pair.wait_carrier()
+        with timeline.span("carrier", lane="pair"):
+            pair.wait_carrier()
         yield ReadyPair(pair, shells, changed)
 
 
 @contextlib.contextmanager
-def ready_pair(hypervisor: Hypervisor, request: PairRequest, progress: Progress) -> Iterator[ReadyPair]:
+def ready_pair(
+    hypervisor: Hypervisor, request: PairRequest, progress: Progress, timeline: Timeline | None = None
+) -> Iterator[ReadyPair]:
     """A connected pair that has proved whether it delivers mappable pages. Raises LabTrouble."""
-    with connected_pair(hypervisor, request, progress) as ready:
+    timeline = timeline or Timeline()
+    with connected_pair(hypervisor, request, progress, timeline) as ready:
         progress("preflight")
-        _preflight(ready)
+        with timeline.span("preflight", lane="pair"):
+            _preflight(ready)
         yield ready
 
 
@@ -169,21 +182,25 @@ class PairKeeper:
             self._beside = PairKeeper(self.hypervisor, self.plan, lambda what: self.progress(f"reference: {what}"))
         return self._beside
 
-    def acquire(self, run: Run) -> ReadyPair:
-        """A clean pair for this run. Raises LabTrouble; `captures` then says where its consoles are."""
+    def acquire(self, run: Run, timeline: Timeline | None = None) -> ReadyPair:
+        """A clean pair for this run. Raises LabTrouble; `captures` then says where its consoles are.
+
+        How a pair was made is told on the timeline of the run that it was made for.
+        """
         if run.pair_key in self._failed:
             self.captures, trouble = self._failed[run.pair_key]
             raise trouble
         if self._ready is None or self._key != run.pair_key:
-            self._ready, self._key = self._make(run), run.pair_key
+            self._ready, self._key = self._make(run, timeline or Timeline()), run.pair_key
         return self._ready
 
-    def _make(self, run: Run) -> ReadyPair:
+    def _make(self, run: Run, timeline: Timeline) -> ReadyPair:
         request = self._fresh_request(run)
-        self.drop()
+        with timeline.span("drop", lane="pair"):
+            self.drop()
         self.captures = request.captures
         try:
-            return self._stack.enter_context(ready_pair(self.hypervisor, request, self.progress))
+            return self._stack.enter_context(ready_pair(self.hypervisor, request, self.progress, timeline))
         except LabTrouble as exc:
             self._failed[run.pair_key] = (request.captures, exc)
             raise

@@ -15,8 +15,9 @@ from typing import Any
 from lab.collect.bundle import BundleWriter
 from lab.contracts import Progress
 from lab.errors import HostTrouble, LabError, LabTrouble
-from lab.evidence.bundle import REFERENCE
-from lab.evidence.manifest import HostRecord, KernelRecord, PairRecord, Seconds
+from lab.evidence.bundle import REFERENCE, TIMING
+from lab.evidence.manifest import HostRecord, KernelRecord, Manifest, PairRecord, Seconds
+from lab.evidence.timing import dump_timing
 from lab.experiment import Experiment
 from lab.interrupt import held_back
 from lab.pairs import PairKeeper
@@ -86,13 +87,20 @@ class Trial:
         """Finish the bundle and judge it. Raises HostTrouble when it cannot be written."""
         bundle = self.experiment.bundle
         try:
-            for side in filter(None, (self.reference, self.experiment)):  # the outer manifest vouches for the inner
-                side.bundle.finish(_fields(side, self.plan, self._started, self.predicted))
-            self.result = judged(bundle.root, self.run.id)
-            write_derived(bundle.root, self.result)
+            if self.reference is not None:  # the outer manifest vouches for the inner
+                self._finish(self.reference)
+            manifest = self._finish(self.experiment)
+            with self.experiment.timeline.span("judge", lane="case"):
+                self.result = judged(bundle.root, self.run.id)
+                write_derived(bundle.root, self.result)
+            bundle.append(manifest, TIMING, dump_timing(self.experiment.timeline.timing()))
         except OSError as refusal:
             message = f"cannot write the bundle {bundle.root}: {refusal.strerror}"
             raise HostTrouble(message, hint="free some disk, or --results elsewhere") from refusal
+
+    def _finish(self, side: Experiment) -> Manifest:
+        with side.timeline.span("manifest", lane="case"):
+            return side.bundle.finish(_fields(side, self.plan, self._started, self.predicted))
 
     @property
     def predicted(self) -> Predicted:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lab.errors import BadInput
-from lab.evidence.manifest import FileRecord, Manifest
+from lab.evidence.bundle import record_of
+from lab.evidence.manifest import Manifest
 
 MANIFEST = "manifest.json"
 DERIVED = frozenset({"verdict.json", "curve.svg"})
@@ -33,16 +33,22 @@ class BundleWriter:
 
     def finish(self, fields: Mapping[str, Any]) -> Manifest:
         """Hash every file and write the manifest by rename. Raises pydantic.ValidationError on wrong fields."""
-        files = {
-            name: FileRecord(size=len(data), sha256=hashlib.sha256(data).hexdigest())
-            for name, data in sorted(read_bundle(self.root).items())
-            if name != MANIFEST
-        }
+        files = {name: record_of(data) for name, data in sorted(read_bundle(self.root).items()) if name != MANIFEST}
         manifest = Manifest(files=files, **fields)
+        self._write(manifest)
+        return manifest
+
+    def append(self, manifest: Manifest, relative: str, data: bytes) -> Manifest:
+        """Add one file to a finished bundle; the manifest vouches for it from then on."""
+        self.add(relative, data)
+        manifest = manifest.model_copy(update={"files": {**manifest.files, relative: record_of(data)}})
+        self._write(manifest)
+        return manifest
+
+    def _write(self, manifest: Manifest) -> None:
         scratch = self.root / f".{MANIFEST}"
         scratch.write_text(manifest.model_dump_json(indent=1))
         scratch.rename(self.root / MANIFEST)
-        return manifest
 
 
 def read_bundle(root: Path) -> dict[str, bytes]:

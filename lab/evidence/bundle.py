@@ -14,6 +14,7 @@ from lab.evidence.manifest import FORMAT, FileRecord, Manifest
 from lab.evidence.model import Evidence, GuestEvidence, ProgramLog
 from lab.evidence.programs import parse_program
 from lab.evidence.telemetry import longest_gap, lost, parse_checkpoints, parse_telemetry
+from lab.evidence.timing import parse_timing
 from lab.plan.nics import NICS
 
 MANIFEST = "manifest.json"
@@ -23,6 +24,7 @@ GUEST_FILES = {
 }
 PREFLIGHT = "preflight/client.jsonl"
 COUNTS = "receiver/instructions.jsonl"
+TIMING = "timing.json"
 REFERENCE = "reference"
 """Where the bundle of the reference kernel lies inside that of the kernel compared with it."""
 
@@ -47,6 +49,7 @@ def parse(files: Mapping[str, bytes]) -> Evidence:
         altered=altered,
         counts=parse_counts(files.get(COUNTS, b"")),
         reference=_reference(files),
+        timing=parse_timing(files[TIMING]) if TIMING in files else None,
     )
 
 

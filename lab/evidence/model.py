@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from lab.evidence.manifest import Manifest
+from lab.evidence.timing import Timing
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,7 @@ class Evidence:
     altered    paths of files whose bytes are not those the manifest vouches for
     counts     what the receiver's QEMU counted; None where a line of it is not what it should be
     reference  the bundle of the kernel this one is compared with
+    timing     where the wall time went; None in bundles from before it was written, and where it cannot be read
     """
 
     manifest: Manifest
@@ -171,6 +173,7 @@ class Evidence:
     altered: frozenset[str] = frozenset()
     counts: tuple[Count, ...] | None = ()
     reference: Evidence | None = None
+    timing: Timing | None = None
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from lab.collect.bundle import DERIVED, MANIFEST, BundleWriter, read_bundle
 from lab.errors import BadInput
+from lab.evidence.manifest import Manifest
 from tests.unit.verdict.builder import story
 
 PATHS = st.lists(st.sampled_from(["a", "b.jsonl", "clients/c.jsonl", "receiver/console.log"]), unique=True)
@@ -60,6 +61,14 @@ def test_finishing_again_takes_in_what_came_later(tmp_path: Path) -> None:
     writer.finish(fields())
     writer.add("late", b"x")
     assert writer.finish(fields()).files.keys() == {"late"}
+
+
+def test_a_finished_bundle_takes_one_file_more(tmp_path: Path) -> None:
+    writer = BundleWriter(tmp_path)
+    writer.add("a", b"1")
+    manifest = writer.append(writer.finish(fields()), "b", b"22")
+    assert {name: record.size for name, record in manifest.files.items()} == {"a": 1, "b": 2}
+    assert Manifest.model_validate_json((tmp_path / MANIFEST).read_bytes()) == manifest
 
 
 def test_neither_derived_nor_hidden_files_are_evidence(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from lab.errors import BadInput
 from lab.evidence.bundle import parse, record_of
+from lab.evidence.timing import Span, Timing, dump_timing
+from lab.verdict.decide import judge
 from lab.verdict.model import Word
 from tests.unit.verdict.builder import story
 
@@ -80,3 +82,16 @@ def test_an_oops_in_an_altered_console_convicts_nobody() -> None:
 def test_size_and_hash() -> None:
     assert record_of(b"").size == 0
     assert record_of(b"x").sha256.startswith("2d711642")
+
+
+def test_where_the_time_went_is_read_when_it_is_told_and_changes_no_verdict() -> None:
+    told = story("hold")
+    old = told.files()
+    timing = Timing(3.0, (Span("pair", "case", 0.0, 1.0),))
+    for data, read in ((dump_timing(timing), timing), (b"no JSON", None)):
+        manifest = json.loads(old["manifest.json"])
+        manifest["files"]["timing.json"] = record_of(data).model_dump()
+        evidence = parse({**old, "timing.json": data, "manifest.json": json.dumps(manifest).encode()})
+        assert (evidence.timing, evidence.problems) == (read, ())
+        assert judge(evidence) == told.verdict()
+    assert parse(old).timing is None

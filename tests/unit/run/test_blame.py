@@ -25,6 +25,7 @@ from lab.plan.session import SessionPlan
 from lab.provision.guest import Guest
 from lab.provision.hypervisor import Death
 from lab.run import Trial
+from lab.timeline import Timeline
 from lab.verdict.model import Word
 from tests.unit.provision.guests import NoHypervisor, guest
 
@@ -145,7 +146,7 @@ class NoPair(PairKeeper):
 
     ending: BaseException = LOST
 
-    def acquire(self, run: Run) -> None:  # type: ignore[override]
+    def acquire(self, run: Run, timeline: Timeline | None = None) -> None:  # type: ignore[override]
         raise self.ending
 
 
