@@ -1,9 +1,10 @@
 # setup  makes this host fit: packages, .venv, kernels, guest image (a second call changes nothing)
 # run    runs the default matrix          test  lint, types, imports, unit tests and real pairs
 # lint   the quick part of test           clean-cache  removes fetched and built kernels, source trees, images
+# bench-NAME  one bench of bench/README.md; bench runs them all
 # kernels  builds every design's kernel (a quarter of an hour on 2 cores, less where ccache is warm)
 
-.PHONY: setup run test lint venv kernels clean-cache
+.PHONY: setup run test lint venv kernels clean-cache bench
 
 setup: venv
 	@.venv/bin/lab setup
@@ -21,6 +22,12 @@ lint: venv
 kernels: venv
 	@.venv/bin/lab setup
 	@.venv/bin/lab kernel build all
+
+bench: venv
+	@.venv/bin/python -m bench all
+
+bench-%: venv
+	@.venv/bin/python -m bench $*
 
 venv:
 	@sh playbooks/bootstrap.sh

@@ -66,7 +66,7 @@ def test_one_stalled_turn_does_not_carry_the_others_with_it() -> None:
 
 
 def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
-    chance = random.Random(1)  # noqa: S311 - no secret
+    chance = random.Random(1)
     hits = 0
     for _ in range(1000):
         ours, theirs = ([chance.lognormvariate(0, 0.02) for _ in range(14)] for _ in range(2))

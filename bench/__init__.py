@@ -1,0 +1,1 @@
+"""Ratios against what people use today, and against ourselves: measured side by side, with spread and a picture."""
