@@ -19,7 +19,7 @@ from lab.plan.matrix import Run
 from lab.plan.nics import NICS
 from lab.report.model import RunResult
 from lab.spec.suite import unknown
-from lab.verdict.model import Word
+from lab.verdict.model import Finding, Word
 
 HINT = "lab kernel list names the mutants; docs/kernels.md says what their patches must tell"
 
@@ -52,13 +52,15 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Seen:
-    """One case on a mutant: the worst word of its repeats and the rules that said it; the words of the control."""
+    """One case on a mutant: the words of its repeats, the rules that said them and the first message; likewise of the
+    control, where `control_told` is what was found against it ("" when it is green)."""
 
     case: str
     words: tuple[Word, ...]
     control: tuple[Word, ...]
     rules: tuple[str, ...]
     message: str
+    control_told: str = ""
 
 
 @dataclass(frozen=True)
@@ -139,15 +141,20 @@ def _seen(mutant: Mutant, case: str, results: Sequence[RunResult]) -> Seen:
             if (r.manifest.kernel.name, r.manifest.nic, r.manifest.case) == (kernel, mutant.nic, case)
         ]
 
-    runs = of(mutant.name)
-    told = [f for r in runs for f in r.verdict.findings if f.word is r.verdict.word]
+    runs, controls = of(mutant.name), of(mutant.control)
+    told, against = _decisive(runs), _decisive([r for r in controls if r.verdict.word is not Word.PASS])
     return Seen(
         case,
         tuple(r.verdict.word for r in runs),
-        tuple(r.verdict.word for r in of(mutant.control)),
+        tuple(r.verdict.word for r in controls),
         tuple(dict.fromkeys(f.rule for f in told)),
         told[0].message if told else "",
+        "; ".join(f"{f.rule}: {f.message}" for f in against),
     )
+
+
+def _decisive(runs: Sequence[RunResult]) -> list[Finding]:
+    return [f for r in runs for f in r.verdict.findings if f.word is r.verdict.word]
 
 
 def _read(parts: BuildName, nic: str, problems: list[str]) -> list[Mutant]:

@@ -144,7 +144,14 @@ def as_record(one: Judged) -> dict[str, object]:
         "caught_as": mutant.caught_as.value,
         "outcome": one.outcome.value,
         "cases": [
-            {"case": s.case, "words": s.words, "control": s.control, "rules": s.rules, "message": s.message}
+            {
+                "case": s.case,
+                "words": s.words,
+                "control": s.control,
+                "rules": s.rules,
+                "message": s.message,
+                "control_told": s.control_told,
+            }
             for s in one.seen
         ],
     }
@@ -158,4 +165,5 @@ def _lines(one: Judged) -> list[str | Text]:
 def _of_case(seen: Seen) -> str:
     words, control = (" ".join(words) or "no run" for words in (seen.words, seen.control))
     rules = f" by {', '.join(seen.rules)}: {seen.message}" if seen.rules and set(seen.words) != {"PASS"} else ""
-    return f"{seen.case}: {words}{rules} (without the defect {control})"
+    against = f" by {seen.control_told}" if seen.control_told else ""
+    return f"{seen.case}: {words}{rules} (without the defect {control}{against})"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.cli.mutants import as_record, code_of, summary
+from lab.cli.mutants import _of_case, as_record, code_of, summary
 from lab.errors import BadInput
 from lab.kernels.naming import parse_name
 from lab.kernels.series import Patch
@@ -62,6 +62,13 @@ def test_everything_else_is_not_caught(
     one = judged(*on_mutant(*mutant), *on_control(*control))
     assert (one.outcome, code_of([one])) == (outcome, code)
     assert MUTANT.name in summary([one])
+
+
+def test_what_was_found_against_the_kernel_without_the_defect_is_told() -> None:
+    one = judged(*on_mutant(Word.FAIL), *on_control(hold=Word.ERROR))
+    assert one.seen[0].control_told == "billed: nothing was mapped: 0 of 256.0 MiB"
+    assert one.seen[1].control_told == ""
+    assert _of_case(one.seen[0]).endswith("(without the defect ERROR by billed: nothing was mapped: 0 of 256.0 MiB)")
 
 
 def test_one_that_must_end_as_an_error_is_not_caught_by_a_failure() -> None:
