@@ -23,6 +23,8 @@ from lab.plan.commands import CGROUPS, FIRST_PORT, checkpoint_argv, press_argv
 from lab.units import MIB, Deadline, wait_until
 
 TRICKLE = 4 * MIB
+STILL = 5
+"""Samples, ten a second, over which a charge must not have moved by a MiB before it is said to be still."""
 
 
 @dataclass
@@ -66,12 +68,14 @@ class Experiment(Attempt):
         deadline = Deadline.after(f"{bytes_more} bytes more for {name}", self.limits.delivery)
         self._watch(client, lambda p: int(p.last().get("delivered", 0)) >= goal or p.ended, deadline)
 
-    def until_something_gives(self, name: str) -> None:
+    def until_something_gives(self, name: str, *, patience: timedelta | None = None) -> None:
         """Wait until the abuser has all it wants, anybody has been killed or has ended, or the abuser gets no further.
 
-        At the end of memory a stream can trickle for minutes: a few MiB in `limits.stall` then count as no further.
+        That it gets no further shows after `patience` (`limits.stall`). At the end of memory, the guest's or its own,
+        a stream can trickle for minutes: a few MiB in that time then count as no further.
         """
         self._step("until something gives", client=name)
+        enough = patience or self.limits.stall
         abuser = self.streams[name].client
         kills = self._kills()
         mark = (-1, time.monotonic())
@@ -80,7 +84,7 @@ class Experiment(Attempt):
             nonlocal mark
             self._check_guests()
             taken = int(abuser.last().get("delivered", 0))
-            if taken - mark[0] > (TRICKLE if self._is_exhausted() else 0):
+            if taken - mark[0] > (TRICKLE if self._is_exhausted(name) else 0):
                 mark = (taken, time.monotonic())
             ended = [s.spec.name for s in self.streams.values() if s.client.ended]
             if ended:
@@ -89,7 +93,7 @@ class Experiment(Attempt):
                 return "the OOM killer came", taken
             if abuser.said("holding"):
                 return f"{name} holds", taken
-            stalled = time.monotonic() - mark[1] > self.limits.stall.total_seconds()
+            stalled = time.monotonic() - mark[1] > enough.total_seconds()
             return (f"{name} gets no further than {taken}" if stalled else None), taken
 
         what = wait_until(given, deadline=Deadline.after("something to give", self.limits.delivery))
@@ -132,6 +136,15 @@ class Experiment(Attempt):
             self._await_sample(what, is_settled, self.limits.settle)
         except DeadlinePassed as exc:
             self.log.info("not settled", what=str(exc))
+
+    def still(self, name: str) -> None:
+        """Give what was on its way to a client that takes no more the time to come to rest in its sockets."""
+
+        def is_still(_: Sample) -> bool:
+            charges = [s.cgroups[name].current for s in self._recent(STILL) if name in s.cgroups]
+            return len(charges) == STILL and max(charges) - min(charges) < MIB
+
+        self.settled("queues still", is_still)
 
     def charge_gone(self, name: str) -> None:
         """Give the charge of a client that released time to go."""
@@ -249,9 +262,12 @@ class Experiment(Attempt):
 
     def _latest(self) -> Sample | None:
         """The receiver's last sample of telemetry."""
-        lines = last_lines(Path(self.ready.pair.receiver.plan.telemetry), 1)
-        samples = parse_telemetry(b"\n".join([*lines, b""])).samples
-        return samples[-1] if samples else None
+        return next(iter(self._recent(1)), None)
+
+    def _recent(self, count: int) -> tuple[Sample, ...]:
+        """The receiver's last samples of telemetry, oldest first."""
+        lines = last_lines(Path(self.ready.pair.receiver.plan.telemetry), count)
+        return parse_telemetry(b"\n".join([*lines, b""])).samples
 
     def _await_sample(self, what: str, is_it: Callable[[Sample], bool], limit: timedelta) -> None:
         def seen() -> tuple[bool | None, object]:
@@ -269,9 +285,12 @@ class Experiment(Attempt):
         sample = self._latest()
         return sample.vmstat.get("oom_kill", 0) if sample else 0
 
-    def _is_exhausted(self) -> bool:
+    def _is_exhausted(self, name: str) -> bool:
+        """Whether the guest has no memory left, or the client's cgroup none of what it may have."""
         sample = self._latest()
-        return sample is not None and sample.meminfo["MemFree"] < sample.meminfo["MemTotal"] // 20
+        group = sample.cgroups.get(name) if sample else None
+        at_limit = group is not None and group.max is not None and group.current > group.max * 9 // 10
+        return at_limit or (sample is not None and sample.meminfo["MemFree"] < sample.meminfo["MemTotal"] // 20)
 
     def _require_preflight(self) -> None:
         path = self.ready.captures / "preflight" / "client" / "preflight.jsonl"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from steps import keep_and_release
+from datetime import timedelta
 
 from lab.experiment import Experiment
 from lab.run import Trial
@@ -23,7 +23,13 @@ def _leave_one_page_in_each_socket(experiment: Experiment) -> None:
 def test_never_over(trial: Trial) -> None:
     """64 sockets map twice the limit at once, and nobody may be killed for it."""
     with trial as experiment:
-        keep_and_release(experiment)
+        experiment.start("abuser")
+        experiment.until_something_gives("abuser", patience=timedelta(seconds=20))  # it may come to a standstill
+        experiment.still("abuser")
+        experiment.checkpoint("held")
+        experiment.release()
+        experiment.checkpoint("released")
+        experiment.end()
     assert trial.as_predicted, trial
 
 

@@ -106,7 +106,7 @@ uint64_t keep_resident(void);
 void keep_frames(const char *from, size_t len);
 bool keep_sees_frames(void); /* false: no privilege to see frame numbers, pages are counted instead */
 uint64_t keep_distinct(void); /* bytes */
-void keep_prepare(void);
+void keep_prepare(bool ahead); /* ahead: notes of page frames shall need no more memory later */
 /* Unmaps, closes and forgets all of it. */
 void keep_nothing(void);
 

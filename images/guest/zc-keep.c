@@ -19,6 +19,9 @@
 #define PAGEMAP_PRESENT (1ull << 63)
 #define MAX_PFN (1ull << 28) /* 1 TiB; the bitmap costs memory only where frames are noted */
 #define PAGEMAP_BATCH 512u
+#ifndef MADV_POPULATE_WRITE /* Linux 5.14 */
+#define MADV_POPULATE_WRITE 23
+#endif
 
 static struct area {
 	char *at;
@@ -257,6 +260,14 @@ uint64_t keep_resident(void)
 	return sum;
 }
 
+/* Page frames there may be: memory, and the hole below 4 GiB. */
+static uint64_t pfn_end(void)
+{
+	uint64_t end = (uint64_t)sysconf(_SC_PHYS_PAGES) + (1ull << 32) / PAGE;
+
+	return end < MAX_PFN ? end : MAX_PFN;
+}
+
 static void *make_bitmap(void)
 {
 	void *at = mmap(NULL, MAX_PFN / 8, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -267,7 +278,7 @@ static void *make_bitmap(void)
 	return at;
 }
 
-void keep_prepare(void)
+void keep_prepare(bool ahead)
 {
 	struct rlimit many = {2 * MAX_PIPES, 2 * MAX_PIPES};
 	uint64_t own = 0;
@@ -281,6 +292,8 @@ void keep_prepare(void)
 	/* Without CAP_SYS_ADMIN the kernel shows frame number 0 for every page: try a page that is certainly there. */
 	if (pread(pagemap_fd, &own, 8, (off_t)((uintptr_t)&own / PAGE * 8)) == 8 && (own & PAGEMAP_PFN))
 		seen = make_bitmap();
+	if (seen && ahead)
+		madvise(seen, pfn_end() / 8, MADV_POPULATE_WRITE);
 }
 
 void keep_nothing(void)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from lab.units import MIB, PAGE_SIZE
+from lab.units import KIB, MIB, PAGE_SIZE
 
 Behaviour = Literal[
     "map", "copy", "slow", "hold", "hold-or-copy", "pin-vmsplice", "pin-tee", "pin-fork", "pin-sendzc", "pin-uring"
@@ -20,6 +20,7 @@ class ClientSpec:
     deliver    bytes its sender offers; 0 means until the stream breaks
     rate       bytes/s the sender is held to; 0 means as fast as the link goes
     ring       `copy` only: bytes of anonymous memory it reuses; 0 keeps everything
+    rcvbuf     SO_RCVBUF of each socket; the kernel lets twice as much queue. 0 leaves it to the kernel
     leave      bytes at the end of each socket's stream that it does not take
     unkillable `hold` and `hold-or-copy`: the OOM killer may not take it, so its limit has to hold by refusing
     """
@@ -94,6 +95,12 @@ def _pin_other(way: Behaviour, how: str, *more: str) -> Case:
     return Case(way, claim, how, (ClientSpec("abuser", way, LIMIT, 4 * LIMIT),), (*ALWAYS, "billed", *more))
 
 
+def _against_the_limit(behaviour: Behaviour, sockets: int, rcvbuf: int = 0) -> ClientSpec:
+    """Many sockets map at once until the limit refuses, without an OOM kill. A socket's share fills one page table."""
+    deliver = sockets * (2 * MIB - PAGE_SIZE)
+    return ClientSpec("abuser", behaviour, LIMIT, deliver, sockets=sockets, rcvbuf=rcvbuf, unkillable=True)
+
+
 def _double_count(name: str, sockets: int) -> Case:
     share = max(128 * 1024, 2 * MIB // sockets)  # a few packets, so that the last of them is a whole one
     client = ClientSpec("abuser", "hold", None, sockets * share, sockets=sockets, rcvbuf=4 * share, leave=PAGE_SIZE)
@@ -133,7 +140,7 @@ CASES: dict[str, Case] = {
             "never-over",
             '"force-charging a quantity of memory that the container may not be entitled to"',
             "64 sockets map 2 x limit as fast as they can, by a client that the OOM killer may not take",
-            (ClientSpec("abuser", "hold", LIMIT, 64 * (2 * MIB - PAGE_SIZE), sockets=64, unkillable=True),),
+            (_against_the_limit("hold", sockets=64, rcvbuf=128 * KIB),),
             (*ALWAYS, "never-over"),
         ),
         Case(
@@ -142,7 +149,7 @@ CASES: dict[str, Case] = {
             'precharging like in v1": at the limit nothing more is mapped, and the error is returned',
             "96 sockets go on mapping against the limit and copy what is refused; then every reference is dropped, and "
             "the cgroup is removed",
-            (ClientSpec("abuser", "hold-or-copy", LIMIT, 96 * (2 * MIB - PAGE_SIZE), sockets=96, unkillable=True),),
+            (_against_the_limit("hold-or-copy", sockets=96),),
             (*ALWAYS, "returned", "buried"),
         ),
         _double_count("double-count", 64),

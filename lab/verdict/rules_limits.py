@@ -19,6 +19,7 @@ from lab.verdict.measure import (
     not_allowed,
     passed,
     peak,
+    refused,
     skipped,
     sockets_of,
     tcp_growth,
@@ -72,6 +73,20 @@ def never_over(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Findi
     return [passed("never-over", message, at_sample(held))]
 
 
+def tried_the_limit(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
+    """never-over: the client held its limit at least, or the kernel refused it more after it had come half-way.
+
+    One that merely stands still, be it at its limit, has not been refused: what it would have got nobody knows.
+    """
+    held, limit, refusal = ledger.last.held if ledger.last else 0, ledger.limit, refused(evidence, ledger.client)
+    if limit is None:
+        return [unclear("exercised", f"client {ledger.client} had no limit to exceed", "manifest.json")]
+    how = "was refused more with ENOMEM" if refusal else "was not refused more"
+    message = f"{ledger.client} held {mib(held)} with a limit of {mib(limit)} and {how}"
+    tried = held >= limit or (refusal is not None and held >= limit // 2)
+    return [(passed if tried else unclear)("exercised", message, verdict_line(evidence, ledger))]
+
+
 def turned_away(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
     """refused: the client mapped up to its limit, was refused more many times, and got all the rest by copy."""
     log, held, limit = evidence.clients[ledger.client], ledger.last.held if ledger.last else 0, ledger.limit
@@ -84,8 +99,8 @@ def turned_away(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
         + (f" with {errno.errorcode.get(code, code)}" if times else "")
         + f", and took {mib(taken)} of {mib(offered)}; {TURNED_AWAY} times with ENOMEM are needed"
     )
-    refused = times >= TURNED_AWAY and code == errno.ENOMEM
-    enough = refused and held >= limit // 2 and taken == offered >= MIB
+    often = times >= TURNED_AWAY and code == errno.ENOMEM
+    enough = often and held >= limit // 2 and taken == offered >= MIB
     return [(passed if enough else unclear)("exercised", message, at(log, last))]
 
 

@@ -164,7 +164,7 @@ _PROOFS: dict[str, Proof] = {
     "pin-fork": _took(PAST),
     "pin-tee": _took(PAST),
     "pin-uring": _took_unless_not_allowed,
-    "never-over": _took(1),
+    "never-over": rules_limits.tried_the_limit,
     "refused": rules_limits.turned_away,
     "double-count": _left_behind,
     "double-count-1": _left_behind,

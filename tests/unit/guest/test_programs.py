@@ -170,6 +170,17 @@ def test_an_unkillable_client_keeps_in_windows_of_its_own_page_tables(tools: Too
         assert sender.end()[0].text("hash") == done.text("hash")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="memory is locked by root")
+def test_what_an_unkillable_client_touches_cannot_be_taken_from_it(tools: Tools) -> None:
+    def locked(*options: str) -> str:
+        with tools.client("hold", *options) as (client, _):
+            status = Path(f"/proc/{client.process.pid}/status").read_text()
+            return status.partition("VmLck:")[2].split()[0]
+
+    assert locked() == "0"
+    assert int(locked("--unkillable")) > 0
+
+
 def test_smaps_agree_with_what_is_mapped(tools: Tools) -> None:
     with tools.client("hold", "--bytes", MIB) as (client, port), tools.sender(port, "--bytes", MIB):
         client.until("holding")

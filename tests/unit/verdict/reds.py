@@ -340,6 +340,8 @@ REDS: tuple[Red, ...] = (
         "never-over", "charged for more than is held", F, spoilt("never-over", lambda s: charge_at(s, "held", 16 * MIB))
     ),
     Red("never-over", "not charged", E, partial(story, "never-over", KERNELS["stock"])),
+    Red("exercised", "stood still at its limit", E, spoilt("never-over", client("abuser", "holding", errno=0))),
+    Red("exercised", "refused long before its limit", E, spoilt("never-over", far_from_limit)),
     Red("exercised", "refused too seldom", E, spoilt("refused", client("abuser", "holding", refusals=49))),
     Red("exercised", "refused for another reason", E, spoilt("refused", client("abuser", "holding", refusal=22))),
     Red("exercised", "the rest did not come", E, spoilt("refused", client("abuser", "holding", delivered=96 * MIB))),
