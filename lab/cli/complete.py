@@ -65,6 +65,14 @@ def built() -> Iterable[tuple[str, str]]:
 
 
 @_never_fails
+def own_kernels() -> Iterable[tuple[str, str]]:
+    """Names that were given by --name."""
+    from lab.kernels import recipes
+
+    return [(name, "built with --name") for name in recipes.own_names()]
+
+
+@_never_fails
 def mutants() -> Iterable[tuple[str, str]]:
     """Mutants by their full names."""
     from lab.kernels import recipes

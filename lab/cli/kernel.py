@@ -188,6 +188,20 @@ def prune(
     typer.echo(f"{freed} {'would be' if dry_run else 'are'} free again" if done else "nothing is that old, or too much")
 
 
+@kernel.command()
+def forget(
+    names: Annotated[list[str], typer.Argument(help="Names given by --name.", autocompletion=complete.own_kernels)],
+) -> None:
+    """Let names that were given by --name mean nothing again.
+
+    What was built under them stays until `prune` takes it, and is found again by an identical request.
+    """
+    from lab.kernels import recipes
+
+    recipes.forget(names)
+    typer.echo(f"forgotten: {', '.join(dict.fromkeys(names))}")
+
+
 def _built(name: str) -> Product:
     """The product of that name. Raises BadInput when it is not built."""
     from lab.kernels import products, recipes

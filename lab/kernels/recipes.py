@@ -110,6 +110,18 @@ def remember(recipe: Recipe) -> None:
     write_whole(_own_dir() / f"{recipe.name}.json", json.dumps(record, indent=1).encode())
 
 
+def forget(names: Sequence[str]) -> None:
+    """Let names given by --name mean nothing again; what was built stays. Raises BadInput, and forgets none, when one
+    is not such a name."""
+    known = own_names()
+    strangers = [name for name in dict.fromkeys(names) if name not in known]
+    if strangers:
+        there = ", ".join(known) or "none"
+        raise BadInput([f"no kernel was built with --name {n!r}; there are {there}." for n in strangers])
+    for name in dict.fromkeys(names):
+        (_own_dir() / f"{name}.json").unlink(missing_ok=True)
+
+
 def read_series(path: Path) -> Series:
     """A series from an mbox, one patch, or a directory of patches. Raises BadInput."""
     if path.is_dir():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.cli import complete
 from lab.kernels import products
 from lab.kernels.prune import Item, items, too_many
 from tests.unit.cli.conftest import Lab
@@ -88,6 +89,19 @@ def test_a_failed_build_leaves_no_name_and_no_product(lab: Lab, source: Path, tm
     assert "error: " in failed.stderr
     assert products.everything() == ()
     assert "Yours:    none" in lab("kernel", "list").stdout
+
+
+def test_a_forgotten_name_means_nothing_but_what_was_built_stays(lab: Lab, source: Path, built: Path) -> None:
+    wrong = lab("kernel", "forget", "mine", "min", "put-hook")
+    assert (wrong.exit_code, wrong.stderr.count("no kernel was built with --name")) == (2, 2)
+    assert "Yours:    mine" in lab("kernel", "list").stdout  # all or none
+    assert [name for name, _ in complete.own_kernels("mi")] == ["mine"]
+
+    assert lab("kernel", "forget", "mine").exit_code == 0
+    assert "Yours:    none" in lab("kernel", "list").stdout
+    assert lab("kernel", "build", "mine").exit_code == 2
+    assert lab("kernel", "forget", "mine").exit_code == 2
+    assert built.exists()
 
 
 def test_prune_removes_what_is_old_but_nothing_in_use(lab: Lab, built: Path) -> None:
