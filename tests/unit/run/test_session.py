@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from lab import session
+from lab.contracts import BootableKernel, GuestImage
 from lab.errors import BadInput
 from lab.kernels.catalogue import LocalKernel
 from lab.plan.matrix import expand
-from lab.session import SessionRequest, check, combine, read_suite, worker_count
+from lab.provision.accel import Proof
+from lab.provision.pair import PairRequest
+from lab.session import SessionRequest, check, choose_accelerator, combine, read_suite, worker_count
 
 
 def test_nothing_asked_for_means_the_default_suite() -> None:
@@ -108,3 +113,58 @@ def test_nothing_to_compare_with_is_refused_where_a_case_compares() -> None:
         check(SessionRequest(names=("cost", "hold"), kernels=("mine",)))
     assert "--reference" in caught.value.hint
     assert check(SessionRequest(names=("hold",), kernels=("mine",))).references == {}
+
+
+IMAGE = GuestImage(Path("/image"), "ab" * 32, "key", Path("/key"))
+KVM, TCG = Proof("kvm", "a guest booted under KVM"), Proof("tcg", "a guest did not boot under KVM: it said nothing")
+
+
+def bootable(name: str) -> BootableKernel:
+    return BootableKernel(name, Path("/boot"), Path("/initrd"), "6.12", "stock", "ab" * 32, "")
+
+
+@dataclass
+class Host:
+    """What is remembered of kernels by name, what booting them would show, and which were booted."""
+
+    known: dict[str, Proof]
+    would: dict[str, Proof]
+    booted: list[str]
+
+    def choose(self, *names: str, accelerator: str = "auto") -> str:
+        kernels = [bootable(name) for name in names]
+        return choose_accelerator(SessionRequest(accelerator=accelerator), kernels, IMAGE, Path("/f"), Path("/s"))
+
+    def prove(self, _: object, request: PairRequest) -> Proof:
+        self.booted.append(request.kernel.name)
+        return self.would[request.kernel.name]
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> Host:
+    host = Host({}, {}, [])
+    monkeypatch.setattr(session, "remembered", lambda kernel: host.known.get(kernel.name))
+    monkeypatch.setattr(session, "connect", lambda *_: contextlib.nullcontext())
+    monkeypatch.setattr(session, "prove", host.prove)
+    return host
+
+
+def test_one_kernel_that_is_known_not_to_boot_under_kvm_decides_without_booting_any(host: Host) -> None:
+    host.known = {"a": KVM, "c": TCG}
+    assert (host.choose("a", "b", "c"), host.booted) == ("tcg", [])
+
+
+def test_only_what_is_not_known_is_booted_and_the_first_that_fails_is_the_last(host: Host) -> None:
+    host.known, host.would = {"a": KVM}, {"b": KVM, "c": TCG, "d": KVM}
+    assert (host.choose("a", "b", "c", "d"), host.booted) == ("tcg", ["b", "c"])
+
+
+def test_kvm_is_taken_when_every_kernel_boots_under_it(host: Host) -> None:
+    host.known, host.would = {"a": KVM}, {"b": KVM}
+    assert (host.choose("a", "b"), host.booted) == ("kvm", ["b"])
+    assert (host.choose("a"), host.booted) == ("kvm", ["b"])  # nothing is left to boot
+
+
+def test_what_the_user_says_is_not_doubted(host: Host) -> None:
+    host.known = {"a": TCG}
+    assert (host.choose("a", accelerator="kvm"), host.booted) == ("kvm", [])
