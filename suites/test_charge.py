@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from lab.experiment import Experiment
 from lab.run import Trial
+from lab.units import MIB
 
 
 def _leave_one_page_in_each_socket(experiment: Experiment) -> None:
@@ -80,6 +81,7 @@ def test_file_mapped(trial: Trial) -> None:
         experiment.settled("file_mapped", lambda s: s.cgroups["abuser"].stat["file_mapped"] >= mapped)
         experiment.checkpoint("held")
         experiment.release("abuser")
+        experiment.settled("file_mapped gone", lambda s: s.cgroups["abuser"].stat["file_mapped"] < MIB)
         experiment.checkpoint("released")
         experiment.end()
     assert trial.as_predicted, trial

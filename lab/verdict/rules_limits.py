@@ -6,7 +6,7 @@ import errno
 from collections.abc import Iterable, Iterator
 
 from lab.evidence.memory import baseline
-from lab.evidence.model import ClientEvent, Evidence, Ledger, ProgramLog, Sample
+from lab.evidence.model import Evidence, Ledger, Sample
 from lab.plan.cases import Case
 from lab.units import MIB, PAGE_SIZE, mib
 from lab.verdict.measure import (
@@ -124,35 +124,44 @@ def twice(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
 
 
 def file_mapped(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
-    """The cgroup's file_mapped and the machine's nr_mapped both say what the client's page tables hold."""
-    log, held, start = evidence.clients.get(ledger.client), evidence.receiver.checkpoint("held"), baseline(evidence)
+    """The cgroup's file_mapped and the machine's nr_mapped both say what the client's page tables hold, and after the
+    release that they hold nothing."""
+    log, start = evidence.clients.get(ledger.client), baseline(evidence)
+    held, released = evidence.receiver.checkpoint("held"), evidence.receiver.checkpoint("released")
     told = log.last("smaps") if log else None
-    if log is None or told is None or held is None or start is None or ledger.client not in held.cgroups:
+    if log is None or told is None or start is None:
         return [
             unclear("file-mapped", f"{ledger.client} was not seen to hold anything", f"clients/{ledger.client}.jsonl")
         ]
-    return _compare(evidence, log, told, held, start)
-
-
-def _compare(evidence: Evidence, log: ProgramLog, told: ClientEvent, held: Sample, start: Sample) -> Iterator[Finding]:
     resident, mapped = told.count("resident"), told.count("mapped_now")
-    slack = batch(evidence) + MIB + resident // 50
     message = f"smaps says that {mib(resident)} are mapped, the client counts {mib(mapped)}"
     own = passed if resident and abs(resident - mapped) <= PAGE_SIZE else unclear
-    yield own("file-mapped", message, at(log, told))
+    return [
+        own("file-mapped", message, at(log, told)),
+        *_counters(evidence, ledger.client, held, start, resident),
+        *_counters(evidence, ledger.client, released, start, 0),
+    ]
+
+
+def _counters(evidence: Evidence, name: str, now: Sample | None, start: Sample, resident: int) -> Iterator[Finding]:
+    """What the two counters say at a checkpoint, when page tables hold `resident` bytes."""
+    if now is None or name not in now.cgroups:
+        yield unclear("file-mapped", f"no checkpoint with /lab/{name} in it", "receiver/checkpoints.jsonl")
+        return
+    slack = batch(evidence) + MIB + resident // 50
     counters = {
-        "nr_mapped of /proc/vmstat": _growth(held, start),
-        f"file_mapped of /lab/{log.name}": held.cgroups[log.name].stat.get("file_mapped"),
+        "nr_mapped of /proc/vmstat": _growth(now, start),
+        f"file_mapped of /lab/{name}": now.cgroups[name].stat.get("file_mapped"),
     }
-    for name, counted in counters.items():
+    for counter, counted in counters.items():
         if counted is None:
-            yield unclear("file-mapped", f"{name} is not there", at_sample(held))
+            yield unclear("file-mapped", f"{counter} is not there", at_sample(now))
             continue
-        message = f"{name} says {mib(counted)} of {mib(resident)}, {mib(slack)} are tolerated"
-        yield (passed if abs(counted - resident) <= slack else failed)("file-mapped", message, at_sample(held))
+        message = f"when {now.name}, {counter} says {mib(counted)} of {mib(resident)}; {mib(slack)} are tolerated"
+        yield (passed if abs(counted - resident) <= slack else failed)("file-mapped", message, at_sample(now))
 
 
-def _growth(held: Sample, start: Sample) -> int | None:
-    if "nr_mapped" not in held.vmstat or "nr_mapped" not in start.vmstat:
+def _growth(now: Sample, start: Sample) -> int | None:
+    if "nr_mapped" not in now.vmstat or "nr_mapped" not in start.vmstat:
         return None
-    return (held.vmstat["nr_mapped"] - start.vmstat["nr_mapped"]) * PAGE_SIZE
+    return (now.vmstat["nr_mapped"] - start.vmstat["nr_mapped"]) * PAGE_SIZE

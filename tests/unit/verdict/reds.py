@@ -369,6 +369,26 @@ REDS: tuple[Red, ...] = (
         F,
         spoilt("file-mapped", in_checkpoint("held", lambda c: c["vmstat"].update(nr_mapped=3000))),
     ),
+    Red(
+        "file-mapped",
+        "still counted for the memcg after release",
+        F,
+        spoilt(
+            "file-mapped", in_checkpoint("released", lambda c: c["cg"]["abuser"]["stat"].update(file_mapped=2 * MIB))
+        ),
+    ),
+    Red(
+        "file-mapped",
+        "less than nothing counted for the machine after release",
+        F,
+        spoilt("file-mapped", in_checkpoint("released", lambda c: c["vmstat"].update(nr_mapped=2000))),
+    ),
+    Red(
+        "file-mapped",
+        "not seen after release",
+        E,
+        spoilt("file-mapped", lambda s: s.checkpoints.remove(s.checkpoint("released"))),
+    ),
     Red("file-mapped", "smaps differ", E, spoilt("file-mapped", client("abuser", "smaps", resident=32 * MIB))),
     Red(
         "file-mapped",
