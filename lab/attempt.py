@@ -25,7 +25,7 @@ from lab.plan.limits import Limits
 from lab.plan.matrix import Run
 from lab.provision.guest import Guest
 from lab.provision.plugin import cannot_count
-from lab.timeline import Timeline
+from lab.timeline import CASE, Timeline
 from lab.units import MIB, utc_now
 
 CLEAN = 8 * MIB
@@ -64,10 +64,11 @@ class Attempt:
         ).bind(run=self.run.id)
         began = time.monotonic()
         try:
-            check_disk(self.bundle.root)
-            self.skip = self._inapplicable()
+            with self.timeline.span("check", lane=CASE):
+                check_disk(self.bundle.root)
+                self.skip = self._inapplicable()
             if not self.skip:
-                with self.timeline.span("pair", lane="case"):
+                with self.timeline.span("pair", lane=CASE):
                     self._take(self.keeper.acquire(self.run, self.timeline))
         except LabTrouble as exc:
             self.trouble = exc  # raised again by the first step, inside the block, where it can be collected
@@ -84,7 +85,8 @@ class Attempt:
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> bool:
         self.seconds["drive"] = time.monotonic() - self._began
         try:
-            self._account_for(exc)
+            with self.timeline.span("account", lane=CASE):
+                self._account_for(exc)
         except KeyboardInterrupt:
             self._incident("interrupted", "", f"interrupted by the user, after: {exc}")
             raise
@@ -116,12 +118,12 @@ class Attempt:
         began = time.monotonic()
         try:
             if not self.skip:
-                with self.timeline.span("collect", lane="case"):
+                with self.timeline.span("collect", lane=CASE):
                     self._collect()
         finally:
             unused = isinstance(exc, NothingToMeasureError)
             if not unused and (exc is not None or not self._is_clean()):
-                with self.timeline.span("drop", lane="case"):
+                with self.timeline.span("drop", lane=CASE):
                     self.keeper.drop()
             self.seconds["collect"] = time.monotonic() - began
             if self._driver is not None:

@@ -19,7 +19,9 @@ from lab.evidence.model import Sample
 from lab.evidence.programs import mapped_share, parse_program
 from lab.evidence.telemetry import parse_checkpoints, parse_telemetry
 from lab.pairs import Stream
+from lab.plan.cases import ClientSpec
 from lab.plan.commands import CGROUPS, FIRST_PORT, checkpoint_argv, press_argv
+from lab.timeline import CASE
 from lab.units import MIB, Deadline, wait_until
 
 TRICKLE = 4 * MIB
@@ -47,26 +49,32 @@ class Experiment(Attempt):
         for port, spec in enumerate(specs, start=FIRST_PORT):
             if names and spec.name not in names:
                 continue
-            self._step("start", client=spec.name)
+            with self._step("start", client=spec.name):
+                self._start(spec, port)
+
+    def _start(self, spec: ClientSpec, port: int) -> None:
+        with self._part("start client"):
             client = self.ready.start_client(spec, port, self.run.seed, self.bundle.root / "clients")
+        with self._part("start sender"):
             sender = self.ready.start_sender(spec, port, self.run.seed, self.bundle.root / "senders")
-            self.streams[spec.name] = Stream(spec, client, sender)
+        self.streams[spec.name] = Stream(spec, client, sender)
+        with self._part("connections"):
             client.wait("connections", lambda p: p.said("accepted"), Deadline.after("connections", self.limits.answer))
 
     def delivered(self, *names: str) -> None:
         """Wait until the named clients (all) hold what they were sent, or have ended."""
         deadline = Deadline.after("delivery", self.limits.delivery)
         for name in names or tuple(self.streams):
-            self._step("delivered", client=name)
-            self._watch(self.streams[name].client, lambda p: p.said("holding") or p.ended, deadline)
+            with self._step("delivered", client=name):
+                self._watch(self.streams[name].client, lambda p: p.said("holding") or p.ended, deadline)
 
     def flowing(self, name: str, *, bytes_more: int) -> None:
         """Wait until a client has taken that many bytes more, or has ended."""
-        self._step("flowing", client=name, bytes_more=bytes_more)
         client = self.streams[name].client
         goal = int(client.last().get("delivered", 0)) + bytes_more
         deadline = Deadline.after(f"{bytes_more} bytes more for {name}", self.limits.delivery)
-        self._watch(client, lambda p: int(p.last().get("delivered", 0)) >= goal or p.ended, deadline)
+        with self._step("flowing", client=name, bytes_more=bytes_more):
+            self._watch(client, lambda p: int(p.last().get("delivered", 0)) >= goal or p.ended, deadline)
 
     def until_something_gives(self, name: str, *, patience: timedelta | None = None) -> None:
         """Wait until the abuser has all it wants, anybody has been killed or has ended, or the abuser gets no further.
@@ -74,7 +82,6 @@ class Experiment(Attempt):
         That it gets no further shows after `patience` (`limits.stall`). At the end of memory, the guest's or its own,
         a stream can trickle for minutes: a few MiB in that time then count as no further.
         """
-        self._step("until something gives", client=name)
         enough = patience or self.limits.stall
         abuser = self.streams[name].client
         kills = self._kills()
@@ -96,14 +103,16 @@ class Experiment(Attempt):
             stalled = time.monotonic() - mark[1] > enough.total_seconds()
             return (f"{name} gets no further than {taken}" if stalled else None), taken
 
-        what = wait_until(given, deadline=Deadline.after("something to give", self.limits.delivery))
-        self._step("something gave", what=what)
+        with self._step("until something gives", client=name):
+            what = wait_until(given, deadline=Deadline.after("something to give", self.limits.delivery))
+        self._tell("something gave", what=what)
 
     def observe(self, samples: int) -> None:
         """Let the guests run while telemetry takes that many more samples (ten a second), unless it falls silent."""
-        self._step("observe", samples=samples)
         goal = self._sequence() + samples
-        self._await_sample(f"sample {goal}", lambda s: s.seq >= goal, self.limits.silence + timedelta(seconds=samples))
+        limit = self.limits.silence + timedelta(seconds=samples)
+        with self._step("observe", samples=samples):
+            self._await_sample(f"sample {goal}", lambda s: s.seq >= goal, limit)
 
     def checkpoint(self, name: str, *, until: Callable[[Sample], bool] = lambda _: True) -> Sample | None:
         """Have the receiver count everything; None when its answer cannot be read (which the rules will see).
@@ -111,7 +120,10 @@ class Experiment(Attempt):
         What is counted is compared with the samples on either side: nothing may move between those two.
         It is counted again while `until` is not content and has time to become so; the last count is the evidence.
         """
-        self._step("checkpoint", name=name)
+        with self._step("checkpoint", name=name):
+            return self._checkpoint(name, until)
+
+    def _checkpoint(self, name: str, until: Callable[[Sample], bool]) -> Sample | None:
         deadline = Deadline.after(f"checkpoint {name}", self.limits.settle)
         line, counted = self._count(name)
         while counted is not None and not until(counted) and not deadline.expired:
@@ -120,22 +132,25 @@ class Experiment(Attempt):
             f.write(line)
         if counted is not None:
             after = counted.t
-            self._await_sample(f"telemetry after {name}", lambda s: s.t > after, self.limits.silence)
+            with self._part("next sample"):
+                self._await_sample(f"telemetry after {name}", lambda s: s.t > after, self.limits.silence)
         return counted
 
     def _count(self, name: str) -> tuple[bytes, Sample | None]:
         """One count, after the next sample of telemetry."""
         asked = self._sequence()
-        self._await_sample(f"telemetry before {name}", lambda s: s.seq > asked, self.limits.silence)
+        with self._part("next sample"):
+            self._await_sample(f"telemetry before {name}", lambda s: s.seq > asked, self.limits.silence)
         line = self.ready.receiver.check(list(checkpoint_argv(name)), seconds=self.limits.answer.total_seconds())
         return line, next(iter(parse_checkpoints(line).samples), None)
 
     def settled(self, what: str, is_settled: Callable[[Sample], bool]) -> None:
         """Give counters that are batched or flushed late (2 s) time to arrive; what they say then is evidence."""
-        try:
-            self._await_sample(what, is_settled, self.limits.settle)
-        except DeadlinePassed as exc:
-            self.log.info("not settled", what=str(exc))
+        with self._step("settled", what=what):
+            try:
+                self._await_sample(what, is_settled, self.limits.settle)
+            except DeadlinePassed as exc:
+                self.log.info("not settled", what=str(exc))
 
     def still(self, name: str) -> None:
         """Give what was on its way to a client that takes no more the time to come to rest in its sockets."""
@@ -152,30 +167,28 @@ class Experiment(Attempt):
 
     def release(self, *names: str) -> None:
         """Have the named clients (all that live) drop every reference."""
-        for stream in self._living(names):
-            self._step("release", client=stream.spec.name)
-            stream.client.tell("release")
-        for stream in self._living(names):
-            self._watch(
-                stream.client,
-                lambda p: p.said("released") or p.ended,
-                Deadline.after(f"release by {stream.spec.name}", self.limits.answer),
-            )
+        living = self._living(names)
+        with self._step("release", clients=" ".join(stream.spec.name for stream in living)):
+            for stream in living:
+                stream.client.tell("release")
+            for stream in living:
+                deadline = Deadline.after(f"release by {stream.spec.name}", self.limits.answer)
+                self._watch(stream.client, lambda p: p.said("released") or p.ended, deadline)
 
     def read_smaps(self, name: str) -> None:
         """Have a client read in /proc/self/smaps how much its mappings hold."""
-        self._step("smaps", client=name)
         client = self.streams[name].client
-        client.tell("smaps")
-        self._watch(client, lambda p: p.said("smaps") or p.ended, Deadline.after("smaps", self.limits.answer))
+        with self._step("smaps", client=name):
+            client.tell("smaps")
+            self._watch(client, lambda p: p.said("smaps") or p.ended, Deadline.after("smaps", self.limits.answer))
 
     def bury(self, name: str) -> None:
         """Move a client out of its cgroup and remove the cgroup while the client's pages are out."""
-        self._step("bury", client=name)
         client = self.streams[name].client
-        client.tell("leave /sys/fs/cgroup")
-        client.wait("leaving its cgroup", lambda p: p.said("left"), Deadline.after("leave", self.limits.answer))
-        self.ready.remove_cgroup(name)
+        with self._step("bury", client=name):
+            client.tell("leave /sys/fs/cgroup")
+            client.wait("leaving its cgroup", lambda p: p.said("left"), Deadline.after("leave", self.limits.answer))
+            self.ready.remove_cgroup(name)
         self._gone_groups.add(name)
 
     def bury_control(self) -> None:
@@ -183,7 +196,8 @@ class Experiment(Attempt):
         self._require_preflight()
         group = f"{CGROUPS}/control"
         enter = f"echo 0 > {group}/cgroup.procs; cat /proc/meminfo > /dev/null"
-        self.ready.receiver.check(["sh", "-c", f"mkdir {group} && sh -c '{enter}' && rmdir {group}"])
+        with self._step("bury control"):
+            self.ready.receiver.check(["sh", "-c", f"mkdir {group} && sh -c '{enter}' && rmdir {group}"])
         sample = self.checkpoint("control")
         self.dying_control = sample.dying if sample else 0
 
@@ -193,19 +207,21 @@ class Experiment(Attempt):
 
     def set_sysctl(self, name: str, value: int) -> None:
         """Set a sysctl on the receiver. One that this kernel lacks is no trouble: telemetry says what there is."""
-        result = self.ready.receiver.run(["sysctl", "-q", "-w", f"{name}={value}"], seconds=20)
-        self._step("sysctl", name=name, value=value, status=result.status)
+        with self._step("sysctl", name=name, value=value):
+            result = self.ready.receiver.run(["sysctl", "-q", "-w", f"{name}={value}"], seconds=20)
+        self._tell("sysctl is set", status=result.status)
 
     @contextlib.contextmanager
     def pressure(self, size: int) -> Iterator[None]:
         """Anonymous memory of that size is taken, or the kernel has killed its taker; it is given back at the end."""
-        self._step("press", bytes=size)
-        taker = self.ready.receiver.start("press", press_argv(size), self.bundle.root / "receiver" / "press.jsonl")
         deadline = Deadline.after("pressure on memory", self.limits.answer)
-        self._watch(taker, lambda p: p.said("pressed") or p.ended, deadline)
+        with self._step("press", bytes=size):
+            taker = self.ready.receiver.start("press", press_argv(size), self.bundle.root / "receiver" / "press.jsonl")
+            self._watch(taker, lambda p: p.said("pressed") or p.ended, deadline)
         yield
-        taker.close()
-        self._watch(taker, lambda p: p.ended, deadline)
+        with self._step("end of pressure"):
+            taker.close()
+            self._watch(taker, lambda p: p.ended, deadline)
 
     def counter(self, name: str, key: str) -> int:
         """A counter of a client's last line."""
@@ -217,29 +233,43 @@ class Experiment(Attempt):
         start = self._baseline
         self.settled("memory back", lambda s: start is None or unexplained(s) - unexplained(start) < CLEAN // 2)
         self.checkpoint("end", until=until)
-        for name in self.streams.keys() - self._gone_groups:
-            self.ready.remove_cgroup(name)
+        self._remove_groups(*sorted(self.streams.keys() - self._gone_groups))
 
     def dismiss(self, name: str) -> None:
         """A client that is done quits, and its cgroup goes."""
         self._quit(self.streams[name])
-        self.ready.remove_cgroup(name)
-        self._gone_groups.add(name)
+        self._remove_groups(name)
 
     # -- helpers of the steps -----------------------------------------------------------------------------------
 
-    def _step(self, step: str, **fields: object) -> None:
-        self.log.info(step, **fields)
-        self.progress(" ".join([step, *map(str, fields.values())]))
+    def _tell(self, what: str, /, **fields: object) -> None:
+        self.log.info(what, **fields)
+        self.progress(" ".join([what, *map(str, fields.values())]))
+
+    @contextlib.contextmanager
+    def _step(self, step: str, /, **fields: object) -> Iterator[None]:
+        """What the block does is a step of the case, told as it begins, and timed."""
+        self._tell(step, **fields)
+        with self.timeline.span(step, lane=CASE, detail=" ".join(map(str, fields.values()))):
+            yield
+
+    def _part(self, name: str) -> contextlib.AbstractContextManager[None]:
+        """A part of a step that is worth a span of its own."""
+        return self.timeline.span(name, lane=CASE)
 
     def _quit(self, *streams: Stream) -> None:
-        for stream in streams:
-            self._step("quit", client=stream.spec.name)
-            stream.client.close()
         deadline = Deadline.after("programs to end", self.limits.answer)
-        for stream in streams:
-            for program in (stream.client, stream.sender):
+        with self._step("quit", clients=" ".join(stream.spec.name for stream in streams)):
+            for stream in streams:
+                stream.client.close()
+            for program in (program for stream in streams for program in (stream.client, stream.sender)):
                 self._watch(program, lambda p: p.ended, deadline)
+
+    def _remove_groups(self, *names: str) -> None:
+        with self._step("remove cgroups", clients=" ".join(names)):
+            for name in names:
+                self.ready.remove_cgroup(name)
+                self._gone_groups.add(name)
 
     def _living(self, names: tuple[str, ...]) -> list[Stream]:
         return [s for n, s in self.streams.items() if (not names or n in names) and not s.client.ended]

@@ -28,6 +28,7 @@ from lab.plan.matrix import Run
 from lab.plan.session import SessionPlan
 from lab.report.model import RunResult
 from lab.reports import judged, write_derived
+from lab.timeline import CASE
 from lab.units import utc_now
 from lab.verdict.model import Word
 from lab.verdict.predict import agrees, predict
@@ -88,18 +89,20 @@ class Trial:
         bundle = self.experiment.bundle
         try:
             if self.reference is not None:  # the outer manifest vouches for the inner
-                self._finish(self.reference)
+                _tell_timing(self.reference, self._finish(self.reference))
+                self.experiment.timeline.take(self.reference.timeline, case_as="reference")
             manifest = self._finish(self.experiment)
-            with self.experiment.timeline.span("judge", lane="case"):
+            with self.experiment.timeline.span("judge", lane=CASE):
                 self.result = judged(bundle.root, self.run.id)
+            with self.experiment.timeline.span("curve", lane=CASE):
                 write_derived(bundle.root, self.result)
-            bundle.append(manifest, TIMING, dump_timing(self.experiment.timeline.timing()))
+            _tell_timing(self.experiment, manifest)
         except OSError as refusal:
             message = f"cannot write the bundle {bundle.root}: {refusal.strerror}"
             raise HostTrouble(message, hint="free some disk, or --results elsewhere") from refusal
 
     def _finish(self, side: Experiment) -> Manifest:
-        with side.timeline.span("manifest", lane="case"):
+        with side.timeline.span("manifest", lane=CASE):
             return side.bundle.finish(_fields(side, self.plan, self._started, self.predicted))
 
     @property
@@ -132,6 +135,11 @@ def _set_aside(root: Path) -> None:
     if root.exists() and any(root.iterdir()):
         free = (root.with_name(f"{root.name}.lost-{n}") for n in itertools.count(1))
         root.rename(next(path for path in free if not path.exists()))
+
+
+def _tell_timing(side: Experiment, manifest: Manifest) -> None:
+    """Last of all, so that judging is told as well; until then the bundle is whole without it."""
+    side.bundle.append(manifest, TIMING, dump_timing(side.timeline.timing()))
 
 
 def _fields(subject: Experiment, plan: SessionPlan, started: str, predicted: Predicted) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 
 from lab.evidence.timing import Span, Timing
 
+CASE = "case"
+
 
 @dataclass
 class Timeline:
@@ -33,10 +35,15 @@ class Timeline:
         with self._lock:
             self._spans.append(Span(name, lane, began, ended, detail))
 
-    def take(self, other: Timeline) -> None:
-        """All that another one has: a run takes over what was written while its pair was made."""
+    def take(self, other: Timeline, *, case_as: str = "") -> None:
+        """All that another one has: a run takes over what was written while its pair was made.
+
+        `case_as`: of a run beside this one only its steps, on a lane of that name.
+        """
         with other._lock:
             spans = list(other._spans)
+        if case_as:
+            spans = [replace(span, lane=case_as) for span in spans if span.lane == CASE]
         with self._lock:
             self._spans += spans
 

@@ -39,6 +39,14 @@ def test_a_run_takes_over_what_its_pair_has() -> None:
     assert [(s.began, s.ended) for s in run.timing().spans] == [(-9, -5)] * 2
 
 
+def test_of_a_run_beside_it_takes_the_steps_alone() -> None:
+    run, beside = Timeline(began=100), Timeline(began=110)
+    beside.add("boot", "receiver", 111, 112)
+    beside.add("delivered", "case", 113, 114)
+    run.take(beside, case_as="reference")
+    assert run.timing().spans == (Span("delivered", "reference", 13, 14),)
+
+
 def test_the_outer_of_two_that_begin_together_comes_first() -> None:
     timeline = Timeline(began=0)
     timeline.add("inner", "case", 1, 2)
