@@ -29,7 +29,7 @@ TABLE = "table.md"
 def judged(bundle: Path, relative: str) -> RunResult:
     """Bundle on disk -> Evidence -> Findings -> Verdict. Raises BadInput when there is no readable manifest."""
     evidence = parse(read_bundle(bundle))
-    return RunResult(evidence.manifest, judge(evidence), relative)
+    return RunResult(evidence.manifest, judge(evidence), relative, evidence.timing)
 
 
 def judged_selftest(bundle: Path) -> SelftestResult:
@@ -62,6 +62,7 @@ def read_session(folder: Path) -> Session:
         results=tuple(judged(folder / name, name) for name in found),
         seconds=ended - started.timestamp(),
         command=plan.command,
+        pairs=plan.pairs,
     )
 
 

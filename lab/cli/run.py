@@ -68,6 +68,7 @@ def run(
     accel: Annotated[str, typer.Option("--accel", help="auto, kvm or tcg; auto proves KVM by booting.")] = "auto",
     results: ResultsFolder = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per run on standard output.")] = False,
+    timing: Annotated[bool, typer.Option("--timing", help="Show where the time of each run went.")] = False,
 ) -> None:
     """Run suites or cases on pairs of guests, and judge them."""
     from lab.interrupt import end_in_order
@@ -92,9 +93,20 @@ def run(
     try:
         with shown() as progress:
             plan = prepare(request, (results or results_root()).resolve(), sockets, progress)
-        raise typer.Exit(conduct(plan, as_json=as_json))
+        status = conduct(plan, as_json=as_json)
+        if timing:
+            _tell_timing(plan, as_json=as_json)
+        raise typer.Exit(status)
     finally:
         tidy(sockets)
+
+
+def _tell_timing(plan: SessionPlan, *, as_json: bool) -> None:
+    """Waterfalls of a session's runs and the sum; beside JSON on standard error."""
+    from lab.report.bars import timing
+    from lab.reports import read_session
+
+    Console(stderr=as_json).print(timing(read_session(plan.folder)))
 
 
 def pairs_of(text: str) -> int:

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from lab.evidence.manifest import HostRecord, KernelRecord
 from lab.plan.cases import CASES
 from lab.plan.designs import DESIGNS
-from lab.report import plot, wording
+from lab.report import plot, waterfall, wording
 from lab.report.matrix import arrange, in_order
 from lab.report.model import RunResult, Session
 from lab.verdict.model import Finding, Word
@@ -21,12 +21,16 @@ from lab.verdict.model import Finding, Word
 
 @dataclass(frozen=True)
 class RunView:
-    """One run as the page shows it. `anchor` is its unique id; `svg` is empty when the ledger has no points."""
+    """One run as the page shows it. `anchor` is its unique id; `svg` is empty when the ledger has no points.
+
+    `waterfall` is empty where the bundle does not say where the time went.
+    """
 
     anchor: str
     result: RunResult
     findings: tuple[FindingView, ...]
     svg: Markup
+    waterfall: Markup
     open: bool
 
 
@@ -69,7 +73,7 @@ def _environment() -> Environment:
         finalize=lambda value: wording.printable(value) if type(value) is str else value,
     )
     environment.globals.update(w=wording, marks_of=plot.marks_of, id=id, href=href)
-    environment.globals.update(cases=CASES, designs=DESIGNS)
+    environment.globals.update(cases=CASES, designs=DESIGNS, kinds=waterfall.KINDS)
     return environment
 
 
@@ -87,7 +91,9 @@ def _view(number: int, result: RunResult, is_open: bool) -> RunView:
     ledger = result.verdict.ledger
     title = f"Ledger of {ledger.client}, {result.manifest.case} on {result.manifest.kernel.name}, {result.manifest.nic}"
     svg = plot.curve(ledger, f"{anchor}-", title) if ledger.points else ""
-    return RunView(anchor, result, findings, Markup(svg), is_open)  # noqa: S704 - ElementTree has escaped it
+    title = f"Where the time of {result.manifest.run} went"
+    fall = waterfall.svg(result.timing, f"{anchor}-time-", title) if result.timing else ""
+    return RunView(anchor, result, findings, Markup(svg), Markup(fall), is_open)  # noqa: S704 - ElementTree escapes
 
 
 def href(bundle: str, pointer: str) -> str:

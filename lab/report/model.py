@@ -5,17 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lab.evidence.manifest import Manifest
+from lab.evidence.timing import Timing
 from lab.verdict.model import Verdict, Word
 from lab.verdict.predict import agrees
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """One judged run. `bundle` is the path of its bundle relative to the place of the report, with `/`."""
+    """One judged run. `bundle` is the path of its bundle relative to the place of the report, with `/`.
+
+    timing is where its wall time went; None where the bundle does not say.
+    """
 
     manifest: Manifest
     verdict: Verdict
     bundle: str
+    timing: Timing | None = None
 
     @property
     def predicted(self) -> str:
@@ -35,10 +40,14 @@ class RunResult:
 
 @dataclass(frozen=True)
 class Session:
-    """All runs of one command. `started` ISO 8601; `seconds` wall time of the whole; `command` as it was typed."""
+    """All runs of one command. `started` ISO 8601; `seconds` wall time of the whole; `command` as it was typed.
+
+    pairs is how many ran at once.
+    """
 
     name: str
     started: str
     results: tuple[RunResult, ...]
     seconds: float
     command: str
+    pairs: int = 1

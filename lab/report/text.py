@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
+from lab.report.bars import Bars
 from lab.report.matrix import Cell, Surprise, Table, arrange
 from lab.report.model import RunResult, Session
 from lab.report.wording import (
@@ -54,6 +55,7 @@ def show(result: RunResult) -> RenderableType:
         _ledger(result),
         _heading("Findings"),
         *(_finding(f) for f in worst_first(result.verdict.findings)),
+        *_timing(result),
         _heading("Versions"),
         _versions(result),
         _heading("Files"),
@@ -125,6 +127,10 @@ def _cell(cell: Cell) -> Text:
 
 def _word(word: Word) -> Text:
     return Text(word.value, style=STYLES[word])
+
+
+def _timing(result: RunResult) -> list[RenderableType]:
+    return [_heading("Where the time went"), Bars(result.timing)] if result.timing else []
 
 
 def _heading(text: str) -> Text:
