@@ -143,6 +143,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:  # noqa
         def _split_scope(self, nodeid: str) -> str:
             return keys.get(nodeid.split("::", 1)[-1], nodeid)
 
+        def _reschedule(self, node: Any) -> None:  # noqa: ANN401 - an xdist class
+            """Not before it is needed: a worker goes on with its last run only when it knows its next one."""
+            if self._pending_of(self.assigned_work[node]) <= 1 or not self.workqueue:
+                super()._reschedule(node)
+
     return PairScheduling(config, log)
 
 
@@ -285,13 +290,22 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Iterator[N
 
 
 def _conclude(plan: SessionPlan, *, owner: bool) -> None:
+    from lab.learnt import remember
     from lab.provision.sweep import tidy
     from lab.reports import write_reports
 
+    def say(what: str) -> None:
+        print(f"lab: {what}", file=sys.stderr)
+
     try:
-        write_reports(plan)
+        session = write_reports(plan)
     except (LabError, OSError) as exc:
-        print(f"lab: no reports: {exc}", file=sys.stderr)
+        say(f"no reports: {exc}")
+    else:
+        try:
+            remember(plan, session, say)
+        except OSError as exc:
+            say(f"nothing learnt: {exc}")
     finally:
         if owner:
             tidy(plan.sockets)

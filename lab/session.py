@@ -17,18 +17,22 @@ from lab.guestimage.build import ensure_image, ensure_init
 from lab.kernels.bootable import make_bootable
 from lab.kernels.catalogue import Kernel, resolve, united
 from lab.kernels.reference import references
+from lab.learnt import load_learnt
 from lab.paths import project_root
 from lab.plan.capacity import HostSize, admit, pairs_that_fit
 from lab.plan.cases import CASES, STANDARD, Shape
+from lab.plan.learnt import host_key, kernel_kind
 from lab.plan.matrix import Run, expand, running_order
 from lab.plan.nics import NICS
+from lab.plan.pairs import Choice, choose
 from lab.plan.session import PLAN_FILE, SessionPlan, dump
 from lab.provision.accel import prove, remembered
 from lab.provision.hypervisor import EMBEDDED, connect
 from lab.provision.pair import PairRequest
 from lab.provision.plugin import ensure_plugin
+from lab.provision.qemu import installed_qemu
 from lab.spec.suite import SuiteSpec, load_suite, unknown
-from lab.units import MIB
+from lab.units import KIB, MIB
 
 DEFAULT_SUITE = "default"
 
@@ -138,11 +142,19 @@ def _cases(names: Sequence[str], suites: Sequence[SuiteSpec], base: SuiteSpec) -
     return tuple(dict.fromkeys(wanted)) or base.cases
 
 
+def _meminfo_mib(name: str) -> int:
+    text = Path("/proc/meminfo").read_text()
+    return next(int(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name}:")) * KIB // MIB
+
+
 def host_size() -> HostSize:
     """Memory available now and CPUs this process may use."""
-    text = Path("/proc/meminfo").read_text()
-    available = next(int(line.split()[1]) for line in text.splitlines() if line.startswith("MemAvailable"))
-    return HostSize(available * 1024 // MIB, len(os.sched_getaffinity(0)))
+    return HostSize(_meminfo_mib("MemAvailable"), len(os.sched_getaffinity(0)))
+
+
+def host_shape(accelerator: str) -> str:
+    """By what this host is remembered. Raises CommandFailed when QEMU does not run."""
+    return host_key(host_size().cpus, _meminfo_mib("MemTotal"), accelerator, str(installed_qemu()))
 
 
 def runtime_dir() -> Path:
@@ -175,8 +187,11 @@ def choose_accelerator(
         return "kvm" if all(proof.accelerator == "kvm" for proof in tried) else "tcg"
 
 
-def worker_count(request: SessionRequest, runs: Sequence[Run]) -> int:
-    """Pairs at once: what fits, but no more than there are different pairs. Raises BadInput with the arithmetic."""
+def most_pairs(request: SessionRequest, runs: Sequence[Run]) -> int:
+    """Pairs that may run at once: as asked, else what fits, but no more than there are different pairs.
+
+    Raises BadInput with the arithmetic.
+    """
     shapes: list[Shape] = [run.spec.shape for run in runs]
     fit = admit(host_size(), shapes, request.pairs) if request.pairs else pairs_that_fit(host_size(), shapes)
     return min(fit, len({run.pair_key for run in runs}))
@@ -209,10 +224,14 @@ def prepare(
     tested = [(k.name, k.design) for k in asked.tested]
     runs = expand(name, tested, spec.nics, spec.cases, spec.repeat, asked.references)
     runs = tuple(filter(only, runs))
-    workers = worker_count(request, runs)
+    most = most_pairs(request, runs)
     session = folder / name
     session.mkdir(parents=True)
     progress("proving the accelerator")
+    accelerator = choose_accelerator(request, kernels, image, session, sockets)
+    host, known = host_shape(accelerator), load_learnt()
+    at_once = Choice(most, "as asked") if request.pairs else choose(known.rates.get(host, {}), most, host_size().cpus)
+    kinds = {kernel.name: kernel_kind(kernel.base, kernel.fragments) for kernel in kernels}
     plan = SessionPlan(
         name=name,
         started=started.isoformat(timespec="seconds"),
@@ -220,11 +239,13 @@ def prepare(
         folder=session,
         sockets=sockets,
         connect=request.connect,
-        accelerator=choose_accelerator(request, kernels, image, session, sockets),
-        pairs=workers,
+        accelerator=accelerator,
+        pairs=at_once.pairs,
+        pairs_why=at_once.why,
+        host=host,
         image=image,
         kernels=kernels,
-        runs=running_order(runs),
+        runs=running_order(runs, lambda run: known.seconds(run, kinds[run.kernel], accelerator)),
         plugin=ensure_plugin(progress) if any(run.spec.shape.counted for run in runs) else None,
     )
     (session / PLAN_FILE).write_bytes(dump(plan))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -16,6 +16,7 @@ from lab.units import MIB
 
 if TYPE_CHECKING:
     from lab.plan.capacity import HostSize
+    from lab.plan.learnt import Rate
     from lab.provision.qemu import Qemu
 
 SETUP = "make setup"
@@ -107,7 +108,7 @@ def check_memory() -> Check:
 
 
 def judge_memory(host: HostSize) -> Check:
-    """The arithmetic of `-n auto`, for the largest pair there is; a case that needs two at once says so itself."""
+    """The arithmetic that bounds `-n auto`, for the largest pair; a case that needs two at once says so itself."""
     from lab.plan.capacity import arithmetic, pair_mib, pairs_that_fit
     from lab.plan.cases import CASES
 
@@ -116,8 +117,30 @@ def judge_memory(host: HostSize) -> Check:
         pairs = pairs_that_fit(host, shapes)
     except BadInput as exc:
         return Check("memory and CPUs", "bad", exc.message, "free memory, or a host with more")
-    told = f"{pairs} {'pair' if pairs == 1 else 'pairs'} at once on {host.cpus} CPUs: "
+    told = f"at most {pairs} {'pair' if pairs == 1 else 'pairs'} at once on {host.cpus} CPUs: "
     return Check("memory and CPUs", "ok", told + arithmetic(host, max(shapes, key=pair_mib)))
+
+
+def check_pairs() -> Check:
+    from lab.learnt import load_learnt
+    from lab.session import host_shape, host_size
+
+    host = host_size()
+    shapes = {accelerator: host_shape(accelerator) for accelerator in ("kvm", "tcg")}
+    return judge_pairs({a: load_learnt().rates[s] for a, s in shapes.items() if s in load_learnt().rates}, host)
+
+
+def judge_pairs(known: Mapping[str, Mapping[int, Sequence[Rate]]], host: HostSize) -> Check:
+    """What is known of numbers of pairs at once, by accelerator, and which one `-n auto` takes next."""
+    from lab.plan.capacity import PAIRS_PER_CPU
+    from lab.plan.pairs import choose, table
+
+    told = [
+        f"{accelerator}: -n auto is {choice.pairs}, {choice.why} (work done a second: {table(rates)})"
+        for accelerator, rates in known.items()
+        for choice in [choose(rates, host.cpus * PAIRS_PER_CPU, host.cpus)]
+    ]
+    return Check("pairs at once", "ok", "; ".join(told) or choose({}, host.cpus, host.cpus).why)
 
 
 def check_cache_disk() -> Check:
@@ -188,6 +211,7 @@ _CHECKS: tuple[tuple[str, Callable[[], Check]], ...] = (
     ("NIC models", check_nics),
     ("namespaces", check_namespaces),
     ("memory and CPUs", check_memory),
+    ("pairs at once", check_pairs),
     ("disk for the cache", check_cache_disk),
     ("disk for results", check_results_disk),
     ("guest image", check_image),

@@ -34,7 +34,7 @@ def mutants(
         str, typer.Option("--nic", help="Profile of mutants that name none.", autocompletion=complete.nics)
     ] = "e1000e-split",
     pairs: Annotated[
-        str, typer.Option("-n", "--pairs", help="Pairs at once: a number, or auto for what fits.")
+        str, typer.Option("-n", "--pairs", help="Pairs at once: a number, or auto for what gets most done here.")
     ] = "auto",
     repeat: Annotated[int, typer.Option("--repeat", help="Run each cell that many times; all must catch.")] = 1,
     list_only: Annotated[bool, typer.Option("--list", help="Say what there is, and run nothing.")] = False,

@@ -53,7 +53,7 @@ def run(
         list[str] | None, typer.Option("--nic", help="NIC profile; repeatable.", autocompletion=complete.nics)
     ] = None,
     pairs: Annotated[
-        str, typer.Option("-n", "--pairs", help="Pairs at once: a number, or auto for what fits.")
+        str, typer.Option("-n", "--pairs", help="Pairs at once: a number, or auto for what gets most done here.")
     ] = "auto",
     repeat: Annotated[int, typer.Option("--repeat", help="Run each cell that many times.")] = 0,
     connect: Annotated[str, typer.Option("--connect", help="libvirt URI; `embed` needs no daemon.")] = "embed",
@@ -103,10 +103,16 @@ def run(
 
 def _tell_timing(plan: SessionPlan, *, as_json: bool) -> None:
     """Waterfalls of a session's runs and the sum; beside JSON on standard error."""
+    from lab.learnt import load_learnt
+    from lab.plan.pairs import table
     from lab.report.bars import timing
     from lab.reports import read_session
 
-    Console(stderr=as_json).print(timing(read_session(plan.folder)))
+    console = Console(stderr=as_json)
+    console.print(timing(read_session(plan.folder)))
+    known = load_learnt().rates.get(plan.host, {})
+    console.print(f"{plan.pairs} at once: {plan.pairs_why}", highlight=False)
+    console.print(f"work done a second by pairs at once on {plan.host}: {table(known)}", highlight=False)
 
 
 def pairs_of(text: str) -> int:

@@ -10,6 +10,7 @@ from lab.plan.cases import Shape
 
 QEMU_OVERHEAD_MIB = 100  # measured: RSS of a guest is below its memory plus this
 HOST_RESERVE_MIB = 1024  # for the workers, Ansible and the page cache of kernels and image
+PAIRS_PER_CPU = 2  # a pair is two busy vCPUs, but waits for half of its life; beyond this guests starve each other
 
 
 @dataclass(frozen=True)
@@ -36,16 +37,15 @@ def arithmetic(host: HostSize, shape: Shape) -> str:
 
 
 def pairs_that_fit(host: HostSize, shapes: Iterable[Shape]) -> int:
-    """Pairs that may run at once: bounded by memory (the largest shape) and by one pair a CPU.
+    """Pairs that may run at once: bounded by memory (the largest shape) and by PAIRS_PER_CPU.
 
-    A pair is two busy vCPUs, but it waits for carrier and SSH about half of its life, so one pair a CPU keeps the
-    CPUs full without starving a guest. Raises BadInput, with the arithmetic, when not even one fits.
+    Raises BadInput, with the arithmetic, when not even one fits.
     """
     largest = max(shapes, key=pair_mib)
     by_memory = (host.available_mib - HOST_RESERVE_MIB) // pair_mib(largest)
     if by_memory < 1:
         raise BadInput([f"no pair fits: {arithmetic(host, largest)}"], hint="free memory, or use a smaller host load")
-    return max(1, min(by_memory, host.cpus))
+    return max(1, min(by_memory, host.cpus * PAIRS_PER_CPU))
 
 
 def admit(host: HostSize, shapes: Iterable[Shape], wanted: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -77,14 +77,18 @@ def expand(
     )
 
 
-def running_order(runs: Iterable[Run]) -> tuple[Run, ...]:
-    """The same runs, those that can share a pair together, small groups first and among equals the longest.
+def by_table(run: Run) -> float:
+    """Seconds that a run takes by the table of cases."""
+    return float(run.spec.seconds)
 
-    A worker holds its last run back until it knows its next one, so a group of one handed out late would wait behind
-    somebody else's work; handed out first, each worker starts with one and goes on with a large group.
+
+def running_order(runs: Iterable[Run], seconds: Callable[[Run], float] = by_table) -> tuple[Run, ...]:
+    """The same runs, those that can share a pair together: the group that takes longest first.
+
+    Workers take the groups as they come to an end of what they have, so what is left for the last is little.
     """
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(run.pair_key, []).append(run)
-    ordered = sorted(groups.values(), key=lambda g: (len(g), -sum(r.spec.seconds for r in g)))
+    ordered = sorted(groups.values(), key=lambda group: -sum(map(seconds, group)))
     return tuple(run for group in ordered for run in group)

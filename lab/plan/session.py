@@ -23,7 +23,8 @@ class SessionPlan:
     folder       where bundles and reports go
     sockets      a short directory for AF_UNIX sockets and libvirt state, removed at the end
     accelerator  `kvm` or `tcg`, proved for these kernels
-    pairs        how many may run at once
+    pairs        how many may run at once;  pairs_why  the reason for that number
+    host         the shape of the host, by which what is learnt of it is remembered
     plugin       the QEMU plugin that counts instructions, where a run needs it
     """
 
@@ -40,6 +41,8 @@ class SessionPlan:
     runs: tuple[Run, ...]
     limits: Limits = field(default_factory=Limits)
     plugin: Path | None = None
+    pairs_why: str = ""
+    host: str = ""
 
     def kernel(self, name: str) -> BootableKernel:
         return next(k for k in self.kernels if k.name == name)

@@ -10,6 +10,7 @@ from lab.cli.checks_boot import kvm_cure, one_sentence
 from lab.cli.doctor import code_of, summary
 from lab.errors import HostTrouble
 from lab.plan.capacity import HostSize
+from lab.plan.learnt import Rate
 from lab.plan.nics import NICS
 from lab.provision.qemu import Qemu, cannot_run, parse_qemu
 
@@ -57,11 +58,23 @@ def test_build_tools_that_lack_are_a_warning() -> None:
 def test_memory_shows_the_arithmetic() -> None:
     fits = checks.judge_memory(HostSize(8000, 2))
     assert fits.status == "ok"
-    assert fits.seen.startswith("2 pairs at once on 2 CPUs: a standard pair takes 768 + 256 + 2 x 100 = 1224 MiB")
-    assert checks.judge_memory(HostSize(2300, 2)).seen.startswith("1 pair at once")
+    assert fits.seen.startswith(
+        "at most 4 pairs at once on 2 CPUs: a standard pair takes 768 + 256 + 2 x 100 = 1224 MiB"
+    )
+    assert checks.judge_memory(HostSize(2300, 2)).seen.startswith("at most 1 pair at once")
     none = checks.judge_memory(HostSize(1500, 2))
     assert none.status == "bad"
     assert "1500 MiB available" in none.seen
+
+
+def test_what_is_known_of_pairs_at_once_and_what_follows_from_it() -> None:
+    host = HostSize(8000, 2)
+    assert checks.judge_pairs({}, host).seen == "nothing is known of this host yet: one pair a CPU"
+    known = {"tcg": {2: (Rate(0.5),), 3: (Rate(0.75), Rate(0.25, 1))}}
+    assert checks.judge_pairs(known, host).seen == (
+        "tcg: -n auto is 1, 2 did best so far, and 1 was never measured "
+        "(work done a second: 2: 0.50 in 1 session, 3: 0.50 in 2 sessions (1 lost))"
+    )
 
 
 def test_disk_is_looked_at_where_the_folder_would_be_made(tmp_path: Path) -> None:

@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.errors import BadInput
-from lab.plan.capacity import HOST_RESERVE_MIB, QEMU_OVERHEAD_MIB, HostSize, admit, arithmetic, pair_mib, pairs_that_fit
+from lab.plan.capacity import (
+    HOST_RESERVE_MIB,
+    PAIRS_PER_CPU,
+    QEMU_OVERHEAD_MIB,
+    HostSize,
+    admit,
+    arithmetic,
+    pair_mib,
+    pairs_that_fit,
+)
 from lab.plan.cases import SIDE_BY_SIDE, SMALL, STANDARD
 
 ONE = pair_mib(STANDARD)
@@ -30,8 +39,8 @@ def test_a_run_with_a_reference_beside_it_takes_two_pairs() -> None:
         (HOST_RESERVE_MIB + ONE, 8, 1),
         (HOST_RESERVE_MIB + 2 * ONE - 1, 8, 1),
         (HOST_RESERVE_MIB + 2 * ONE, 8, 2),
-        (HOST_RESERVE_MIB + 9 * ONE, 2, 2),
-        (HOST_RESERVE_MIB + 9 * ONE, 1, 1),
+        (HOST_RESERVE_MIB + 9 * ONE, 2, 4),
+        (HOST_RESERVE_MIB + 9 * ONE, 1, 2),
     ],
 )
 def test_memory_and_cpus_bound_the_pairs(available: int, cpus: int, fit: int) -> None:
@@ -60,6 +69,6 @@ def test_what_fits_never_exceeds_the_host(available: int, cpus: int) -> None:
     except BadInput:
         assert available < HOST_RESERVE_MIB + ONE
     else:
-        assert 1 <= fit <= cpus
+        assert 1 <= fit <= cpus * PAIRS_PER_CPU
         assert fit * ONE + HOST_RESERVE_MIB <= available
         assert admit(host, [STANDARD], fit) == fit

@@ -52,11 +52,33 @@ def test_the_order_does_not_depend_on_the_session(cells: Cells) -> None:
     ]
 
 
-def test_small_groups_come_first_and_among_equals_the_longest() -> None:
-    runs = expand("s", [("k", "stock")], ["virtio"], ["hold", "release", "bystander"], 1)
-    assert [r.case for r in running_order(runs)] == ["bystander", "hold", "release"]
-    many = expand("s", [("k", "stock")], ["virtio"], ["copy-control", "bystander"], 1)
-    assert running_order(many)[0].case == "bystander"
+def test_the_group_that_takes_longest_comes_first() -> None:
+    runs = expand("s", [("k", "stock")], ["virtio"], ["copy-control", "bystander"], 1)
+    assert [r.case for r in running_order(runs)] == ["bystander", "copy-control"]
+    more = expand("s", [("k", "stock")], ["virtio"], ["hold", "release", "bystander"], 2)
+    assert [r.case for r in running_order(more)] == ["bystander"] * 2 + ["hold"] * 2 + ["release"] * 2
+
+
+def test_what_was_measured_wins_over_the_table() -> None:
+    runs = expand("s", [("k", "stock")], ["virtio", "e1000"], ["hold", "release", "bystander"], 1)
+    measured = {("hold", "e1000"): 50.0, ("bystander", "virtio"): 49.0}
+    ordered = running_order(runs, lambda run: measured.get((run.case, run.nic), 1.0))
+    assert [(r.case, r.nic) for r in ordered] == [
+        *(("hold", "e1000"), ("release", "e1000")),
+        ("bystander", "virtio"),
+        *(("hold", "virtio"), ("release", "virtio")),
+        ("bystander", "e1000"),
+    ]
+
+
+@given(CELLS, st.integers())
+def test_no_group_is_followed_by_a_longer_one(cells: Cells, salt: int) -> None:
+    def seconds(run: Run) -> float:
+        return float(hash((salt, run.case, run.nic, run.repeat)) % 100)
+
+    groups = groupby(running_order(runs_of(cells), seconds), key=lambda run: run.pair_key)
+    totals = [sum(map(seconds, group)) for _, group in groups]
+    assert totals == sorted(totals, reverse=True)
 
 
 def test_a_cell_sends_the_same_bytes_in_every_session_and_others_do_not() -> None:

@@ -15,7 +15,7 @@ from lab.kernels.catalogue import LocalKernel
 from lab.plan.matrix import expand
 from lab.provision.accel import Proof
 from lab.provision.pair import PairRequest
-from lab.session import SessionRequest, check, choose_accelerator, combine, read_suite, worker_count
+from lab.session import SessionRequest, check, choose_accelerator, combine, most_pairs, read_suite
 
 
 def test_nothing_asked_for_means_the_default_suite() -> None:
@@ -69,13 +69,13 @@ def test_every_wrong_word_is_told_at_once() -> None:
 
 def test_there_are_no_more_workers_than_different_pairs() -> None:
     runs = expand("s", [("k", "stock")], ["virtio"], ["hold", "release"], 2)
-    assert worker_count(SessionRequest(), runs) == 1
+    assert most_pairs(SessionRequest(), runs) == 1
 
 
 def test_too_many_pairs_are_refused_with_the_sum() -> None:
     runs = expand("s", [("k", "stock")], ["virtio"], ["hold"], 1)
     with pytest.raises(BadInput, match=r"100000 pairs do not fit: a standard pair takes .* MiB available"):
-        worker_count(SessionRequest(pairs=100_000), runs)
+        most_pairs(SessionRequest(pairs=100_000), runs)
 
 
 def own(name: str, design: str) -> LocalKernel:

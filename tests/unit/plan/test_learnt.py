@@ -1,0 +1,91 @@
+"""What sessions teach, and what is made of it. A file that cannot be read teaches nothing."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lab.plan.learnt import (
+    KEPT,
+    Learnt,
+    Lesson,
+    Rate,
+    dump_learnt,
+    duration_key,
+    host_key,
+    kernel_kind,
+    learn,
+    parse_learnt,
+)
+from lab.plan.matrix import Run
+
+HOLD = Run("s", "k", "stock", "virtio", "hold", 0)
+KEY = duration_key("hold", "virtio", "given", "tcg")
+HOST = host_key(2, 24093, "tcg", "7.2.22")
+
+
+def lesson(session: str, seconds: float, work: float | None = None, pairs: int = 2) -> Lesson:
+    return Lesson(session, HOST, pairs, ((KEY, seconds),), None if work is None else Rate(work))
+
+
+def test_the_median_of_the_last_runs_wins_over_the_table() -> None:
+    known = Learnt()
+    assert known.seconds(HOLD, "given", "tcg") == HOLD.spec.seconds
+    for n, seconds in enumerate((90.0, 1.0, 2.0, 3.0, 4.0, 400.0)):
+        known = learn(known, lesson(str(n), seconds))
+    assert len(known.durations[KEY]) == KEPT
+    assert known.seconds(HOLD, "given", "tcg") == 3.0
+    for kind, accelerator in (("built", "tcg"), ("given", "kvm")):
+        assert known.seconds(HOLD, kind, accelerator) == HOLD.spec.seconds
+
+
+def test_no_session_teaches_twice() -> None:
+    once = learn(Learnt(), lesson("s", 3.0, 0.5))
+    assert learn(once, lesson("s", 9.0, 0.9)) == once
+    assert learn(once, lesson("t", 9.0, 0.9)).rates == {HOST: {2: (Rate(0.5), Rate(0.9))}}
+
+
+def test_a_session_that_says_nothing_of_the_pairs_leaves_the_rates_alone() -> None:
+    assert learn(Learnt(), lesson("s", 3.0)).rates == {}
+
+
+def test_what_is_written_is_read_back() -> None:
+    known = learn(learn(Learnt(), lesson("s", 3.0, 0.5)), lesson("t", 4.0, 0.25, pairs=3))
+    assert parse_learnt(dump_learnt(known)) == known
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xff",
+        b"[]",
+        b'{"durations":{"x":[-1]}}',
+        b'{"durations":{"x":["NaN"]}}',
+        b'{"durations":{"x":"long"}}',
+        b'{"rates":{"h":{"two":[]}}}',
+        b'{"rates":{"h":{"2":[{"work":1,"lost":-1}]}}}',
+        b'{"more":1}',
+    ],
+)
+def test_a_damaged_file_teaches_nothing(data: bytes) -> None:
+    assert parse_learnt(data) == Learnt()
+
+
+@given(st.binary(max_size=200), st.integers(0, 400))
+def test_no_damage_raises(noise: bytes, place: int) -> None:
+    whole = dump_learnt(learn(Learnt(), lesson("s", 3.0, 0.5)))
+    place = min(place, len(whole))
+    assert isinstance(parse_learnt(whole[:place] + noise), Learnt)
+
+
+def test_a_kernel_is_as_fast_as_it_was_built() -> None:
+    assert kernel_kind("", ()) == "given"
+    assert kernel_kind("linux-6.12", ("small", "debug")) == kernel_kind("linux-6.12", ("debug", "small"))
+    assert kernel_kind("linux-6.12", ("debug",)) != kernel_kind("linux-6.12", ())
+
+
+def test_hosts_differ_by_what_makes_them_faster() -> None:
+    assert host_key(2, 24093, "tcg", "7.2.22") == host_key(2, 24100, "tcg", "7.2.22")
+    assert len({HOST, host_key(4, 24093, "tcg", "7.2.22"), host_key(2, 24093, "kvm", "7.2.22")}) == 3
