@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from lab.evidence.manifest import ClientRecord, HostRecord, KernelRecord, Manifest, PairRecord, Seconds
 from lab.evidence.model import Ledger, LedgerPoint
+from lab.evidence.timing import Span, Timing
 from lab.plan.designs import PREDICTIONS, acts_as, design_of
 from lab.report import RunResult, Session
 from lab.units import MIB
@@ -15,6 +16,21 @@ LIMIT = 64 * MIB
 EIGHT = (
     *("hold", "pin-vmsplice", "release", "dead-memcg", "bystander"),
     *("copy-control", "sock-control", "bytes-equal"),
+)
+
+
+TIMING = Timing(
+    9.0,
+    (
+        Span("boot", "receiver", -4.0, -0.5),
+        Span("pair", "case", 0.0, 1.5),
+        Span("preflight", "pair", 0.5, 1.5),
+        Span("start", "case", 1.5, 3.0, "abuser"),
+        Span("start client", "case", 1.6, 2.4),
+        Span("delivered", "case", 3.0, 7.0, "abuser"),
+        Span("checkpoint", "case", 7.0, 8.5, "held"),
+        Span("judge", "case", 8.5, 9.0),
+    ),
 )
 
 
@@ -129,6 +145,7 @@ def full_session() -> Session:
             for case in EIGHT:
                 word = Word.FAIL if case in failing else Word.PASS
                 runs.append(result(word, case, kernel, nic))
+    runs[0] = replace(runs[0], timing=TIMING)
     killed = OomOutcome(Oom.GLOBAL_OTHER, ("copy@/lab/innocent",))
     runs[4] = result(Word.FAIL, "bystander", "stock", "e1000e-split", oom=killed, book=_oom_ledger())
     runs[16] = result(Word.FAIL, "hold", "precharge", "e1000e-split", predicted="PASS")
