@@ -27,7 +27,7 @@ bool is_slow(const struct client *c)
 
 uint64_t delivered(const struct client *c)
 {
-	return c->mapped + c->copied;
+	return c->mapped + c->copied + c->dropped;
 }
 
 uint64_t remaining(const struct client *c)
@@ -298,11 +298,28 @@ static size_t take_copied(struct client *c, struct lane *l)
 	return n;
 }
 
+/* TCP alone: the bytes are acknowledged and their pages freed, and no byte of them is touched. */
+static size_t take_dropped(struct client *c, struct lane *l)
+{
+	ssize_t n = recv(l->fd, NULL, least(c->chunk, remaining(c)), MSG_DONTWAIT | MSG_TRUNC);
+
+	if (n < 0) {
+		if (errno != EAGAIN && errno != EINTR)
+			fail(c, "recv", errno);
+		return 0;
+	}
+	l->ended |= n == 0;
+	l->offset += (size_t)n;
+	c->dropped += (size_t)n;
+	return (size_t)n;
+}
+
 const struct behaviour *behaviour_find(const char *name)
 {
 	static const struct behaviour all[] = {
 		{"map", .take = take_mapped, .settle = settle_map},
 		{"copy", .take = take_copied},
+		{"drop", .take = take_dropped},
 		{"slow", .take = NULL},
 		{"hold", .window = HOLD_AREA, .keeps_windows = true, .take = take_mapped, .settle = settle_hold},
 		{"hold-or-copy", .window = HOLD_AREA, .keeps_windows = true, .falls_back = true, .take = take_mapped,

@@ -33,6 +33,7 @@ static const char about[] =
 	"Behaviours:\n"
 	"  map           map a chunk, read it, unmap it\n"
 	"  copy          recv() into fresh anonymous memory, kept (or a ring of it, with --ring)\n"
+	"  drop          have the kernel throw the bytes away: what link and TCP carry at most\n"
 	"  slow          accept and never read\n"
 	"  hold          map and never unmap\n"
 	"  hold-or-copy  as hold, and what TCP_ZEROCOPY_RECEIVE refuses is received by copy\n"
@@ -57,7 +58,7 @@ static const char about[] =
 	"  done      after quit; with --verify hash, mismatches, first_mismatch\n"
 	"  error     message; exit status 1, or 2 for bad options\n"
 	"Counters, bytes: delivered, mapped, copied, mapped_now, pinned, anon, distinct, held,\n"
-	"queued (slow, and with --leave).\n";
+	"queued (slow, and with --leave), dropped (drop).\n";
 
 enum phase { ACCEPTING, RECEIVING, HOLDING, RELEASED };
 
@@ -372,6 +373,8 @@ static void parse_options(int argc, char **argv)
 		options_problem("--unkillable goes with --behaviour hold or hold-or-copy");
 	if (self.leave && self.bytes % self.sockets)
 		options_problem("--leave goes with --bytes that are a multiple of --sockets");
+	if (self.verify && self.behaviour && !strcmp(behaviour_name, "drop"))
+		options_problem("--verify: drop sees no byte");
 	if (self.chunk % PAGE)
 		options_problem("--chunk must be a multiple of %lu", PAGE);
 	options_done();

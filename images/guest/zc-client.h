@@ -58,7 +58,7 @@ struct client {
 	struct lane *lanes; /* one for each of `sockets` */
 	unsigned lane_count; /* accepted so far */
 
-	uint64_t mapped, copied;  /* cumulative */
+	uint64_t mapped, copied, dropped; /* cumulative */
 	uint64_t mapped_now, pinned, anon, queued;
 	uint64_t refusals; /* calls that failed and were made good by copying */
 	int refusal;	   /* errno of the first of them */

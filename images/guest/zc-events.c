@@ -38,6 +38,8 @@ static void counters(struct json *j, const struct client *c)
 	json_num(j, "anon", (int64_t)c->anon);
 	if (is_slow(c) || c->leave)
 		json_num(j, "queued", (int64_t)c->queued);
+	if (c->dropped)
+		json_num(j, "dropped", (int64_t)c->dropped);
 	if (c->behaviour->falls_back) {
 		json_num(j, "refusals", (int64_t)c->refusals);
 		json_num(j, "refusal", c->refusal);

@@ -31,13 +31,14 @@ static const char about[] =
 	"\n"
 	"Connects S sockets one after the other (so that the receiver accepts them in the same\n"
 	"order), then sends N bytes in all, split evenly; the first N mod S sockets carry one\n"
-	"byte more. Byte i of socket k depends on seed, k and i only.\n"
+	"byte more. Byte i of socket k depends on seed, k and i only; with --repeat, on i modulo\n"
+	"the size of a buffer.\n"
 	"\n"
 	"Events, one JSON object a line on standard output:\n"
 	"  ready      started (name of the target, pid)\n"
 	"  connected  all sockets are connected\n"
 	"  progress   at most every 100 ms while bytes leave: sent\n"
-	"  done       N bytes were sent and acknowledged: sent, hash; exit status 0\n"
+	"  done       N bytes were sent and acknowledged: sent, hash (not with --repeat); exit status 0\n"
 	"  broken     the peer went away: sent, errno, hash; exit status 0\n"
 	"  error      this side failed, or nobody answered: message; exit status 1, 2 for options\n";
 
@@ -53,6 +54,7 @@ struct lane {
 
 static const char *to, *cgroup;
 static uint64_t port, sockets = 1, bytes, seed, rate, connect_seconds = 10;
+static bool repeat;
 static struct lane *lanes;
 static struct pollfd *fds;
 static size_t buffer_size;
@@ -68,7 +70,7 @@ static void say(const char *event, bool final, int err)
 	json_num(&j, "sent", (int64_t)sent);
 	if (err)
 		json_num(&j, "errno", err);
-	if (final) {
+	if (final && !repeat) {
 		for (k = 0; k < sockets; k++)
 			hash ^= stream_hash_value(&lanes[k].hash);
 		json_hex(&j, "hash", hash);
@@ -176,7 +178,8 @@ static void refill(struct lane *l)
 {
 	size_t n = l->left < buffer_size ? l->left : buffer_size;
 
-	pattern_fill(l->pattern, l->offset, l->buf, n);
+	if (!repeat || !l->offset)
+		pattern_fill(l->pattern, l->offset, l->buf, n);
 	l->offset += n;
 	l->left -= bytes ? n : 0;
 	l->start = 0;
@@ -198,7 +201,8 @@ static size_t send_some(struct lane *l, size_t most)
 			broken(errno);
 		return 0;
 	}
-	stream_hash_add(&l->hash, l->buf + l->start, (size_t)took);
+	if (!repeat)
+		stream_hash_add(&l->hash, l->buf + l->start, (size_t)took);
 	l->start += (size_t)took;
 	sent += (uint64_t)took;
 	if (lane_empty(l))
@@ -302,6 +306,7 @@ static void parse_options(int argc, char **argv)
 		{"sockets", OPT_NUMBER, &sockets, "S", "connections, default 1", 1, MAX_SOCKETS, false},
 		{"bytes", OPT_NUMBER, &bytes, "N", "bytes in all, default 0: until broken", 0, INT64_MAX, false},
 		{"seed", OPT_NUMBER, &seed, "X", "seed of the content, default 0", 0, UINT64_MAX, false},
+		{"repeat", OPT_FLAG, &repeat, NULL, "send one buffer over and over; no hash", 0, 0, false},
 		{"rate", OPT_NUMBER, &rate, "R", "bytes a second, default 0: no limit", 0, INT64_MAX, false},
 		{"cgroup", OPT_TEXT, &cgroup, "DIR", "move there before anything else", 0, 0, false},
 		{"connect-timeout", OPT_NUMBER, &connect_seconds, "S", "seconds for each connection, default 10", 1,

@@ -8,7 +8,17 @@ from typing import Literal
 from lab.units import KIB, MIB, PAGE_SIZE
 
 Behaviour = Literal[
-    "map", "copy", "slow", "hold", "hold-or-copy", "pin-vmsplice", "pin-tee", "pin-fork", "pin-sendzc", "pin-uring"
+    "map",
+    "copy",
+    "drop",
+    "slow",
+    "hold",
+    "hold-or-copy",
+    "pin-vmsplice",
+    "pin-tee",
+    "pin-fork",
+    "pin-sendzc",
+    "pin-uring",
 ]
 
 

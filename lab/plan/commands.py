@@ -34,6 +34,8 @@ def sender_argv(client: ClientSpec, address: str, port: int, seed: int) -> tuple
     """argv of the zc-sender that feeds this client."""
     argv = [f"{BIN}/zc-sender", "--to", address, "--port", str(port), "--sockets", str(client.sockets)]
     argv += ["--bytes", str(client.deliver), "--seed", str(seed)]
+    if not client.verify:
+        argv += ["--repeat"]  # who does not look at the bytes need not wait until they are made
     if client.rate:
         argv += ["--rate", str(client.rate)]
     return tuple(argv)

@@ -232,6 +232,33 @@ def test_ring_is_all_that_a_copying_client_keeps(tools: Tools) -> None:
         assert (holding["anon"], holding["held"], holding["delivered"]) == (65536, 65536, MIB)
 
 
+def test_drop_takes_all_and_keeps_nothing(tools: Tools) -> None:
+    both = ("--sockets", 2, "--bytes", 10 * MIB + 3)
+    with tools.client("drop", *both) as (client, port), tools.sender(port, *both) as sender:
+        holding = client.until("holding")
+        assert holding["dropped"] == holding["delivered"] == 10 * MIB + 3
+        assert holding["mapped"] == holding["copied"] == holding["held"] == 0
+        assert sender.end()[0].event == "done"
+
+
+def test_drop_sees_the_end_of_the_stream(tools: Tools) -> None:
+    with tools.client("drop") as (client, port), tools.sender(port, "--bytes", MIB + 1):
+        holding = client.until("holding")
+        assert (holding.text("reason"), holding["dropped"]) == ("eof", MIB + 1)
+
+
+def test_repeat_sends_one_buffer_over_and_over(tools: Tools) -> None:
+    size = 3 * MIB + 5
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        options = ("--bytes", size, "--seed", 3, "--repeat")
+        with tools.sender(server.getsockname()[1], *options) as sender, server.accept()[0] as peer:
+            got = b"".join(iter(lambda: peer.recv(MIB), b""))
+            done, status = sender.end()
+    buffer = pattern(seed=3, socket=0, size=256 << 10)
+    assert (done.event, done["sent"], status, "hash" in done.fields) == ("done", size, 0, False)
+    assert got == (buffer * 13)[:size]
+
+
 @pytest.mark.parametrize("rcvbuf", [None, 262144])
 def test_slow_reports_a_full_queue(tools: Tools, rcvbuf: int | None) -> None:
     options = ("--rcvbuf", rcvbuf) if rcvbuf else ()
@@ -299,6 +326,7 @@ def test_nobody_listens(tools: Tools) -> None:
     [
         ("zc-client", ("--behaviour", "x", "--chunk", 5000), ("--name", "--port", '"x"', "4096")),
         ("zc-client", ("--behaviour", "map", "--name", "t", "--port", 70000, "--ring", 1), ("65535", "--ring")),
+        ("zc-client", ("--behaviour", "drop", "--verify"), ("drop sees no byte", "--name")),
         ("zc-sender", ("--to", "host", "--bytes", "-1", "--what"), ("--port", '"host"', '"-1"', "--what")),
         ("zc-sender", ("--to",), ("--to needs", "--port")),
         ("lab-telemetry", ("--pages",), ("--once", "--pages")),

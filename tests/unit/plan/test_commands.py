@@ -30,6 +30,7 @@ def test_client_and_sender_agree(client: ClientSpec) -> None:
         assert option(served, name) == option(fed, name)
     assert option(fed, "--seed") == "7"
     assert ("--verify" in served) is client.verify
+    assert ("--repeat" in fed) is not client.verify
     if client.verify:
         assert option(served, "--seed") == option(fed, "--seed")
 
