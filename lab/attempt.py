@@ -19,7 +19,8 @@ from lab.evidence.manifest import Incident
 from lab.evidence.memory import unexplained
 from lab.evidence.telemetry import parse_checkpoints
 from lab.interrupt import held_back
-from lab.pairs import PairKeeper, ReadyPair
+from lab.keeper import PairKeeper
+from lab.pairs import ReadyPair
 from lab.plan.designs import inapplicable
 from lab.plan.limits import Limits
 from lab.plan.matrix import Run
@@ -122,9 +123,8 @@ class Attempt:
                     self._collect()
         finally:
             unused = isinstance(exc, NothingToMeasureError)
-            if not unused and (exc is not None or not self._is_clean()):
-                with self.timeline.span("drop", lane=CASE):
-                    self.keeper.drop()
+            with self.timeline.span("drop", lane=CASE):
+                self.keeper.done(fit=unused or (exc is None and self._is_clean()))
             self.seconds["collect"] = time.monotonic() - began
             if self._driver is not None:
                 with contextlib.suppress(OSError):

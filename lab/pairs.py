@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from lab.atonce import entered
 from lab.contracts import Address, Progress
 from lab.drive.role import RoleTarget, give_roles
 from lab.drive.ssh import GuestShell, Program, connected
-from lab.errors import LabTrouble
-from lab.interrupt import held_back
 from lab.plan.cases import ClientSpec
 from lab.plan.commands import cgroup_of, client_argv, sender_argv
 from lab.plan.matrix import Run
@@ -41,12 +39,18 @@ class Stream:
 
 @dataclass
 class ReadyPair:
-    """A pair and its open shells. `served` counts the runs it has been used for."""
+    """A pair and its open shells.
+
+    served  runs it has been used for
+    warm    key of the saved state it was restored from, "" when it was booted;  note  why it was booted instead
+    """
 
     pair: Pair
     shells: dict[Role, GuestShell]
     changed: threading.Condition
     served: int = 0
+    warm: str = ""
+    note: str = ""
 
     @property
     def receiver(self) -> GuestShell:
@@ -74,6 +78,11 @@ class ReadyPair:
         address = self.pair.addresses["receiver"].v4
         argv = sender_argv(client, address, port, seed)
         return self.sender.start(f"{client.name}'s sender", argv, folder / f"{client.name}.jsonl")
+
+    def hang_up(self) -> None:
+        """Close every connection to the guests."""
+        for shell in self.shells.values():
+            shell.dialler.close()
 
     def remove_cgroup(self, client: str) -> None:
         """Remove a client's cgroup; its processes have ended or left. Raises CommandFailed, GuestLost."""
@@ -124,7 +133,6 @@ def connected_pair(
 ) -> Iterator[ReadyPair]:
     """Provision a pair, give roles, connect. Raises LabTrouble; all is gone when the block ends."""
     timeline = timeline or Timeline()
-    changed = threading.Condition()
     with contextlib.ExitStack() as stack:
         progress("starting guests")
         with timeline.span("start guests", lane="pair"):
@@ -132,19 +140,28 @@ def connected_pair(
         progress("booting")
         with timeline.span("boot", lane="pair"):
             pair.wait_ready()
-        targets = {role: _target(pair, role, guest) for role, guest in pair.guests.items()}
         progress("giving roles")
         with timeline.span("roles", lane="pair"):
-            give_roles(targets, request.nic, request.captures, progress)
+            give_roles(targets_of(pair), request.nic, request.captures, progress)
         progress("connecting")
-        shells: dict[Role, GuestShell] = {}
-        for role, target in targets.items():
-            with timeline.span("connect", lane=role):
-                shells[role] = stack.enter_context(connected(target.name, target.address, target.hostkey, changed))
+        with timeline.span("connect", lane="pair"):
+            ready = connect_shells(stack, pair)
         progress("waiting for carrier")
         with timeline.span("carrier", lane="pair"):
             pair.wait_carrier()
-        yield ReadyPair(pair, shells, changed)
+        yield ready
+
+
+def targets_of(pair: Pair) -> dict[Role, RoleTarget]:
+    """Where the guests of a pair answer, and with which host key."""
+    return {role: _target(pair, role, guest) for role, guest in pair.guests.items()}
+
+
+def connect_shells(stack: contextlib.ExitStack, pair: Pair) -> ReadyPair:
+    """Log in to both guests at once; `stack` closes the connections. Raises GuestLost."""
+    changed = threading.Condition()
+    shells = {role: connected(t.name, t.address, t.hostkey, changed) for role, t in targets_of(pair).items()}
+    return ReadyPair(pair, entered(stack, shells), changed)
 
 
 @contextlib.contextmanager
@@ -158,62 +175,3 @@ def ready_pair(
         with timeline.span("preflight", lane="pair"):
             _preflight(ready)
         yield ready
-
-
-class PairKeeper:
-    """Keeps the pair of the last run open for the next one with the same key. One per worker.
-
-    A key whose pair could not be made ready is not tried again: two hundred runs must not each wait for a dead kernel.
-    """
-
-    def __init__(self, hypervisor: Hypervisor, plan: SessionPlan, progress: Progress) -> None:
-        self.hypervisor, self.plan, self.progress = hypervisor, plan, progress
-        self._stack = contextlib.ExitStack()
-        self._key = ""
-        self._ready: ReadyPair | None = None
-        self._failed: dict[str, tuple[Path, LabTrouble]] = {}
-        self._beside: PairKeeper | None = None
-        self.captures = plan.folder
-
-    @property
-    def beside(self) -> PairKeeper:
-        """Keeps the pair that runs a reference kernel beside ours. It lets go of it when we let go of ours."""
-        if self._beside is None:
-            self._beside = PairKeeper(self.hypervisor, self.plan, lambda what: self.progress(f"reference: {what}"))
-        return self._beside
-
-    def acquire(self, run: Run, timeline: Timeline | None = None) -> ReadyPair:
-        """A clean pair for this run. Raises LabTrouble; `captures` then says where its consoles are.
-
-        How a pair was made is told on the timeline of the run that it was made for.
-        """
-        if run.pair_key in self._failed:
-            self.captures, trouble = self._failed[run.pair_key]
-            raise trouble
-        if self._ready is None or self._key != run.pair_key:
-            self._ready, self._key = self._make(run, timeline or Timeline()), run.pair_key
-        return self._ready
-
-    def _make(self, run: Run, timeline: Timeline) -> ReadyPair:
-        request = self._fresh_request(run)
-        with timeline.span("drop", lane="pair"):
-            self.drop()
-        self.captures = request.captures
-        try:
-            return self._stack.enter_context(ready_pair(self.hypervisor, request, self.progress, timeline))
-        except LabTrouble as exc:
-            self._failed[run.pair_key] = (request.captures, exc)
-            raise
-
-    def _fresh_request(self, run: Run) -> PairRequest:
-        """A pair that nobody has made before, neither we nor a worker that died and whose runs we got."""
-        requests = (pair_request(self.plan, run, attempt) for attempt in itertools.count(1))
-        return next(request for request in requests if not request.captures.exists())
-
-    def drop(self) -> None:
-        """Give the pair up: it is not clean any more, or another one is needed."""
-        self._ready = None
-        with held_back():
-            if self._beside is not None:
-                self._beside.drop()
-            self._stack.close()

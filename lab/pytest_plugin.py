@@ -27,11 +27,12 @@ from lab.plan.matrix import Run
 from lab.plan.session import EVENTS_FILE, PLAN_FILE, SessionPlan, load
 
 if TYPE_CHECKING:
-    from lab.pairs import PairKeeper
+    from lab.keeper import PairKeeper
     from lab.run import Trial
 
 PLAN = pytest.StashKey[SessionPlan]()
 OWNER = pytest.StashKey[bool]()
+NEXT = pytest.StashKey[Run | None]()
 
 
 # -- options -------------------------------------------------------------------------------------------------------
@@ -46,6 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--reference", default="", help="kernel that `cost` compares with")
     group.addoption("--connect", default="embed", help="libvirt URI (default: the embedded driver, no daemon)")
     group.addoption("--accel", default="auto", help="auto, kvm or tcg")
+    group.addoption("--cold", action="store_true", help="boot every pair instead of restoring a saved one")
     group.addoption("--results", default="", help="folder for sessions (default: ./results)")
     group.addoption("--lab-plan", default="", help="run a plan made before (plan.json) instead of the options above")
 
@@ -71,6 +73,7 @@ def _request(config: pytest.Config) -> Any:  # noqa: ANN401 - imported late
         connect=option.connect,
         accelerator=option.accel,
         reference=option.reference,
+        cold=option.cold,
         command=shlex.join(["pytest", *config.invocation_params.args]),
     )
 
@@ -228,7 +231,7 @@ def lab_plan(pytestconfig: pytest.Config) -> SessionPlan:
 @pytest.fixture(scope="session")
 def lab_keeper(lab_plan: SessionPlan, pytestconfig: pytest.Config) -> Iterator[PairKeeper]:
     """This worker's connection to the hypervisor, and the pair it keeps open."""
-    from lab.pairs import PairKeeper
+    from lab.keeper import PairKeeper
     from lab.provision.hypervisor import connect
     from lab.workers import registered
 
@@ -238,7 +241,13 @@ def lab_keeper(lab_plan: SessionPlan, pytestconfig: pytest.Config) -> Iterator[P
         try:
             yield keeper
         finally:
-            keeper.drop()
+            keeper.close()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Which run comes next is known now: its pair can be restored while this one's is at work."""
+    item.stash[NEXT] = _run_of(nextitem) if nextitem is not None else None
 
 
 @pytest.fixture
@@ -252,7 +261,7 @@ def trial(request: pytest.FixtureRequest, lab_plan: SessionPlan, lab_keeper: Pai
     def progress(what: str) -> None:
         _tell(lab_plan, event="stage", worker=worker, run=run.id, what=what)
 
-    subject = Trial(run, lab_plan, lab_keeper, progress)
+    subject = Trial(run, lab_plan, lab_keeper, progress, following=request.node.stash.get(NEXT, None))
     lab_keeper.progress = progress
     progress("waiting for a pair")
     try:

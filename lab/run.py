@@ -20,7 +20,7 @@ from lab.evidence.manifest import HostRecord, KernelRecord, Manifest, PairRecord
 from lab.evidence.timing import dump_timing
 from lab.experiment import Experiment
 from lab.interrupt import held_back
-from lab.pairs import PairKeeper
+from lab.keeper import PairKeeper
 from lab.plan.commands import FIRST_PORT, client_argv, sender_argv
 from lab.plan.designs import Predicted
 from lab.plan.domain import cmdline
@@ -37,11 +37,14 @@ from lab.verdict.predict import agrees, predict
 class Trial:
     """One run in a `with` block: the block drives the experiment, its end leaves a judged bundle, whatever happened.
 
-    `result` is there after the block; `verdict` and `predicted` are what a suite compares.
+    `result` is there after the block; `verdict` and `predicted` are what a suite compares. The pair of the run that is
+    `following` is restored meanwhile.
     """
 
-    def __init__(self, run: Run, plan: SessionPlan, keeper: PairKeeper, progress: Progress) -> None:
-        self.run, self.plan = run, plan
+    def __init__(
+        self, run: Run, plan: SessionPlan, keeper: PairKeeper, progress: Progress, following: Run | None = None
+    ) -> None:
+        self.run, self.plan, self.following = run, plan, following
         self.experiment = Experiment(run, keeper, BundleWriter(plan.folder / run.id), progress, plan.limits)
         self.reference: Experiment | None = None
         self.result: RunResult | None = None
@@ -51,7 +54,10 @@ class Trial:
         self._started = utc_now()
         try:
             _set_aside(self.experiment.bundle.root)
-            return self.experiment.__enter__()
+            experiment = self.experiment.__enter__()
+            if self.following is not None and not self.run.spec.compares:
+                experiment.keeper.expect(self.following)
+            return experiment
         except BaseException:  # an interrupt while guests boot leaves a bundle as well
             self.__exit__(*sys.exc_info())
             raise
@@ -147,6 +153,7 @@ def _fields(subject: Experiment, plan: SessionPlan, started: str, predicted: Pre
     run, kernel = subject.run, plan.kernel(subject.run.kernel)
     hypervisor = subject.keeper.hypervisor
     pair_id = "" if subject.skip else subject.keeper.captures.name
+    born = subject.pair.pair.request.born if subject.pair else ""
     shape = run.spec.shape
     return {
         "run": run.id,
@@ -178,7 +185,9 @@ def _fields(subject: Experiment, plan: SessionPlan, started: str, predicted: Pre
             receiver_mib=shape.receiver_mib,
             sender_mib=shape.sender_mib,
             runs_before=subject.runs_before,
-            cmdline=cmdline(pair_id, "receiver", run.profile),
+            cmdline=cmdline(born or pair_id, "receiver", run.profile),
+            warm=subject.pair.warm if subject.pair else "",
+            note=subject.pair.note if subject.pair else "",
         ),
         "mtu": run.profile.mtu,
         "floor": run.profile.floor,

@@ -19,7 +19,7 @@ from lab.kernels.catalogue import Kernel, resolve, united
 from lab.kernels.reference import references
 from lab.learnt import load_learnt
 from lab.paths import project_root
-from lab.plan.capacity import HostSize, admit, pairs_that_fit
+from lab.plan.capacity import admit, pairs_that_fit
 from lab.plan.cases import CASES, STANDARD, Shape
 from lab.plan.learnt import host_key, kernel_kind
 from lab.plan.matrix import Run, expand, running_order
@@ -27,12 +27,13 @@ from lab.plan.nics import NICS
 from lab.plan.pairs import Choice, choose
 from lab.plan.session import PLAN_FILE, SessionPlan, dump
 from lab.provision.accel import prove, remembered
+from lab.provision.hostsize import host_size, memory_mib
 from lab.provision.hypervisor import EMBEDDED, connect
 from lab.provision.pair import PairRequest
 from lab.provision.plugin import ensure_plugin
 from lab.provision.qemu import installed_qemu
 from lab.spec.suite import SuiteSpec, load_suite, unknown
-from lab.units import KIB, MIB
+from lab.warm import cannot_save
 
 DEFAULT_SUITE = "default"
 
@@ -43,6 +44,7 @@ class SessionRequest:
 
     names     suites or cases;  suites what may be a suite only
     pairs     how many at once, 0 for as many as fit
+    cold      every pair boots; else it is restored from a saved state, which is made where there is none
     reference the kernel that cases which compare set beside each other one; "" for the stock one of its kind
     """
 
@@ -56,6 +58,7 @@ class SessionRequest:
     accelerator: str = "auto"
     command: str = ""
     reference: str = ""
+    cold: bool = False
 
 
 def suites_dir() -> Path:
@@ -142,19 +145,9 @@ def _cases(names: Sequence[str], suites: Sequence[SuiteSpec], base: SuiteSpec) -
     return tuple(dict.fromkeys(wanted)) or base.cases
 
 
-def _meminfo_mib(name: str) -> int:
-    text = Path("/proc/meminfo").read_text()
-    return next(int(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name}:")) * KIB // MIB
-
-
-def host_size() -> HostSize:
-    """Memory available now and CPUs this process may use."""
-    return HostSize(_meminfo_mib("MemAvailable"), len(os.sched_getaffinity(0)))
-
-
 def host_shape(accelerator: str) -> str:
     """By what this host is remembered. Raises CommandFailed when QEMU does not run."""
-    return host_key(host_size().cpus, _meminfo_mib("MemTotal"), accelerator, str(installed_qemu()))
+    return host_key(host_size().cpus, memory_mib("MemTotal"), accelerator, str(installed_qemu()))
 
 
 def runtime_dir() -> Path:
@@ -246,6 +239,7 @@ def prepare(
         image=image,
         kernels=kernels,
         runs=running_order(runs, lambda run: known.seconds(run, kinds[run.kernel], accelerator)),
+        cold=request.cold or bool(cannot_save(request.connect)),
         plugin=ensure_plugin(progress) if any(run.spec.shape.counted for run in runs) else None,
     )
     (session / PLAN_FILE).write_bytes(dump(plan))

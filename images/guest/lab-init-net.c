@@ -7,6 +7,8 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <net/if_arp.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -18,8 +20,6 @@
 #ifndef IFF_LOWER_UP
 #define IFF_LOWER_UP 0x10000 /* include/uapi/linux/if.h, which cannot be had together with net/if.h */
 #endif
-#define LINK_DEV "lab0"
-#define CTL_DEV "ctl0"
 
 static int link_index;
 
@@ -48,18 +48,80 @@ static int adopt(int s, const char *mac, const char *dev)
 	return 0;
 }
 
-static void set_address(int s, const char *dev, const char *ip, const char *mask)
+static int set_address(int s, const char *dev, const char *ip, const char *mask)
 {
 	struct ifreq r = { 0 };
 	struct sockaddr_in *a = (struct sockaddr_in *)&r.ifr_addr;
 
 	snprintf(r.ifr_name, IFNAMSIZ, "%s", dev);
 	a->sin_family = AF_INET;
-	inet_pton(AF_INET, ip, &a->sin_addr);
-	if (ioctl(s, SIOCSIFADDR, &r))
+	if (inet_pton(AF_INET, ip, &a->sin_addr) != 1 || ioctl(s, SIOCSIFADDR, &r)) {
 		say("cannot set address %s on %s: %s", ip, dev, strerror(errno));
+		return -1;
+	}
 	inet_pton(AF_INET, mask, &a->sin_addr);
-	ioctl(s, SIOCSIFNETMASK, &r);
+	return ioctl(s, SIOCSIFNETMASK, &r);
+}
+
+static int set_mac(int s, const char *dev, const char *mac)
+{
+	struct ifreq r = { .ifr_hwaddr.sa_family = ARPHRD_ETHER };
+	unsigned char *b = (unsigned char *)r.ifr_hwaddr.sa_data;
+
+	snprintf(r.ifr_name, IFNAMSIZ, "%s", dev);
+	if (sscanf(mac, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", b, b + 1, b + 2, b + 3, b + 4, b + 5) == 6 &&
+	    !ioctl(s, SIOCSIFHWADDR, &r))
+		return 0;
+	say("cannot set MAC %s on %s: %s", mac, dev, strerror(errno));
+	return -1;
+}
+
+/* The kernel's struct in6_ifreq; linux/ipv6.h cannot be had together with netinet/in.h. */
+struct in6_ifreq {
+	struct in6_addr addr;
+	uint32_t prefixlen;
+	int ifindex;
+};
+
+/* Another IPv6 address in place of those with the prefix of ours. */
+static int set_address6(const char *ip)
+{
+	int s = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0), bad = 0, prefix;
+	struct in6_ifreq r = { .prefixlen = 64, .ifindex = link_index };
+	char hex[40], dev[20], text[48];
+	FILE *have = fopen("/proc/net/if_inet6", "re");
+
+	put("/proc/sys/net/ipv6/conf/" LINK_DEV "/accept_dad", "0"); /* the wire has two ends: nobody to ask for a second */
+	while (have && fscanf(have, "%32s %*x %x %*x %*x %19s", hex, (unsigned int *)&prefix, dev) == 3) {
+		if (strcmp(dev, LINK_DEV) || !strncmp(hex, "fe80", 4))
+			continue;
+		snprintf(text, sizeof(text), "%.4s:%.4s:%.4s:%.4s:%.4s:%.4s:%.4s:%.4s", hex, hex + 4, hex + 8, hex + 12,
+			 hex + 16, hex + 20, hex + 24, hex + 28);
+		inet_pton(AF_INET6, text, &r.addr);
+		bad |= ioctl(s, SIOCDIFADDR, &r);
+	}
+	if (have)
+		fclose(have);
+	bad |= inet_pton(AF_INET6, ip, &r.addr) != 1 || ioctl(s, SIOCSIFADDR, &r);
+	if (bad)
+		say("cannot set address %s on %s: %s", ip, LINK_DEV, strerror(errno));
+	close(s);
+	return bad ? -1 : 0;
+}
+
+/* Other addresses for the link NIC, while it is up; "-" leaves one as it is. */
+int readdress(const char *mac, const char *v4, const char *v6)
+{
+	int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), bad = 0;
+
+	if (strcmp(mac, "-"))
+		bad |= set_mac(s, LINK_DEV, mac);
+	if (strcmp(v4, "-"))
+		bad |= set_address(s, LINK_DEV, v4, "255.255.255.0");
+	if (strcmp(v6, "-"))
+		bad |= set_address6(v6);
+	close(s);
+	return bad;
 }
 
 static void up(int s, const char *dev)

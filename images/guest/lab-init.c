@@ -7,6 +7,9 @@
  * an SSH server, and says so on the virtio-serial port "lab.ready". From then on it reaps orphans and reports
  * carrier changes of the link NIC on the same port, so that the host waits for signals and never for seconds.
  *
+ * The same port takes two orders, a line each: "rest" is answered when no process is left but telemetry, so that the
+ * guest can be saved; "wake" gives the guest that was restored from there an identity of its own (lab-init-wake.c).
+ *
  * Kernel command line: lab.nic=MODULE (driver of the link NIC), lab.ctl=MAC, lab.link=MAC, lab.host=NAME.
  */
 #define _GNU_SOURCE
@@ -18,6 +21,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
@@ -33,6 +37,7 @@
 
 static int ready_fd = -1;
 static pid_t telemetry_pid;
+static int resting; /* asked to rest, and not answered yet */
 
 double uptime(void)
 {
@@ -81,7 +86,7 @@ static void mount_or_die(const char *src, const char *dst, const char *type, uns
 		die(dst);
 }
 
-static int put(const char *path, const char *text)
+int put(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? -1 : write(fd, text, strlen(text));
@@ -212,7 +217,7 @@ static int find_port(const char *want, char *dev, size_t size)
 }
 
 /* Starts a program; `io` becomes its standard input and output, unless it is -1. */
-static pid_t spawn(char *const argv[], int io)
+pid_t spawn(char *const argv[], int io)
 {
 	static char *const env[] = { "PATH=/usr/lib/lab:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", NULL };
 	sigset_t none;
@@ -241,11 +246,13 @@ static void start_telemetry(void)
 	telemetry_pid = spawn((char *[]){ "/usr/lib/lab/lab-telemetry", "--out", port, "--interval", "100", NULL }, -1);
 }
 
-/* A host key of this boot alone; its public half goes to the host on the ready port, which then knows whom it talks to. */
-static void make_hostkey(char *hostkey, size_t size)
+/* A new host key; its public half goes to the host on the ready port, which then knows whom it talks to. */
+void make_hostkey(char *hostkey, size_t size)
 {
 	char text[2048], *at;
-	int out = open("/run/hostkey.pub", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	int out = open("/run/hostkey.pub", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	unlink("/run/hostkey"); /* dropbearkey writes over none */
 
 	waitpid(spawn((char *[]){ "/usr/bin/dropbearkey", "-t", "ed25519", "-f", "/run/hostkey", NULL }, out), NULL, 0);
 	close(out);
@@ -278,6 +285,35 @@ static void serve_ssh(int listener)
 	}
 }
 
+/* Whether a process lives whose parent is init, beside telemetry: an SSH session, or what one left behind. */
+static int has_children(void)
+{
+	char path[300], stat[512];
+	struct dirent *e;
+	DIR *d = opendir("/proc");
+	int found = 0, pid, parent;
+
+	while (d && !found && (e = readdir(d))) {
+		pid = atoi(e->d_name);
+		snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+		if (pid <= 1 || pid == telemetry_pid || !slurp(path, stat, sizeof(stat)))
+			continue;
+		/* the name in brackets may hold anything */
+		found = sscanf(strrchr(stat, ')') ? strrchr(stat, ')') : "", ") %*c %d", &parent) == 1 && parent == 1;
+	}
+	if (d)
+		closedir(d);
+	return found;
+}
+
+static void rest(void)
+{
+	if (!resting || has_children())
+		return; /* asked again when the next child ends */
+	resting = 0;
+	tell("{\"t\":%.6f,\"event\":\"resting\"}\n", uptime());
+}
+
 static void reap(void)
 {
 	pid_t pid;
@@ -286,20 +322,52 @@ static void reap(void)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
 		if (pid == telemetry_pid)
 			tell("{\"t\":%.6f,\"event\":\"died\",\"program\":\"lab-telemetry\",\"status\":%d}\n", uptime(), status);
+	rest();
+}
+
+/* One line of the ready port. An order that is not known is told there: the host waits for an answer. */
+static void obey(char *line)
+{
+	if (!strcmp(line, "rest")) {
+		resting = 1;
+		rest();
+	} else if (strncmp(line, "wake ", 5) || wake(line + 5)) {
+		tell("{\"t\":%.6f,\"event\":\"refused\"}\n", uptime());
+	}
+}
+
+/* Orders are short, and the host sends one at a time and waits for the answer: a line comes whole. */
+static void take_orders(void)
+{
+	char line[512];
+	ssize_t n = read(ready_fd, line, sizeof(line) - 1);
+
+	if (n <= 0)
+		return;
+	line[n] = 0;
+	line[strcspn(line, "\n")] = 0;
+	obey(line);
 }
 
 static void serve(int sfd, int nl, int ssh)
 {
-	struct pollfd p[] = { { sfd, POLLIN, 0 }, { nl, POLLIN, 0 }, { ssh, POLLIN, 0 } };
+	struct pollfd p[] = { { sfd, POLLIN, 0 }, { nl, POLLIN, 0 }, { ssh, POLLIN, 0 }, { ready_fd, POLLIN, 0 } };
 	struct signalfd_siginfo si;
 
 	for (;;) {
-		if (poll(p, 3, -1) < 0 && errno != EINTR)
+		/* A port without a reader says so for ever: then look for orders ten times a second. */
+		int alone = p[3].revents & POLLHUP;
+
+		if (poll(p, alone ? 3 : 4, alone ? 100 : -1) < 0 && errno != EINTR)
 			die("poll");
 		if (p[1].revents)
 			read_links(nl);
 		if (p[2].revents)
 			serve_ssh(ssh);
+		if (alone)
+			p[3].revents = 0;
+		if (p[3].revents & POLLIN)
+			take_orders();
 		if (!(p[0].revents & POLLIN) || read(sfd, &si, sizeof(si)) != sizeof(si))
 			continue;
 		if (si.ssi_signo == SIGTERM) {
@@ -335,7 +403,7 @@ int main(void)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	put("/proc/sys/kernel/printk", "7"); /* boot is quiet for speed; what comes now is evidence */
 	if (find_port("lab.ready", port, sizeof(port)))
-		ready_fd = open(port, O_WRONLY | O_CLOEXEC);
+		ready_fd = open(port, O_RDWR | O_CLOEXEC);
 	tell("{\"t\":%.6f,\"event\":\"ready\",\"link\":%s,\"hostkey\":\"%s\"}\n", uptime(), has_link ? "true" : "false", hostkey);
 	serve(signalfd(-1, &set, SFD_CLOEXEC), nl, ssh);
 }

@@ -1,20 +1,31 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the two halves of lab-init tell each other. */
+/* What the parts of lab-init tell each other. */
 #ifndef LAB_INIT_H
 #define LAB_INIT_H
 
 #include <stddef.h>
+#include <sys/types.h>
+
+#define LINK_DEV "lab0"
+#define CTL_DEV "ctl0"
 
 /* lab-init.c */
 void say(const char *fmt, ...);
 void tell(const char *fmt, ...);
 double uptime(void);
 size_t slurp(const char *path, char *buf, size_t size);
+int put(const char *path, const char *text);
 const char *option(const char *key);
+pid_t spawn(char *const argv[], int io);
+void make_hostkey(char *hostkey, size_t size);
 
 /* lab-init-net.c */
 int start_network(void);
 int watch_links(void);
 void read_links(int netlink);
+int readdress(const char *mac, const char *v4, const char *v6);
+
+/* lab-init-wake.c */
+int wake(const char *order);
 
 #endif

@@ -7,7 +7,22 @@ import traceback
 
 import typer
 
-from lab.cli import cases, doctor, judge, kernel, kernels, mutants, nics, report, run, selftest, setup, shell, show
+from lab.cli import (
+    cache,
+    cases,
+    doctor,
+    judge,
+    kernel,
+    kernels,
+    mutants,
+    nics,
+    report,
+    run,
+    selftest,
+    setup,
+    shell,
+    show,
+)
 from lab.cli.exits import LAB_FAILED, LabGroup
 
 EPILOG = """\
@@ -66,6 +81,7 @@ for command in (
     app.command()(command)
 
 app.add_typer(kernel.kernel, name="kernel")
+app.add_typer(cache.cache, name="cache")
 
 
 def main() -> None:

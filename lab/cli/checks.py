@@ -102,7 +102,7 @@ def check_namespaces() -> Check:
 
 
 def check_memory() -> Check:
-    from lab.session import host_size
+    from lab.provision.hostsize import host_size
 
     return judge_memory(host_size())
 
@@ -123,7 +123,8 @@ def judge_memory(host: HostSize) -> Check:
 
 def check_pairs() -> Check:
     from lab.learnt import load_learnt
-    from lab.session import host_shape, host_size
+    from lab.provision.hostsize import host_size
+    from lab.session import host_shape
 
     host = host_size()
     shapes = {accelerator: host_shape(accelerator) for accelerator in ("kvm", "tcg")}

@@ -66,6 +66,9 @@ def run(
         ),
     ] = "",
     accel: Annotated[str, typer.Option("--accel", help="auto, kvm or tcg; auto proves KVM by booting.")] = "auto",
+    cold: Annotated[
+        bool, typer.Option("--cold", help="Boot every pair instead of restoring a saved one (lab cache).")
+    ] = False,
     results: ResultsFolder = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per run on standard output.")] = False,
     timing: Annotated[bool, typer.Option("--timing", help="Show where the time of each run went.")] = False,
@@ -86,6 +89,7 @@ def run(
         connect=connect,
         accelerator=accel,
         reference=reference,
+        cold=cold,
         command=shlex.join(["lab", *sys.argv[1:]]),
     )
     end_in_order()  # a SIGTERM before the first worker, or after the last, must tidy up as well

@@ -40,6 +40,9 @@ def copy(captures: Path, marks: Marks, bundle: BundleWriter) -> None:
         bundle.add(name, console[start.offset :])
         if start.offset:
             bundle.add(name.replace("console", "before"), console[: start.offset])
+    state = captures / "state.json"
+    if state.exists():
+        bundle.add(state.name, state.read_bytes())
     for source in (*captures.glob("*/domain.xml"), *captures.glob("preflight/*/preflight.jsonl")):
         folder = source.parent.name
         name = f"preflight/{folder}.jsonl" if source.suffix == ".jsonl" else f"{folder}/domain.xml"

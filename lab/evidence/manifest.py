@@ -87,6 +87,8 @@ class PairRecord(_Record):
     """The pair the run used: its id and shape, and how many runs it had served before.
 
     vcpus is that of the receiver: memcg counters are batched per CPU, so tolerances scale with it.
+    warm is the key of the saved state the pair was restored from, "" when it was booted; note says why it was booted
+    although it could have been restored.
     """
 
     id: str
@@ -96,6 +98,8 @@ class PairRecord(_Record):
     runs_before: int
     cmdline: str
     vcpus: int = 1
+    warm: str = ""
+    note: str = ""
 
 
 class Manifest(_Record):

@@ -48,6 +48,11 @@ def pairs_that_fit(host: HostSize, shapes: Iterable[Shape]) -> int:
     return max(1, min(by_memory, host.cpus * PAIRS_PER_CPU))
 
 
+def room_for_another(host: HostSize, shape: Shape) -> bool:
+    """Whether memory that is available now takes one more pair, for a run that has not begun yet."""
+    return host.available_mib - HOST_RESERVE_MIB >= pair_mib(shape)
+
+
 def admit(host: HostSize, shapes: Iterable[Shape], wanted: int) -> int:
     """`wanted` pairs, refused with the arithmetic when they do not fit in memory."""
     shapes = tuple(shapes)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from lab.plan.cases import ClientSpec
+from lab.plan.names import LinkAddress
 
 BIN = "/usr/lib/lab"
 CGROUPS = "/sys/fs/cgroup/lab"
 FIRST_PORT = 5001
+SEED_BYTES = 32
+"""Of fresh entropy for a guest that was restored; images/guest/lab-init-wake.c."""
 
 
 def cgroup_of(client: str) -> str:
@@ -47,3 +50,9 @@ def checkpoint_argv(name: str, *, pages: bool = True) -> tuple[str, ...]:
 
 def press_argv(size: int) -> tuple[str, ...]:
     return (f"{BIN}/lab-press", "--bytes", str(size))
+
+
+def wake_order(now_ns: int, seed: bytes, mac: str = "-", link: LinkAddress | None = None) -> str:
+    """The line that makes a restored guest one of its own: clock, entropy, addresses ("-": as they are)."""
+    v4, v6 = (link.v4, link.v6) if link else ("-", "-")
+    return f"wake {now_ns} {seed.hex()} {mac} {v4} {v6}"

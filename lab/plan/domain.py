@@ -24,6 +24,8 @@ class GuestFiles:
     """Paths on the hypervisor: what a guest is made of, and where its captures go.
 
     plugin counts the guest's instructions into the file `instructions`; "" where nobody asks for that.
+    ram    holds the guest's memory where a state is saved or restored; "" for memory without a file.
+    state  its devices as they were saved, to be restored; "" for a guest that boots.
     """
 
     kernel: str
@@ -35,11 +37,13 @@ class GuestFiles:
     link_socket: str
     plugin: str = ""
     instructions: str = ""
+    ram: str = ""
+    state: str = ""
 
 
 @dataclass(frozen=True)
 class GuestPlan:
-    """Everything libvirt is told about one guest."""
+    """Everything libvirt is told about one guest. One with a `state` starts paused and takes that in."""
 
     name: str
     role: Role
@@ -55,6 +59,7 @@ class GuestPlan:
     telemetry: str
     ready_socket: str
     qemu_args: tuple[str, ...]
+    state: str = ""
 
 
 def cmdline(pair: str, role: Role, nic: NicProfile) -> str:
@@ -93,30 +98,58 @@ def qemu_args(pair: str, role: Role, nic: NicProfile, link_socket: str, tap: str
 
 
 def plan_guest(
-    pair: str, role: Role, nic: NicProfile, shape: Shape, files: GuestFiles, *, accelerator: str, emulator: str
+    pair: str,
+    role: Role,
+    nic: NicProfile,
+    shape: Shape,
+    files: GuestFiles,
+    *,
+    accelerator: str,
+    emulator: str,
+    born: str = "",
 ) -> GuestPlan:
-    """The plan of one guest: a pure function of its arguments."""
+    """The plan of one guest: a pure function of its arguments.
+
+    born  the pair whose saved state this guest is restored from; devices and command line must be as they were there
+    """
+    memory = shape.receiver_mib if role == "receiver" else shape.sender_mib
     return GuestPlan(
         name=domain_name(pair, role),
         role=role,
-        memory_mib=shape.receiver_mib if role == "receiver" else shape.sender_mib,
+        memory_mib=memory,
         accelerator=accelerator,
         machine="q35",
         emulator=emulator,
         kernel=files.kernel,
         initrd=files.initrd,
         image=files.image,
-        cmdline=cmdline(pair, role, nic),
+        cmdline=cmdline(born or pair, role, nic),
         console=files.console,
         telemetry=files.telemetry,
         ready_socket=files.ready_socket,
-        qemu_args=(*qemu_args(pair, role, nic, files.link_socket, tap_name(pair, role)), *_counting(files)),
+        qemu_args=(
+            *qemu_args(born or pair, role, nic, files.link_socket, tap_name(pair, role)),
+            *_counting(files),
+            *_memory(files, memory),
+        ),
+        state=files.state,
     )
 
 
 def _counting(files: GuestFiles) -> tuple[str, ...]:
     """images/qemu/lab-insn.c"""
     return ("-plugin", f"file={files.plugin},out={files.instructions}") if files.plugin else ()
+
+
+def _memory(files: GuestFiles, size_mib: int) -> tuple[str, ...]:
+    """Memory in a file: written through while a state is made, never again after; guests restored from it share what
+    none of them has written to."""
+    if not files.ram:
+        return ()
+    share = "off" if files.state else "on"
+    backend = f"memory-backend-file,id=ram,size={size_mib}M,mem-path={files.ram},share={share}"
+    incoming = ("-incoming", "defer") if files.state else ()
+    return ("-object", backend, "-machine", "memory-backend=ram", *incoming)
 
 
 def tap_name(pair: str, role: Role) -> str:

@@ -26,6 +26,7 @@ class SessionPlan:
     pairs        how many may run at once;  pairs_why  the reason for that number
     host         the shape of the host, by which what is learnt of it is remembered
     plugin       the QEMU plugin that counts instructions, where a run needs it
+    cold         every pair boots; else it is restored from a saved state
     """
 
     name: str
@@ -43,6 +44,7 @@ class SessionPlan:
     plugin: Path | None = None
     pairs_why: str = ""
     host: str = ""
+    cold: bool = False
 
     def kernel(self, name: str) -> BootableKernel:
         return next(k for k in self.kernels if k.name == name)

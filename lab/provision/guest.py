@@ -7,6 +7,7 @@ import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -17,6 +18,7 @@ from lab.errors import GuestLost, HostTrouble
 from lab.interrupt import held_back
 from lab.plan.domain import GuestPlan, render
 from lab.provision.hypervisor import Death, Hypervisor
+from lab.provision.saved import save, take_in
 from lab.units import Deadline
 
 _HOSTFWD = re.compile(r"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s+\S+\s+22\b")
@@ -30,6 +32,10 @@ class Signals:
     hostkey: str = ""
     carrier: bool = False
     ready: bool = False
+    resting: bool = False
+    refused: bool = False
+    clock: tuple[float, float] | None = None
+    """Seconds since its boot by the guest's clock, and the host's monotonic clock, when it was ready."""
     death: Death | None = None
     said: list[str] = field(default_factory=list)
 
@@ -48,8 +54,13 @@ class Signals:
         with self.changed:
             self.said.append(line.strip())
             match message:
-                case {"event": "ready", "hostkey": str(hostkey)}:
+                case {"event": "ready" | "awake", "hostkey": str(hostkey)}:
                     self.ready, self.hostkey = True, hostkey
+                    self.clock = (float(str(message.get("t", 0))), time.monotonic())
+                case {"event": "resting"}:
+                    self.resting = True
+                case {"event": "refused"}:
+                    self.refused = True
                 case {"event": "link", "carrier": carrier}:
                     self.carrier = bool(carrier)
             self.changed.notify_all()
@@ -65,6 +76,7 @@ class Guest:
     domain: Any
     ssh_port: int
     signals: Signals
+    port: socket.socket | None = None
 
     @property
     def role(self) -> str:
@@ -99,6 +111,32 @@ class Guest:
                     raise GuestLost(f"{self.plan.name} is gone: {signals.death}\n{self.console_tail()}")
                 if not signals.changed.wait(timeout=deadline.remaining) and deadline.expired:
                     raise deadline.passed(f"ready port {signals.said[-2:]}, console: {self.console_tail(2)!r}")
+
+    def tell(self, order: str) -> None:
+        """Give lab-init an order on the ready port. Raises GuestLost."""
+        try:
+            if self.port is not None:
+                self.port.sendall(order.encode() + b"\n")
+        except OSError as exc:
+            raise GuestLost(f"{self.plan.name} takes no orders: {exc}") from exc
+
+    def rest(self, limit: timedelta) -> None:
+        """Wait until nothing but init and telemetry runs. Raises GuestLost, DeadlinePassed."""
+        self.tell("rest")
+        self.wait("rest", lambda s: s.resting, limit)
+
+    def wait_awake(self, limit: timedelta) -> None:
+        """A restored guest has taken the identity it was told to. Raises GuestLost, DeadlinePassed."""
+        self.wait("an identity of its own", lambda s: s.ready or s.refused, limit)
+        if not self.signals.ready:
+            raise GuestLost(f"{self.plan.name} could not wake as it was told\n{self.console_tail()}")
+
+    def suspend(self) -> None:
+        self.hypervisor.suspend(self.domain)
+
+    def save(self, state: Path) -> None:
+        """Write its devices; see lab.provision.saved."""
+        save(self.hypervisor, self.domain, state)
 
     def wait_ready(self, limit: timedelta) -> None:
         self.wait("the ready line", lambda s: s.ready, limit)
@@ -136,16 +174,18 @@ def _ssh_port(hypervisor: Hypervisor, domain: Any) -> int:  # noqa: ANN401
 
 @contextlib.contextmanager
 def started(hypervisor: Hypervisor, plan: GuestPlan) -> Iterator[Guest]:
-    """Start a guest; it is gone, whatever happens, when the block ends. Raises HostTrouble."""
+    """Start a guest, or restore it; it is gone, whatever happens, when the block ends. Raises HostTrouble."""
     signals = Signals()
     xml = render(plan)
     domain = None
     try:
         with held_back():
-            domain = hypervisor.create(plan.name, xml, signals.died)
+            domain = hypervisor.create(plan.name, xml, signals.died, paused=bool(plan.state))
         port = _open_ready_port(plan.ready_socket)
         threading.Thread(target=listen, args=(signals, port), name=f"ready-{plan.name}", daemon=True).start()
-        yield Guest(plan, xml, hypervisor, domain, _ssh_port(hypervisor, domain), signals)
+        if plan.state:
+            take_in(hypervisor, domain, Path(plan.state))
+        yield Guest(plan, xml, hypervisor, domain, _ssh_port(hypervisor, domain), signals, port)
     finally:
         with held_back():
             if domain is not None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -79,11 +80,11 @@ class Hypervisor:
         n = int(self.connection.getLibVersion())
         return f"{n // 1_000_000}.{n // 1000 % 1000}.{n % 1000}"
 
-    def create(self, name: str, xml: str, on_death: Callable[[Death], None]) -> Any:  # noqa: ANN401 - libvirt has no types
+    def create(self, name: str, xml: str, on_death: Callable[[Death], None], *, paused: bool = False) -> Any:  # noqa: ANN401 - libvirt has no types
         """Start a transient domain. Raises HostTrouble with libvirt's words."""
         self._listeners[name] = on_death
         try:
-            return self.connection.createXML(xml, 0)
+            return self.connection.createXML(xml, libvirt.VIR_DOMAIN_START_PAUSED if paused else 0)
         except libvirt.libvirtError as exc:
             del self._listeners[name]
             raise HostTrouble(f"libvirt cannot start {name}: {exc}", hint="lab doctor") from exc
@@ -114,6 +115,35 @@ class Hypervisor:
         """Answer of QEMU's human monitor."""
         flag = libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP
         return str(libvirt_qemu.qemuMonitorCommand(domain, command, flag))
+
+    def order(self, domain: Any, command: str, files: Sequence[int] = (), **arguments: Any) -> Any:  # noqa: ANN401
+        """What QEMU returns to a command of its machine protocol. Raises HostTrouble with its words."""
+        text = json.dumps({"execute": command, "arguments": arguments})
+        try:
+            if files:
+                told, _ = libvirt_qemu.qemuMonitorCommandWithFiles(domain, text, list(files), 0)
+            else:
+                told = libvirt_qemu.qemuMonitorCommand(domain, text, 0)
+        except libvirt.libvirtError as exc:
+            raise HostTrouble(f"QEMU does not take {command}: {exc}") from exc
+        answer = json.loads(told)
+        if "error" in answer:
+            raise HostTrouble(f"QEMU refuses {command}: {answer['error'].get('desc')}")
+        return answer.get("return")
+
+    def suspend(self, domain: Any) -> None:  # noqa: ANN401
+        """Stop a guest's vCPUs. Raises HostTrouble."""
+        self._asked("suspend", domain.suspend)
+
+    def resume(self, domain: Any) -> None:  # noqa: ANN401
+        """Let a paused guest run. Raises HostTrouble."""
+        self._asked("resume", domain.resume)
+
+    def _asked(self, what: str, call: Callable[[], object]) -> None:
+        try:
+            call()
+        except libvirt.libvirtError as exc:
+            raise HostTrouble(f"libvirt cannot {what} a guest: {exc}") from exc
 
     def dispatch(self, _conn: object, domain: Any, event: int, detail: int, _opaque: object) -> None:  # noqa: ANN401
         """libvirt's lifecycle callback."""

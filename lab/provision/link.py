@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
 
 from lab.commands import run
 from lab.errors import CommandFailed, HostTrouble
@@ -12,6 +15,30 @@ from lab.plan.domain import tap_name
 from lab.plan.names import ROLES, Role
 from lab.plan.nics import NicProfile
 from lab.provision.namespace import in_own_namespace
+from lab.units import Deadline, wait_until
+
+LISTENER_LIMIT = timedelta(seconds=30)
+LISTENER_POLL = timedelta(milliseconds=5)
+ACCEPTING = 0x10000
+"""__SO_ACCEPTCON in include/uapi/linux/net.h"""
+
+
+def await_listener(path: Path, given_up: threading.Event) -> None:
+    """Wait until somebody listens on a unix socket. Its file is there a moment before that, and a `stream` client of
+    QEMU 7 that comes too early stays dead without a word. Raises HostTrouble when that was given up, DeadlinePassed."""
+
+    def listening() -> tuple[bool | None, object]:
+        if given_up.is_set():
+            raise HostTrouble(f"nobody will listen on {path}")
+        return (True if is_listening(Path("/proc/net/unix").read_text(), path) else None), "nobody listens"
+
+    wait_until(listening, deadline=Deadline.after(f"a listener on {path}", LISTENER_LIMIT), pause=LISTENER_POLL)
+
+
+def is_listening(table: str, path: Path) -> bool:
+    """From the text of /proc/net/unix: Num RefCount Protocol Flags Type St Inode Path."""
+    rows = (line.split(maxsplit=7) for line in table.splitlines()[1:])
+    return any(len(row) == 8 and row[7] == str(path) and int(row[3], 16) & ACCEPTING for row in rows)
 
 
 def _commands(pair: str) -> list[list[str]]:

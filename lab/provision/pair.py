@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lab.atonce import entered
 from lab.contracts import BootableKernel, GuestImage
 from lab.errors import HostTrouble
 from lab.plan.cases import Shape
+from lab.plan.commands import SEED_BYTES, wake_order
 from lab.plan.domain import GuestFiles, GuestPlan, plan_guest
 from lab.plan.limits import Limits
-from lab.plan.names import ROLES, LinkAddress, Role, link_address
+from lab.plan.names import ROLES, LinkAddress, Role, link_address, mac
 from lab.plan.nics import NicProfile
 from lab.provision.guest import Guest, started
 from lab.provision.hypervisor import Hypervisor
-from lab.provision.link import link
+from lab.provision.link import await_listener, link
 
 
 @dataclass(frozen=True)
 class PairRequest:
     """What to provision. `captures` keeps consoles and telemetry, `sockets` is a short path for AF_UNIX sockets.
 
-    `plugin` is the one that counts the receiver's instructions, None where nobody asks for them.
+    plugin   the one that counts the receiver's instructions, None where nobody asks for them
+    saving   folder where both guests' memory lies in files, so that they can be saved there; None: not to be saved
+    saved    folder of a saved pair to restore, and `born` its id; None: to be booted
     """
 
     id: str
@@ -37,6 +44,9 @@ class PairRequest:
     sockets: Path
     limits: Limits = field(default_factory=Limits)
     plugin: Path | None = None
+    saving: Path | None = None
+    saved: Path | None = None
+    born: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,11 +76,38 @@ class Pair:
         for guest in self.guests.values():
             guest.wait_ready(self.request.limits.boot)
 
+    def wake(self) -> None:
+        """Have both restored guests take identities of their own. Raises GuestLost, DeadlinePassed."""
+        orders = {role: _order(self, role) for role in self.guests}
+        for role, guest in self.guests.items():
+            guest.tell(orders[role])
+        for guest in self.guests.values():
+            guest.wait_awake(self.request.limits.answer)
+
+    def save(self) -> None:
+        """Write both guests' devices beside their memory. They must not run again. Raises LabTrouble."""
+        folder, limit = self.request.saving, self.request.limits.answer
+        if folder is None:
+            raise HostTrouble(f"pair {self.request.id} was not started to be saved")
+        for guest in self.guests.values():
+            guest.rest(limit)
+        for guest in self.guests.values():
+            guest.suspend()
+        for role, guest in self.guests.items():
+            guest.save(folder / f"{role}.state")
+
     def wait_carrier(self) -> None:
         """Both ends of the link carry. Raises GuestLost, DeadlinePassed."""
         if self.request.nic.link != "none":
             for guest in self.guests.values():
                 guest.wait_carrier(self.request.limits.carrier)
+
+
+def _order(pair: Pair, role: Role) -> str:
+    """The order to wake: see images/guest/lab-init-wake.c."""
+    if pair.request.nic.link == "none":
+        return wake_order(time.time_ns(), os.urandom(SEED_BYTES))
+    return wake_order(time.time_ns(), os.urandom(SEED_BYTES), mac(pair.request.id, role, "link"), pair.addresses[role])
 
 
 def emulator() -> str:
@@ -85,6 +122,7 @@ def _files(request: PairRequest, role: Role) -> GuestFiles:
     folder = request.captures / role
     folder.mkdir(parents=True, exist_ok=True)
     request.sockets.mkdir(parents=True, exist_ok=True)
+    memory = request.saved or request.saving
     return GuestFiles(
         kernel=str(request.kernel.boot),
         initrd=str(request.kernel.initrd),
@@ -95,6 +133,8 @@ def _files(request: PairRequest, role: Role) -> GuestFiles:
         link_socket=str(request.sockets / f"{request.id}-l"),
         plugin=str(request.plugin) if request.plugin and role == "receiver" else "",
         instructions=str(folder / "instructions.jsonl"),
+        ram=str(memory / f"{role}.ram") if memory else "",
+        state=str(request.saved / f"{role}.state") if request.saved else "",
     )
 
 
@@ -108,18 +148,32 @@ def guest_plan(request: PairRequest, role: Role) -> GuestPlan:
         _files(request, role),
         accelerator=request.accelerator,
         emulator=emulator(),
+        born=request.born,
     )
 
 
 @contextlib.contextmanager
 def provisioned(hypervisor: Hypervisor, request: PairRequest) -> Iterator[Pair]:
-    """Start both guests; they boot while the caller goes on. All is gone when the block ends."""
+    """Start both guests, at once; they boot while the caller goes on. All is gone when the block ends."""
     roles: tuple[Role, ...] = ("receiver",) if request.nic.link == "none" else ROLES
     with contextlib.ExitStack() as stack:
         stack.enter_context(link(request.id, request.nic))
         stack.callback((request.sockets / f"{request.id}-l").unlink, missing_ok=True)
-        guests: dict[Role, Guest] = {}
-        for role in roles:
-            guests[role] = stack.enter_context(started(hypervisor, guest_plan(request, role)))
-            (request.captures / role / "domain.xml").write_text(guests[role].xml)
+        receiver_failed = threading.Event()
+        guests = entered(stack, {role: _linked(hypervisor, request, role, receiver_failed) for role in roles})
+        for role, guest in guests.items():
+            (request.captures / role / "domain.xml").write_text(guest.xml)
         yield Pair(request, guests)
+
+
+@contextlib.contextmanager
+def _linked(hypervisor: Hypervisor, request: PairRequest, role: Role, failed: threading.Event) -> Iterator[Guest]:
+    """One end. The receiver listens for the sender, which therefore waits for that, or until it has `failed`."""
+    plan = guest_plan(request, role)
+    if role == "sender" and request.nic.link == "unix":
+        await_listener(request.sockets / f"{request.id}-l", failed)
+    try:
+        with started(hypervisor, plan) as guest:
+            yield guest
+    finally:
+        failed.set()

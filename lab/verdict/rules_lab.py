@@ -9,6 +9,7 @@ from lab.evidence.ledger import client_record
 from lab.evidence.manifest import ClientRecord
 from lab.evidence.model import Evidence, GuestEvidence, Ledger, OomKill, ProgramLog
 from lab.plan.cases import Case
+from lab.plan.limits import ran_ahead
 from lab.units import MIB, mib
 from lab.verdict.measure import at, at_kill, at_sample, failed, killed, missed, passed, run_kills, unclear
 from lab.verdict.model import Finding
@@ -16,10 +17,6 @@ from lab.verdict.model import Finding
 MAX_SILENCE_S = 3.0
 MAX_MISSING = 0.05
 """Share of telemetry lines that may be lost before the series is called full of holes."""
-
-CLOCK_SLACK_S, CLOCK_RATIO = 1.0, 1.25
-"""How far a guest's clock may run ahead of the host's. Of 312 on a loaded host six ran 3.8 to 5.1 times too fast,
-and no other one more than 1.01 times or 0.1 s."""
 
 TIMED = frozenset({"soft-lockup", "workqueue-lockup", "hung-task", "rcu-stall"})
 """Faults a kernel sees by its clock alone."""
@@ -145,8 +142,7 @@ def _times_too_fast(evidence: Evidence, guest: GuestEvidence) -> float:
     host, samples = evidence.manifest.seconds.drive, guest.samples
     if evidence.manifest.incidents or not samples:
         return 0.0
-    span = samples[-1].t - samples[0].t
-    return span / max(host, 0.1) if span > CLOCK_SLACK_S + CLOCK_RATIO * host else 0.0
+    return ran_ahead(samples[-1].t - samples[0].t, host)
 
 
 def complete(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from lab.experiment import Experiment
-from lab.pairs import PairKeeper
+from lab.keeper import PairKeeper
 from lab.plan.session import load
 from lab.provision.hypervisor import connect
 from lab.run import Trial

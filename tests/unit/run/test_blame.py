@@ -17,7 +17,7 @@ from lab.collect.bundle import BundleWriter
 from lab.contracts import BootableKernel, GuestImage
 from lab.errors import CommandFailed, DeadlinePassed, GuestLost, HostTrouble, LabTrouble
 from lab.experiment import Experiment
-from lab.pairs import PairKeeper
+from lab.keeper import PairKeeper
 from lab.plan.designs import Predicted
 from lab.plan.limits import Limits
 from lab.plan.matrix import Run

@@ -1,0 +1,308 @@
+"""Warm pairs: booted and prepared once, saved, and restored for every run after that.
+
+A run on a restored pair must say what it would have said on a booted one: what is stale or must differ between guests
+is made anew (images/guest/lab-init-wake.c), and the pair has to pass a health check before anybody uses it. What does
+not pass is dropped with its state, and the run gets a pair that boots.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import shutil
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from lab.contracts import Progress
+from lab.errors import HostTrouble, LabTrouble
+from lab.evidence.memory import unexplained
+from lab.evidence.model import Sample
+from lab.evidence.telemetry import parse_checkpoints
+from lab.filecache import key_of, locked, require_space, sha256_of
+from lab.pairs import ReadyPair, connect_shells, ready_pair
+from lab.paths import project_root
+from lab.plan.commands import checkpoint_argv
+from lab.plan.domain import BASE_CMDLINE
+from lab.plan.limits import ran_ahead
+from lab.provision.hypervisor import EMBEDDED, Hypervisor
+from lab.provision.pair import PairRequest, emulator, provisioned
+from lab.provision.states import RECORD, SavedState, boot_id, drop, find, folder_of, prune, seal
+from lab.timeline import Timeline
+from lab.units import MIB, utc_now
+
+NEEDED = 2048 * MIB
+"""Free disk before a state is made: upper bound of two guests' touched memory."""
+
+DRIFT = 8 * MIB
+"""Unexplained memory by which a restored receiver may differ from the one that was saved."""
+
+CONNECTIONS = (EMBEDDED, "qemu:///session")
+"""Where QEMU runs on this host as this user: its files are ours, and it takes open descriptors from us."""
+
+
+def about(hypervisor: Hypervisor, request: PairRequest) -> dict[str, str]:
+    """All that a saved pair depends on, by name. A later boot of this host may have another TSC: states end with it."""
+    kernel, roles = request.kernel, project_root() / "playbooks"
+    recipe = [path for path in sorted(roles.rglob("*")) if path.is_file() and "guest" in path.parts[-4:]]
+    return {
+        "kernel": kernel.name,
+        "kernel_sha256": kernel.sha256,
+        "initrd_sha256": sha256_of(kernel.initrd),
+        "image": request.image.key,
+        "nic": request.nic.name,
+        "profile": key_of(repr(request.nic)),
+        "shape": request.shape.name,
+        "sizes": key_of(repr(request.shape)),
+        "cmdline": BASE_CMDLINE,
+        "roles": key_of(*(path.read_bytes() for path in recipe)),
+        "accelerator": request.accelerator,
+        "qemu": f"{hypervisor.qemu_version} {Path(emulator()).stat().st_mtime_ns}",
+        "plugin": str(request.plugin or ""),
+        "connection": hypervisor.uri if hypervisor.uri in CONNECTIONS else EMBEDDED,
+        "boot": boot_id(),
+        "cpu": platform.processor() or platform.machine(),
+    }
+
+
+def key_for(facts: dict[str, str]) -> str:
+    return key_of(*(f"{name}={value}" for name, value in sorted(facts.items())))
+
+
+def exists(hypervisor: Hypervisor, request: PairRequest) -> bool:
+    """Whether a state is there, so that a warm pair is a matter of a second."""
+    return folder_of(key_for(about(hypervisor, request))).is_dir()
+
+
+def cannot_save(connection: str) -> str:
+    """Why pairs cannot be saved and restored through this connection; "" when they can."""
+    if connection in CONNECTIONS:
+        return ""
+    return f"states are kept where QEMU runs as this user on this host, which {connection} does not promise"
+
+
+@contextlib.contextmanager
+def warm_pair(
+    hypervisor: Hypervisor, request: PairRequest, progress: Progress, timeline: Timeline | None = None
+) -> Iterator[ReadyPair]:
+    """A pair as `ready_pair` gives it, restored from its saved state, which is made first where there is none.
+
+    Where that cannot be done the pair boots, and says why in `note`. Raises LabTrouble as `ready_pair` does.
+    """
+    facts, timeline = about(hypervisor, request), timeline or Timeline()
+    key = key_for(facts)
+    with contextlib.ExitStack() as stack:
+        note = ""
+        try:
+            state = find(key) or make(hypervisor, request, facts, progress, timeline)
+            ready = stack.enter_context(restored(hypervisor, request, state, progress, timeline))
+        except CannotSaveError as exc:
+            note = exc.message
+        except RestoreError as exc:
+            note = f"the state {key} was dropped: {exc.message}"
+            drop(key)
+        if note:
+            progress("booting instead: " + note.splitlines()[0])
+            shutil.rmtree(request.captures, ignore_errors=True)
+            ready = stack.enter_context(ready_pair(hypervisor, request, progress, timeline))
+            ready.note = note
+        yield ready
+
+
+NOT_KEPT = shutil.ignore_patterns("telemetry.jsonl", "instructions.jsonl", "domain.xml", "known_hosts*")
+"""Captures of the pair that was saved which say nothing of those restored from it."""
+
+
+ATTEMPTS = 3
+"""Boots before a host is believed not to give its guests a clock that keeps time."""
+
+
+class FastClockError(LabTrouble):
+    """A guest took its TSC for slower than it is."""
+
+
+class CannotSaveError(HostTrouble):
+    """The pair is well, but this host cannot save it."""
+
+
+class RestoreError(LabTrouble):
+    """The state is not fit for use."""
+
+
+# -- making ----------------------------------------------------------------------------------------------------------
+
+
+def make(
+    hypervisor: Hypervisor, request: PairRequest, facts: dict[str, str], progress: Progress, timeline: Timeline
+) -> SavedState:
+    """Boot and prepare a pair, and save it. One process at a time makes a state; the others wait and find it.
+
+    Raises CannotSaveError; LabTrouble when the pair does not get ready, with its captures where the request has them.
+    """
+    key = key_for(facts)
+    folder = folder_of(key)
+    with locked(folder, progress=progress):
+        if (state := _found(key)) is not None:
+            return state
+        _require_disk(folder)
+        prune(boot=boot_id())
+        partial = folder.with_name(f"{key}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        try:
+            state = SavedState(key, request.id, utc_now(), facts)
+            _fill_in_time(hypervisor, replace(request, saving=partial), state, partial, progress, timeline)
+            partial.rename(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return find(key) or state
+
+
+def _found(key: str) -> SavedState | None:
+    try:
+        return find(key)
+    except HostTrouble as exc:
+        drop(key)
+        raise RestoreError(exc.message) from exc
+
+
+def _require_disk(folder: Path) -> None:
+    try:
+        require_space(folder.parent, NEEDED)
+    except (LabTrouble, OSError) as exc:
+        raise CannotSaveError(f"no state can be saved: {exc}") from exc
+
+
+def _fill_in_time(
+    hypervisor: Hypervisor,
+    request: PairRequest,
+    state: SavedState,
+    partial: Path,
+    progress: Progress,
+    timeline: Timeline,
+) -> None:
+    """A guest whose clock runs away (docs/decisions.md) would hand that on to all that are restored: boot again."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            _fill(hypervisor, request, state, partial, progress, timeline)
+        except FastClockError as exc:
+            if attempt == ATTEMPTS:
+                raise CannotSaveError(f"no state can be saved: {exc.message}, {ATTEMPTS} times over") from exc
+            progress(f"{exc.message}: booting again")
+            for folder in (request.captures, partial):
+                shutil.rmtree(folder)
+            partial.mkdir()
+        else:
+            return
+
+
+def _fill(
+    hypervisor: Hypervisor,
+    request: PairRequest,
+    state: SavedState,
+    partial: Path,
+    progress: Progress,
+    timeline: Timeline,
+) -> None:
+    with ready_pair(hypervisor, request, progress, timeline) as ready, timeline.span("save", lane="pair"):
+        line = ready.receiver.check(list(checkpoint_argv("saved", pages=False)))
+        for role, shell in ready.shells.items():
+            _require_time(role, ready.pair.guests[role].signals.clock, shell.check(["cat", "/proc/uptime"]))
+        ready.hang_up()
+        progress("saving")
+        try:
+            ready.pair.save()
+            shutil.copytree(request.captures, partial / "captures", ignore=NOT_KEPT)
+            (partial / "saved.jsonl").write_bytes(line)
+            seal(partial, state)
+        except (HostTrouble, OSError) as exc:
+            raise CannotSaveError(f"the pair cannot be saved: {exc}") from exc
+    shutil.rmtree(request.captures)  # those who restore it bring them back
+
+
+def _require_time(role: str, ready: tuple[float, float] | None, uptime: bytes) -> None:
+    """Raises FastClockError when the guest's clock ran away since it was ready."""
+    guest, host = ready or (0.0, 0.0)
+    times = ran_ahead(float(uptime.split()[0]) - guest, time.monotonic() - host)
+    if times:
+        raise FastClockError(f"the {role}'s clock runs {times:.1f} times too fast")
+
+
+# -- restoring -------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def restored(
+    hypervisor: Hypervisor, request: PairRequest, state: SavedState, progress: Progress, timeline: Timeline
+) -> Iterator[ReadyPair]:
+    """A healthy pair from a state. Raises RestoreError while it is being made, and nothing of its own after that."""
+    with contextlib.ExitStack() as stack:
+        try:
+            progress("restoring")
+            with timeline.span("restore", lane="pair"):
+                _bring_captures(state, request.captures)
+                wanted = replace(request, saved=state.folder, born=state.born)
+                pair = stack.enter_context(provisioned(hypervisor, wanted))
+            with timeline.span("wake", lane="pair"):
+                pair.wake()
+            progress("connecting")
+            with timeline.span("connect", lane="pair"):
+                ready = connect_shells(stack, pair)
+            progress("health check")
+            with timeline.span("health", lane="pair"):
+                check_health(ready, state)
+                state.touch()
+        except (LabTrouble, OSError) as exc:
+            raise RestoreError(str(exc)) from exc
+        ready.warm = state.key
+        yield ready
+
+
+def _bring_captures(state: SavedState, captures: Path) -> None:
+    """How the guests booted is part of what they are: consoles go on where the saved ones ended."""
+    shutil.copytree(state.captures, captures, dirs_exist_ok=True)
+    shutil.copy(state.folder / RECORD, captures)
+
+
+def check_health(ready: ReadyPair, state: SavedState) -> None:
+    """Both guests take commands, the link carries, and the receiver's memory is as it was saved. Raises LabTrouble."""
+    with ThreadPoolExecutor(2) as pool:
+        pinging = pool.submit(_ping, ready)
+        line = ready.receiver.check(list(checkpoint_argv("restored", pages=False)))
+        pinging.result()
+    problems = changes(_sample((state.folder / "saved.jsonl").read_bytes()), _sample(line))
+    if not ready.pair.receiver.signals.carrier and ready.pair.request.nic.link != "none":
+        problems.append("the link has no carrier")
+    if problems:
+        raise RestoreError("; ".join(problems))
+
+
+def _ping(ready: ReadyPair) -> None:
+    """One echo over the link; the first waits for the neighbour's address, and a lost one is sent again."""
+    if ready.pair.request.nic.link != "none":
+        address = ready.pair.addresses["receiver"].v4
+        ready.sender.check(["ping", "-q", "-c", "1", "-w", "10", "-i", "0.2", address], seconds=20)
+
+
+def _sample(line: bytes) -> Sample:
+    samples = parse_checkpoints(line).samples
+    if not samples:
+        raise RestoreError(f"the receiver's count cannot be read: {line[:80]!r}")
+    return samples[0]
+
+
+def changes(saved: Sample, now: Sample) -> list[str]:
+    """What a restored receiver has that the saved one had not, or lacks. Pure."""
+    found = []
+    drift = unexplained(now) - unexplained(saved)
+    if abs(drift) > DRIFT:
+        found.append(f"unexplained memory of the receiver differs by {drift // MIB} MiB from when it was saved")
+    if now.cgroups.keys() != saved.cgroups.keys():
+        found.append(f"cgroups of the receiver: {', '.join(sorted(now.cgroups)) or 'none'}")
+    if now.t < saved.t:
+        found.append("the receiver's clock went back")
+    if now.meminfo["MemTotal"] != saved.meminfo["MemTotal"]:
+        found.append("the receiver has other memory")
+    return found
