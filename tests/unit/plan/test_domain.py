@@ -123,3 +123,24 @@ def test_only_a_guest_that_is_to_be_counted_carries_the_plugin() -> None:
     arguments_of = arguments(parsed(planned(files=counted)))
     assert arguments_of[-2:] == ["-plugin", "file=/p/lab-insn.so,out=/captures/instructions.jsonl"]
     assert "-plugin" not in arguments(parsed(planned()))
+
+
+def test_memory_is_written_through_while_a_state_is_made_and_never_again() -> None:
+    saving = replace(FILES, ram="/states/k/receiver.ram")
+    restoring = replace(saving, state="/states/k/receiver.state")
+    assert not any("memory-backend" in arg for arg in planned().qemu_args)
+    assert any(arg.endswith("mem-path=/states/k/receiver.ram,share=on") for arg in planned(files=saving).qemu_args)
+    assert any(arg.endswith("mem-path=/states/k/receiver.ram,share=off") for arg in planned(files=restoring).qemu_args)
+    assert "-incoming" not in planned(files=saving).qemu_args
+    assert planned(files=restoring).qemu_args[-2:] == ("-incoming", "defer")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_restored_guest_has_the_devices_of_the_one_that_was_saved(role: Role) -> None:
+    files = replace(FILES, ram="/r", state="/s")
+    fixed = {"accelerator": "tcg", "emulator": "/qemu"}
+    born = plan_guest("aaaaaaaa", role, NICS["e1000e-split"], SMALL, FILES, **fixed)
+    again = plan_guest("bbbbbbbb", role, NICS["e1000e-split"], SMALL, files, **fixed, born="aaaaaaaa")
+    assert again.name == f"lab-bbbbbbbb-{role}"
+    assert again.cmdline == born.cmdline
+    assert again.qemu_args[: len(born.qemu_args)] == born.qemu_args

@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -106,3 +107,35 @@ def test_a_passed_deadline_tells_what_was_said_last(subject: Guest) -> None:
 
 def test_a_console_that_is_not_there_yet_is_empty(subject: Guest) -> None:
     assert subject.console_tail() == ""
+
+
+def test_a_restored_guest_announces_its_new_host_key() -> None:
+    signals = Signals()
+    signals.heard(json.dumps({"event": "awake", "t": 4.5, "hostkey": "ssh-ed25519 BBBB"}))
+    assert (signals.ready, signals.hostkey) == (True, "ssh-ed25519 BBBB")
+    assert signals.clock is not None
+    assert signals.clock[0] == 4.5
+
+
+def test_a_guest_that_cannot_wake_is_lost(subject: Guest) -> None:
+    subject.signals.heard('{"event":"refused"}')
+    with pytest.raises(GuestLost, match="could not wake"):
+        subject.wait_awake(LONG)
+
+
+def test_orders_go_through_the_port(subject: Guest) -> None:
+    ours, theirs = socket.socketpair()
+    told = replace(subject, port=ours)
+    with ours, theirs:
+
+        def guest_rests() -> None:
+            assert theirs.recv(100) == b"rest\n"
+            told.signals.heard('{"event":"resting"}')
+
+        thread = later(guest_rests)
+        told.rest(LONG)
+        thread.join()
+        told.tell("wake 1")
+        assert theirs.recv(100) == b"wake 1\n"
+    with pytest.raises(GuestLost, match="takes no orders"):
+        told.tell("rest")

@@ -1,0 +1,79 @@
+"""Restored pairs: what makes a state another one, and what makes a pair unfit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from lab.evidence.memory import EXPLAINED
+from lab.evidence.model import Sample
+from lab.plan.commands import wake_order
+from lab.plan.limits import ran_ahead
+from lab.plan.names import LinkAddress
+from lab.units import MIB
+from lab.warm import FastClockError, _require_time, cannot_save, changes, key_for
+
+FACTS = {"kernel_sha256": "a", "nic": "virtio", "boot": "b"}
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_every_fact_makes_another_key(name: str) -> None:
+    assert key_for(FACTS) != key_for({**FACTS, name: "other"})
+    assert key_for(FACTS) == key_for(dict(reversed(FACTS.items())))
+
+
+def sample(t: float) -> Sample:
+    meminfo = dict.fromkeys((key for key, _ in EXPLAINED), 0)
+    return Sample(t, 0, {**meminfo, "MemTotal": 700 * MIB, "MemFree": 600 * MIB}, {}, {}, 0, 0, {})
+
+
+def grown(before: Sample, size: int) -> Sample:
+    return replace(before, meminfo={**before.meminfo, "MemFree": before.meminfo["MemFree"] - size})
+
+
+def test_a_receiver_as_it_was_saved_is_fit() -> None:
+    saved = sample(1.0)
+    assert changes(saved, replace(grown(saved, MIB), t=2.0)) == []
+
+
+@pytest.mark.parametrize("size", [9 * MIB, -9 * MIB])
+def test_memory_that_came_or_went_is_told(size: int) -> None:
+    saved = sample(1.0)
+    (problem,) = changes(saved, grown(saved, size))
+    assert "unexplained memory" in problem
+
+
+def test_every_change_is_told() -> None:
+    saved = sample(5.0)
+    group: Any = object()
+    now = replace(sample(4.0), cgroups={"abuser": group}, meminfo={**saved.meminfo, "MemTotal": MIB, "MemFree": MIB})
+    told = "; ".join(changes(saved, now))
+    for part in ("unexplained memory", "cgroups of the receiver: abuser", "clock went back", "other memory"):
+        assert part in told
+
+
+def test_the_order_to_wake() -> None:
+    link = LinkAddress("198.18.1.2", "fd6c::2")
+    assert wake_order(5, b"\x01\xff" * 16, "52:54:00:00:00:01", link) == (
+        f"wake 5 {'01ff' * 16} 52:54:00:00:00:01 198.18.1.2 fd6c::2"
+    )
+    assert wake_order(5, bytes(32)).endswith(" - - -")
+
+
+@pytest.mark.parametrize(("guest", "host", "fast"), [(1.0, 0.9, False), (13.0, 10.0, False), (14.0, 10.0, True)])
+def test_a_clock_that_runs_away(guest: float, host: float, *, fast: bool) -> None:
+    assert bool(ran_ahead(guest, host)) is fast
+
+
+def test_a_guest_whose_clock_runs_away_is_not_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.monotonic", lambda: 110.0)
+    _require_time("receiver", (4.0, 100.0), b"14.3 9.0\n")
+    with pytest.raises(FastClockError, match=r"the sender's clock runs 4\.0 times too fast"):
+        _require_time("sender", (4.0, 100.0), b"44.3 9.0\n")
+
+
+def test_states_stay_where_qemu_runs_as_this_user() -> None:
+    assert cannot_save("embed") == ""
+    assert "qemu+ssh://h/system" in cannot_save("qemu+ssh://h/system")
