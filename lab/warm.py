@@ -29,7 +29,7 @@ from lab.plan.domain import BASE_CMDLINE
 from lab.plan.limits import ran_ahead
 from lab.provision.hypervisor import EMBEDDED, Hypervisor
 from lab.provision.pair import PairRequest, emulator, provisioned
-from lab.provision.states import RECORD, SavedState, boot_id, drop, find, folder_of, prune, seal
+from lab.provision.states import RECORD, SAMPLE, SavedState, boot_id, drop, find, folder_of, prune, seal
 from lab.timeline import Timeline
 from lab.units import MIB, utc_now
 
@@ -51,7 +51,7 @@ def about(hypervisor: Hypervisor, request: PairRequest) -> dict[str, str]:
         "kernel": kernel.name,
         "kernel_sha256": kernel.sha256,
         "initrd_sha256": sha256_of(kernel.initrd),
-        "image": request.image.key,
+        "image_sha256": sha256_of(request.image.path),
         "nic": request.nic.name,
         "profile": key_of(repr(request.nic)),
         "shape": request.shape.name,
@@ -215,7 +215,7 @@ def _fill(
         try:
             ready.pair.save()
             shutil.copytree(request.captures, partial / "captures", ignore=NOT_KEPT)
-            (partial / "saved.jsonl").write_bytes(line)
+            (partial / SAMPLE).write_bytes(line)
             seal(partial, state)
         except (HostTrouble, OSError) as exc:
             raise CannotSaveError(f"the pair cannot be saved: {exc}") from exc
@@ -272,7 +272,7 @@ def check_health(ready: ReadyPair, state: SavedState) -> None:
         pinging = pool.submit(_ping, ready)
         line = ready.receiver.check(list(checkpoint_argv("restored", pages=False)))
         pinging.result()
-    problems = changes(_sample((state.folder / "saved.jsonl").read_bytes()), _sample(line))
+    problems = changes(_sample((state.folder / SAMPLE).read_bytes()), _sample(line))
     if not ready.pair.receiver.signals.carrier and ready.pair.request.nic.link != "none":
         problems.append("the link has no carrier")
     if problems:

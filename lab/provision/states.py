@@ -21,6 +21,8 @@ from lab.paths import cache_root
 from lab.units import MIB
 
 RECORD = "state.json"
+SAMPLE = "saved.jsonl"
+"""The receiver's own count of its memory and cgroups when it was saved."""
 USED = "used"
 FORMAT = 1
 MAX_AGE = timedelta(days=7)
@@ -69,8 +71,8 @@ def folder_of(key: str) -> Path:
 
 
 def _stamps(folder: Path) -> dict[str, tuple[int, int, int]]:
-    """Size in bytes, inode and time of the last change in ns, of memory and devices."""
-    files = [*folder.glob("*.ram"), *folder.glob("*.state")]
+    """Size in bytes, inode and time of the last change in ns, of what a pair is restored from and compared with."""
+    files = [*folder.glob("*.ram"), *folder.glob("*.state"), *folder.glob(SAMPLE)]
     return {f.name: (s.st_size, s.st_ino, s.st_mtime_ns) for f in sorted(files) for s in [f.stat()]}
 
 

@@ -5,7 +5,10 @@ Its own, because libvirt allows one embedded driver per process and wants its QE
 
 from __future__ import annotations
 
+import json
 import sys
+import time
+from dataclasses import asdict
 from pathlib import Path
 
 from lab.experiment import Experiment
@@ -16,6 +19,9 @@ from lab.run import Trial
 
 # Stops what speaks, and with it the proof of life: as seen from outside, the kernel hangs.
 HUSH = 'for p in /proc/[0-9]*; do read -r c < $p/comm; [ "$c" != lab-telemetry ] || kill -STOP "${p#/proc/}"; done'
+
+
+IDENTITY = "cat /sys/class/net/lab0/address; head -c 16 /dev/urandom | od -An -tx1; date +%s"
 
 
 def crash(experiment: Experiment) -> None:
@@ -31,12 +37,28 @@ def hush(experiment: Experiment) -> None:
     experiment.observe(samples=600)
 
 
+def identity(experiment: Experiment) -> None:
+    """What must differ between guests that were restored from one state, written beside the plan."""
+    pair = experiment.ready
+    told: dict[str, object] = {}
+    for role, shell in pair.shells.items():
+        words = shell.check(["sh", "-c", IDENTITY])
+        address, random, now = words.decode().splitlines()
+        link = shell.check(["ip", "-br", "address", "show", "lab0"]).decode()
+        behind = abs(time.time() - int(now))
+        key = pair.pair.guests[role].signals.hostkey
+        told[role] = {"mac": address, "random": random, "behind": behind, "link": link, "hostkey": key}
+    told["planned"] = {role: asdict(address) for role, address in pair.pair.addresses.items()}
+    (experiment.bundle.root.parent / "identity.json").write_text(json.dumps(told))
+
+
 def main(plan_file: str, script: str) -> None:
     plan = load(Path(plan_file).read_bytes())
     with connect(plan.connect, plan.sockets / "t") as hypervisor:
         keeper = PairKeeper(hypervisor, plan, print)
         with Trial(plan.runs[0], plan, keeper, print) as experiment:
-            {"crash": crash, "hush": hush}[script](experiment)
+            {"crash": crash, "hush": hush, "identity": identity}[script](experiment)
+        keeper.close()
 
 
 if __name__ == "__main__":

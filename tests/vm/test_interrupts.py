@@ -19,7 +19,14 @@ from lab.units import Deadline, wait_until
 from lab.workers import at_work
 from tests.vm.sessions import LONG, Json, Session, qemus, running
 
-MOMENTS = {"booting": "booting", "roles": "giving roles", "traffic": "delivered", "collecting": "checkpoint end"}
+MOMENTS = {
+    "booting": "booting",
+    "roles": "giving roles",
+    "restoring": "restoring",
+    "traffic": "delivered",
+    "collecting": "checkpoint end",
+}
+COLD = ("booting", "roles")
 
 
 @pytest.fixture
@@ -66,7 +73,7 @@ def test_an_interrupt_keeps_the_evidence_and_leaves_nothing(moment: str, tmp_pat
     """Two sessions at a time, one for each way of ending it."""
 
     def interrupted(way: str) -> None:
-        with _session(tmp_path / way, runtime / way[0]) as session:
+        with _session(tmp_path / way, runtime / way[0], cold=moment in COLD) as session:
             plan = started(session, tmp_path / way)
             session.reach(MOMENTS[moment])
             WAYS[way](session)
@@ -81,10 +88,11 @@ def test_an_interrupt_keeps_the_evidence_and_leaves_nothing(moment: str, tmp_pat
         list(pool.map(interrupted, WAYS))
 
 
-def _session(results: Path, runtime: Path) -> contextlib.AbstractContextManager[Session]:
+def _session(results: Path, runtime: Path, *, cold: bool) -> contextlib.AbstractContextManager[Session]:
     results.mkdir()
     runtime.mkdir()
     args = ["-n", "1", "--nic", "loopback", "--lab-names", "hold", "--kernel", "6.12", "--results", str(results)]
+    args += ["--cold"] if cold else []
     return running(results, args, log=results / "log", env={"LAB_RUNTIME": str(runtime)})
 
 
@@ -99,7 +107,7 @@ def _check_evidence(result: Json, *, whole: bool) -> None:
 
 def test_the_runs_of_a_worker_that_is_killed_are_run_again(tmp_path: Path, runtime: Path) -> None:
     """SIGKILL, as the host's OOM killer sends it: its guests are ended for it, and its evidence is kept apart."""
-    with _session(tmp_path / "k", runtime / "k") as session:
+    with _session(tmp_path / "k", runtime / "k", cold=True) as session:
         plan = started(session, tmp_path / "k")
         session.reach("booting")
         (worker,) = at_work(plan.sockets)

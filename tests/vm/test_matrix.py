@@ -14,7 +14,7 @@ from lab.evidence.bundle import parse
 from lab.reports import judged
 from lab.verdict.predict import predict
 from tests.vm.conftest import MakePlan
-from tests.vm.sessions import Session, running_plan
+from tests.vm.sessions import Json, Session, running_plan
 
 CASES = ("hold", "copy-control", "bytes-equal")
 CELLS = (
@@ -111,8 +111,27 @@ def test_reports_lie_beside_the_bundles(matrix: Session) -> None:
     assert all((Path(r["bundle"]) / "curve.svg").exists() for r in matrix.results)
 
 
-def test_runs_of_one_nic_shared_a_pair(matrix: Session) -> None:
-    bundles = [Path(matrix.result(case, "virtio")["bundle"]) for case in CASES]
-    pairs = [json.loads((b / "manifest.json").read_text())["pair"] for b in bundles]
+def pairs_of(session: Session, nic: str) -> list[Json]:
+    """What the manifests of a NIC's runs say of their pairs."""
+    bundles = [Path(r["bundle"]) for r in session.results if r["nic"] == nic]
+    return [json.loads((b / "manifest.json").read_text())["pair"] for b in bundles]
+
+
+def test_every_run_had_a_pair_of_its_own_from_one_state(matrix: Session) -> None:
+    pairs = pairs_of(matrix, "virtio")
+    assert len({p["id"] for p in pairs}) == len(CASES)
+    assert {p["runs_before"] for p in pairs} == {0}
+    assert len({p["warm"] for p in pairs}) == 1
+    assert all(p["warm"] for p in pairs), [p["note"] for p in pairs]
+
+
+def test_cold_runs_share_a_pair_and_say_the_same(matrix: Session, make_plan: MakePlan) -> None:
+    cells = [(case, "e1000e-split") for case in CASES]
+    with running_plan(make_plan(cells, cold=True)) as cold:
+        cold.end()
+    words = {r["case"]: r["verdict"] for r in cold.results}
+    assert words == {case: matrix.result(case, "e1000e-split")["verdict"] for case in CASES}
+    pairs = pairs_of(cold, "e1000e-split")
     assert sorted(p["runs_before"] for p in pairs) == [0, 1, 2]
     assert len({p["id"] for p in pairs}) == 1
+    assert {p["warm"] for p in pairs} == {""}

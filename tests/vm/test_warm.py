@@ -1,0 +1,100 @@
+"""Pairs restored from saved states: themselves, healthy, and given up where they are not."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lab.plan.names import mac
+from lab.plan.session import SessionPlan
+from lab.provision import states
+from tests.vm.conftest import MakePlan
+from tests.vm.sessions import Json, qemus, run_script, running_plan
+
+HOLD = [("hold", "loopback")]
+
+
+def run_once(plan: SessionPlan) -> Json:
+    """The manifest of the plan's one run, with its verdict."""
+    with running_plan(plan) as session:
+        session.end()
+        result = session.result("hold", "loopback")
+    manifest: Json = json.loads((Path(result["bundle"]) / "manifest.json").read_text())
+    return {**manifest, "verdict": result["verdict"], "bundle": Path(result["bundle"])}
+
+
+@pytest.fixture(scope="module")
+def warm(make_plan: MakePlan) -> Json:
+    """A run on a restored pair; makes the state where there was none."""
+    return run_once(make_plan(HOLD))
+
+
+def test_a_restored_pair_brings_the_evidence_of_its_boot(warm: Json) -> None:
+    assert warm["verdict"] == "FAIL"
+    assert (warm["pair"]["warm"], warm["pair"]["note"]) != ("", "")
+    console = (warm["bundle"] / "receiver" / "console.log").read_text(errors="replace")
+    assert "Linux version" in console or "lab-init" in console
+    assert (warm["bundle"] / "preflight" / "client.jsonl").stat().st_size > 0
+    state = json.loads((warm["bundle"] / "state.json").read_text())
+    assert state["key"] == warm["pair"]["warm"]
+    assert state["about"]["kernel_sha256"] == warm["kernel"]["sha256"]
+
+
+def spoil_memory(folder: Path, _state: states.SavedState) -> None:
+    os.utime(folder / "receiver.ram")
+
+
+def spoil_sample(folder: Path, state: states.SavedState) -> None:
+    """As if 64 MiB of the saved receiver had been in use: what is restored is not what was saved."""
+    sample = json.loads((folder / states.SAMPLE).read_text())
+    sample["meminfo"]["MemFree"] -= 64 << 20
+    (folder / states.SAMPLE).write_text(json.dumps(sample) + "\n")
+    states.seal(folder, replace(state, stamps={}))
+
+
+def spoil_devices(folder: Path, state: states.SavedState) -> None:
+    with (folder / "receiver.state").open("r+b") as file:
+        file.truncate(1000)
+    states.seal(folder, replace(state, stamps={}))
+
+
+WRONG = {spoil_memory: "not as it was saved", spoil_sample: "unexplained memory", spoil_devices: "QEMU"}
+
+
+@pytest.mark.parametrize("spoil", WRONG)
+def test_a_state_that_is_not_fit_is_dropped_and_the_run_boots(spoil, warm: Json, make_plan: MakePlan) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    run_once(make_plan(HOLD))  # there is one, even after another of these tests
+    key = warm["pair"]["warm"]
+    state = states.find(key)
+    assert state is not None
+    spoil(states.folder_of(key), state)
+    plan = make_plan(HOLD)
+    again = run_once(plan)
+    assert again["verdict"] == warm["verdict"]
+    assert again["pair"]["warm"] == ""
+    assert WRONG[spoil] in again["pair"]["note"]
+    assert states.find(key) is None
+    assert not qemus(plan)
+
+
+def test_guests_of_one_state_are_not_twins(make_plan: MakePlan) -> None:
+    plans = [make_plan([("hold", "e1000e-split")]) for _ in range(2)]
+    told = []
+    for plan in plans:
+        run_script(plan, "identity")
+        told.append(json.loads((plan.folder / "identity.json").read_text()))
+        assert not qemus(plan)
+    for role in ("receiver", "sender"):
+        first, second = (t[role] for t in told)
+        for key in ("mac", "random", "link", "hostkey"):
+            assert first[key] != second[key], key
+        assert max(first["behind"], second["behind"]) < 30  # it was saved minutes ago at least once in the module
+        for t in told:
+            assert t["planned"][role]["v4"] in t[role]["link"]
+            assert t["planned"][role]["v6"] in t[role]["link"]
+    manifest = json.loads((plans[1].folder / plans[1].runs[0].id / "manifest.json").read_text())
+    assert told[1]["receiver"]["mac"] == mac(manifest["pair"]["id"], "receiver", "link")
