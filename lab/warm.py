@@ -96,7 +96,7 @@ def warm_pair(
     with contextlib.ExitStack() as stack:
         note = ""
         try:
-            state = find(key) or make(hypervisor, request, facts, progress, timeline)
+            state = _found(key) or make(hypervisor, request, facts, progress, timeline)
             ready = stack.enter_context(restored(hypervisor, request, state, progress, timeline))
         except CannotSaveError as exc:
             note = exc.message
@@ -161,10 +161,10 @@ def make(
 
 
 def _found(key: str) -> SavedState | None:
+    """The state, None where there is none. Raises RestoreError for one that is not as it was saved."""
     try:
         return find(key)
     except HostTrouble as exc:
-        drop(key)
         raise RestoreError(exc.message) from exc
 
 

@@ -29,15 +29,17 @@ def run_once(plan: SessionPlan) -> Json:
 
 @pytest.fixture(scope="module")
 def warm(make_plan: MakePlan) -> Json:
-    """A run on a restored pair; makes the state where there was none."""
-    return run_once(make_plan(HOLD))
+    """A run on a restored pair; makes the state where there was none, or where an earlier test left one unfit."""
+    first = run_once(make_plan(HOLD))
+    return first if first["pair"]["warm"] else run_once(make_plan(HOLD))
 
 
 def test_a_restored_pair_brings_the_evidence_of_its_boot(warm: Json) -> None:
     assert warm["verdict"] == "FAIL"
-    assert (warm["pair"]["warm"], warm["pair"]["note"]) != ("", "")
-    console = (warm["bundle"] / "receiver" / "console.log").read_text(errors="replace")
-    assert "Linux version" in console or "lab-init" in console
+    assert warm["pair"]["warm"], warm["pair"]["note"]
+    boot = (states.folder_of(warm["pair"]["warm"]) / "captures" / "receiver" / "console.log").read_bytes()
+    assert boot
+    assert (warm["bundle"] / "receiver" / "console.log").read_bytes().startswith(boot)
     assert (warm["bundle"] / "preflight" / "client.jsonl").stat().st_size > 0
     state = json.loads((warm["bundle"] / "state.json").read_text())
     assert state["key"] == warm["pair"]["warm"]
