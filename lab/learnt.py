@@ -8,7 +8,7 @@ from lab.contracts import Progress
 from lab.filecache import locked, write_whole
 from lab.paths import cache_root
 from lab.plan.cases import CASES
-from lab.plan.learnt import Learnt, Lesson, Rate, dump_learnt, duration_key, kernel_kind, learn, parse_learnt
+from lab.plan.learnt import PAIR, Learnt, Lesson, Rate, dump_learnt, duration_key, kernel_kind, learn, parse_learnt
 from lab.plan.session import SessionPlan
 from lab.report.model import RunResult, Session
 from lab.verdict.model import Word
@@ -39,8 +39,10 @@ def remember(plan: SessionPlan, session: Session, progress: Progress) -> None:
 
 def lesson_of(plan: SessionPlan, session: Session) -> Lesson:
     """What a session teaches: how long its sound runs took; what it got done, if it was finished and large enough."""
-    durations = tuple((_key(r), _seconds(r)) for r in session.results if _counts(r) and not is_lost(r))
-    return Lesson(session.name, plan.host, plan.pairs, durations, _rate(plan, session))
+    sound = [result for result in session.results if _counts(result) and not is_lost(result)]
+    durations = [(_key(result, result.manifest.case), _seconds(result)) for result in sound]
+    pairs = [(_key(r, PAIR), r.manifest.seconds.provision) for r in sound if not r.manifest.pair.runs_before]
+    return Lesson(session.name, plan.host, plan.pairs, (*durations, *pairs), _rate(plan, session))
 
 
 def is_lost(result: RunResult) -> bool:
@@ -63,10 +65,10 @@ def _rate(plan: SessionPlan, session: Session) -> Rate | None:
     return Rate(round(work / session.seconds, 4), sum(map(is_lost, counting)))
 
 
-def _key(result: RunResult) -> str:
+def _key(result: RunResult, case: str) -> str:
     manifest = result.manifest
     kind = kernel_kind(manifest.kernel.base, manifest.kernel.fragments)
-    return duration_key(manifest.case, manifest.nic, kind, manifest.host.accelerator)
+    return duration_key(case, manifest.nic, kind, manifest.host.accelerator)
 
 
 def _seconds(result: RunResult) -> float:

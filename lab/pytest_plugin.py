@@ -130,7 +130,7 @@ def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:  # noqa: ANN401 - xdist classes
-    """Runs that can share a pair go to one worker.
+    """The runs of a batch share a pair, so they go to one worker.
 
     `--dist loadgroup` would do, but xdist 3.8 marks groups in a way that pytest 9.1 and later do not carry to the
     controller.
@@ -140,7 +140,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:  # noqa
     from xdist.scheduler import LoadScopeScheduling
 
     config.option.loadscopereorder = False  # the plan's order is the one wanted
-    keys = {item_name(run): run.pair_key for run in session_plan(config).runs}
+    keys = {item_name(run): f"{run.pair_key} {run.batch}" for run in session_plan(config).runs}
 
     class PairScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist tells mypy nothing
         def _split_scope(self, nodeid: str) -> str:

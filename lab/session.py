@@ -21,9 +21,10 @@ from lab.learnt import load_learnt
 from lab.paths import project_root
 from lab.plan.capacity import admit, pairs_that_fit
 from lab.plan.cases import CASES, STANDARD, Shape
-from lab.plan.learnt import host_key, kernel_kind
-from lab.plan.matrix import Run, expand, running_order
+from lab.plan.learnt import Learnt, host_key, kernel_kind
+from lab.plan.matrix import Run, expand
 from lab.plan.nics import NICS
+from lab.plan.order import PAIR_SECONDS, running_order
 from lab.plan.pairs import Choice, choose
 from lab.plan.session import PLAN_FILE, SessionPlan, dump
 from lab.provision.accel import prove, remembered
@@ -181,13 +182,26 @@ def choose_accelerator(
 
 
 def most_pairs(request: SessionRequest, runs: Sequence[Run]) -> int:
-    """Pairs that may run at once: as asked, else what fits, but no more than there are different pairs.
+    """Pairs that may run at once: as asked, else what fits, but no more than there are runs.
 
     Raises BadInput with the arithmetic.
     """
     shapes: list[Shape] = [run.spec.shape for run in runs]
     fit = admit(host_size(), shapes, request.pairs) if request.pairs else pairs_that_fit(host_size(), shapes)
-    return min(fit, len({run.pair_key for run in runs}))
+    return min(fit, len(runs))
+
+
+def _ordered(
+    runs: Sequence[Run], kernels: Sequence[BootableKernel], pairs: int, known: Learnt, accelerator: str
+) -> tuple[Run, ...]:
+    """The running order by what is known of this host."""
+    kinds = {kernel.name: kernel_kind(kernel.base, kernel.fragments) for kernel in kernels}
+    return running_order(
+        runs,
+        pairs,
+        lambda run: known.seconds(run, kinds[run.kernel], accelerator),
+        lambda run: known.pair_seconds(run, kinds[run.kernel], accelerator, PAIR_SECONDS),
+    )
 
 
 def every(_: Run) -> bool:
@@ -224,7 +238,7 @@ def prepare(
     accelerator = choose_accelerator(request, kernels, image, session, sockets)
     host, known = host_shape(accelerator), load_learnt()
     at_once = Choice(most, "as asked") if request.pairs else choose(known.rates.get(host, {}), most, host_size().cpus)
-    kinds = {kernel.name: kernel_kind(kernel.base, kernel.fragments) for kernel in kernels}
+    ordered = _ordered(runs, kernels, at_once.pairs, known, accelerator)
     plan = SessionPlan(
         name=name,
         started=started.isoformat(timespec="seconds"),
@@ -233,12 +247,12 @@ def prepare(
         sockets=sockets,
         connect=request.connect,
         accelerator=accelerator,
-        pairs=at_once.pairs,
+        pairs=min(at_once.pairs, len({run.batch for run in ordered})),
         pairs_why=at_once.why,
         host=host,
         image=image,
         kernels=kernels,
-        runs=running_order(runs, lambda run: known.seconds(run, kinds[run.kernel], accelerator)),
+        runs=ordered,
         cold=request.cold or bool(cannot_save(request.connect)),
         plugin=ensure_plugin(progress) if any(run.spec.shape.counted for run in runs) else None,
     )

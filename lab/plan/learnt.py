@@ -17,6 +17,8 @@ from lab.plan.matrix import Run
 KEPT = 5
 """Measurements remembered of each thing; what counts is their median."""
 SESSIONS_KEPT = 100
+PAIR = "pair"
+"""Stands for a case in the key of how long it takes until a run has a fresh pair."""
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 STRICT = ConfigDict(extra="forbid")
@@ -53,6 +55,11 @@ class Learnt:
         """How long a run is expected to take: the median of what was measured, else what the table of cases says."""
         measured = self.durations.get(duration_key(run.case, run.nic, kind, accelerator), ())
         return median(measured) if measured else float(run.spec.seconds)
+
+    def pair_seconds(self, run: Run, kind: str, accelerator: str, otherwise: float) -> float:
+        """How long it is expected to take to make a pair for a run; `otherwise` where none was seen being made."""
+        measured = self.durations.get(duration_key(PAIR, run.nic, kind, accelerator), ())
+        return median(measured) if measured else otherwise
 
 
 @dataclass(frozen=True)

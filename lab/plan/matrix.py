@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -16,7 +16,7 @@ class Run:
     """One cell of kernel x NIC profile x case, and its number when the cell is repeated.
 
     kernel is the resolved name of a kernel, design the row of the designs table it is expected to behave like;
-    reference is the kernel it is compared with, "" in a case that compares nothing.
+    reference is the kernel it is compared with, "" in a case that compares nothing; batch is a number of running_order.
     """
 
     session: str
@@ -26,6 +26,7 @@ class Run:
     case: str
     repeat: int
     reference: str = ""
+    batch: int = 0
 
     @property
     def id(self) -> str:
@@ -75,20 +76,3 @@ def expand(
         for case in cases
         for n in range(repeat)
     )
-
-
-def by_table(run: Run) -> float:
-    """Seconds that a run takes by the table of cases."""
-    return float(run.spec.seconds)
-
-
-def running_order(runs: Iterable[Run], seconds: Callable[[Run], float] = by_table) -> tuple[Run, ...]:
-    """The same runs, those that can share a pair together: the group that takes longest first.
-
-    Workers take the groups as they come to an end of what they have, so what is left for the last is little.
-    """
-    groups: dict[str, list[Run]] = {}
-    for run in runs:
-        groups.setdefault(run.pair_key, []).append(run)
-    ordered = sorted(groups.values(), key=lambda group: -sum(map(seconds, group)))
-    return tuple(run for group in ordered for run in group)

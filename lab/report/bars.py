@@ -14,6 +14,7 @@ from lab.report.waterfall import Row, waterfall
 from lab.report.wording import one_line
 
 LABEL = 30  # columns
+LEAST = 0.0005  # of the workers' time: less would be told as 0.0%
 
 
 def timing(session: Session) -> RenderableType:
@@ -38,6 +39,8 @@ def totals(session: Session) -> RenderableType:
     grid.add_column("share", justify="right")
     grid.add_column("")
     for name, seconds in told.by_name.items():
+        if seconds < LEAST * told.total:
+            continue
         share = seconds / told.total if told.total else 0.0
         grid.add_row(one_line(name), f"{seconds:.2f}", f"{share:.1%}", "guest work" if name in GUEST_WORK else "")
     workers = f"{session.pairs} worker{'s' * (session.pairs != 1)} x {session.seconds:.1f} s"

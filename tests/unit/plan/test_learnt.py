@@ -40,6 +40,12 @@ def test_the_median_of_the_last_runs_wins_over_the_table() -> None:
         assert known.seconds(HOLD, kind, accelerator) == HOLD.spec.seconds
 
 
+def test_how_long_a_pair_takes_is_known_once_it_was_seen() -> None:
+    assert Learnt().pair_seconds(HOLD, "given", "tcg", 9.0) == 9.0
+    seen = Lesson("s", HOST, 2, ((duration_key("pair", "virtio", "given", "tcg"), 1.5),), None)
+    assert learn(Learnt(), seen).pair_seconds(HOLD, "given", "tcg", 9.0) == 1.5
+
+
 def test_no_session_teaches_twice() -> None:
     once = learn(Learnt(), lesson("s", 3.0, 0.5))
     assert learn(once, lesson("s", 9.0, 0.9)) == once

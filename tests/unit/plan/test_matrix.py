@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import groupby, product
+from itertools import product
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.plan.cases import CASES, Case
-from lab.plan.matrix import Run, expand, running_order
+from lab.plan.matrix import Run, expand
 from lab.plan.nics import NICS
 
 CELLS = st.tuples(
@@ -32,53 +32,6 @@ def test_every_cell_is_there_once(cells: Cells) -> None:
     assert [(r.kernel, r.nic, r.case, r.repeat) for r in runs] == list(product(kernels, nics, cases, range(repeat)))
     assert len({r.id for r in runs}) == len(runs)
     assert len({(r.case, r.label) for r in runs}) == len(runs)
-
-
-@given(CELLS)
-def test_the_order_keeps_every_run_and_the_runs_of_a_pair_together(cells: Cells) -> None:
-    runs = runs_of(cells)
-    ordered = running_order(runs)
-    assert sorted(r.id for r in ordered) == sorted(r.id for r in runs)
-    keys = [key for key, _ in groupby(r.pair_key for r in ordered)]
-    assert len(keys) == len(set(keys))
-
-
-@given(CELLS)
-def test_the_order_does_not_depend_on_the_session(cells: Cells) -> None:
-    kernels, nics, cases, repeat = cells
-    other = expand("other", [(k, "stock") for k in kernels], nics, cases, repeat, dict.fromkeys(kernels, "ref"))
-    assert [(r.label, r.case) for r in running_order(runs_of(cells))] == [
-        (r.label, r.case) for r in running_order(other)
-    ]
-
-
-def test_the_group_that_takes_longest_comes_first() -> None:
-    runs = expand("s", [("k", "stock")], ["virtio"], ["copy-control", "bystander"], 1)
-    assert [r.case for r in running_order(runs)] == ["bystander", "copy-control"]
-    more = expand("s", [("k", "stock")], ["virtio"], ["hold", "release", "bystander"], 2)
-    assert [r.case for r in running_order(more)] == ["bystander"] * 2 + ["hold"] * 2 + ["release"] * 2
-
-
-def test_what_was_measured_wins_over_the_table() -> None:
-    runs = expand("s", [("k", "stock")], ["virtio", "e1000"], ["hold", "release", "bystander"], 1)
-    measured = {("hold", "e1000"): 50.0, ("bystander", "virtio"): 49.0}
-    ordered = running_order(runs, lambda run: measured.get((run.case, run.nic), 1.0))
-    assert [(r.case, r.nic) for r in ordered] == [
-        *(("hold", "e1000"), ("release", "e1000")),
-        ("bystander", "virtio"),
-        *(("hold", "virtio"), ("release", "virtio")),
-        ("bystander", "e1000"),
-    ]
-
-
-@given(CELLS, st.integers())
-def test_no_group_is_followed_by_a_longer_one(cells: Cells, salt: int) -> None:
-    def seconds(run: Run) -> float:
-        return float(hash((salt, run.case, run.nic, run.repeat)) % 100)
-
-    groups = groupby(running_order(runs_of(cells), seconds), key=lambda run: run.pair_key)
-    totals = [sum(map(seconds, group)) for _, group in groups]
-    assert totals == sorted(totals, reverse=True)
 
 
 def test_a_cell_sends_the_same_bytes_in_every_session_and_others_do_not() -> None:

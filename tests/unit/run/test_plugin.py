@@ -9,7 +9,8 @@ import pytest
 
 from lab.contracts import BootableKernel, GuestImage
 from lab.plan.cases import CASES
-from lab.plan.matrix import expand, running_order
+from lab.plan.matrix import expand
+from lab.plan.order import running_order
 from lab.plan.session import PLAN_FILE, SessionPlan, dump
 from lab.pytest_plugin import case_of, item_name
 from lab.session import suites_dir

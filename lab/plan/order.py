@@ -1,0 +1,69 @@
+"""In which order runs are done, and which of them by one worker after the other on one pair."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from lab.plan.matrix import Run
+
+PAIR_SECONDS = 10.0
+"""To make a pair cold, as measured; what was measured on this host takes its place."""
+
+Batch = tuple[Run, ...]
+Seconds = Callable[[Run], float]
+
+
+def by_table(run: Run) -> float:
+    """Seconds that a run takes by the table of cases."""
+    return float(run.spec.seconds)
+
+
+def running_order(
+    runs: Iterable[Run], pairs: int = 1, seconds: Seconds = by_table, pair_seconds: Seconds = lambda _: PAIR_SECONDS
+) -> tuple[Run, ...]:
+    """The same runs in batches, numbered from 0: the batch that takes longest first.
+
+    A batch is runs that can share a pair, one after the other. Workers take the batches as they come to the end of
+    what they have, so what is left for the last is little. The longest are cut in two where that pays (see cost)
+    although one pair more must be made; pair_seconds is how long that takes for the first run of a batch.
+    """
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(run.pair_key, []).append(run)
+
+    def length(batch: Sequence[Run]) -> float:
+        return pair_seconds(batch[0]) + sum(map(seconds, batch))
+
+    whole = [tuple(group) for group in groups.values()]
+    tried = [whole]
+    while len(tried) <= 2 * pairs and (cut := _cut_longest(tried[-1], length, seconds)):
+        tried.append(cut)
+    best = min(tried, key=lambda batches: cost(batches, pairs, length))
+    ordered = sorted(best, key=lambda batch: -length(batch))
+    return tuple(replace(run, batch=number) for number, batch in enumerate(ordered) for run in batch)
+
+
+def cost(batches: Sequence[Batch], pairs: int, length: Callable[[Batch], float]) -> float:
+    """Seconds until all is done plus seconds of work for each worker: one pair more slows the others down."""
+    return makespan(batches, pairs, length) + sum(map(length, batches)) / pairs
+
+
+def makespan(batches: Iterable[Batch], pairs: int, length: Callable[[Batch], float]) -> float:
+    """Seconds until all is done when each of `pairs` workers takes the longest batch left as it becomes free."""
+    busy = [0.0] * pairs
+    for seconds in sorted(map(length, batches), reverse=True):
+        heapq.heapreplace(busy, busy[0] + seconds)
+    return max(busy)
+
+
+def _cut_longest(batches: list[Batch], length: Callable[[Batch], float], seconds: Seconds) -> list[Batch]:
+    """The same with the longest batch of several runs cut where its halves are most alike; [] when there is none."""
+    several = [batch for batch in batches if len(batch) > 1]
+    if not several:
+        return []
+    longest = max(several, key=length)
+    whole = sum(map(seconds, longest))
+    place = min(range(1, len(longest)), key=lambda n: abs(2 * sum(map(seconds, longest[:n])) - whole))
+    return [*(batch for batch in batches if batch is not longest), longest[:place], longest[place:]]
