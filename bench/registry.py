@@ -37,7 +37,14 @@ class Entry:
         return cast(Bench, importlib.import_module(self.module).measure)
 
 
-BENCHES: dict[str, Entry] = {}
+BENCHES: dict[str, Entry] = {
+    "throughput": Entry(
+        "bench.throughput",
+        11,
+        "bytes/s of map and copy, and of a link whose bytes TCP throws away, in the same pair",
+        ("kernel", "transfer_mib"),
+    ),
+}
 
 
 def chosen(name: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Iterable
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -86,17 +87,34 @@ def measure_all(
 
 def _transfer(ready: ReadyPair, number: int, progress: Progress) -> float:
     """Mapped share of the bytes of one stream. Raises LabTrouble."""
-    client = ClientSpec(f"measure{number}", "map", None, TRANSFER)
     progress(f"{ready.pair.request.nic.name}: transfer {number + 1} of {REPEATS}")
+    moved = transfer(ready, ClientSpec(f"measure{number}", "map", None, TRANSFER), FIRST_PORT + number)
+    return moved.mapped / moved.delivered if moved.delivered else 0.0
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What a client took, in bytes, and how long it took: `seconds` on the guest's clock, `clock` on the host's."""
+
+    delivered: int
+    mapped: int
+    seconds: float
+    clock: float
+
+
+def transfer(ready: ReadyPair, client: ClientSpec, port: int) -> Moved:
+    """One stream from its first byte to its last, and nothing of it left behind. Raises LabTrouble."""
     folder = ready.captures / "measure"
-    port = FIRST_PORT + number
-    receiver = ready.start_client(client, port, number, folder / "client")
-    sender = ready.start_sender(client, port, number, folder / "sender")
     deadline = Deadline.after(f"{client.name}'s bytes", TRANSFER_LIMIT)
+    receiver = ready.start_client(client, port, 0, folder / "client")
+    sender = ready.start_sender(client, port, 0, folder / "sender")
+    receiver.wait("connections", lambda p: p.said("accepted"), deadline)
+    began = time.monotonic()
     receiver.wait("delivery", lambda p: p.said("holding"), deadline)
-    last = next(e for e in reversed(receiver.events) if e["event"] == "holding")
+    clock = time.monotonic() - began
+    first, last = (next(e for e in receiver.events if e["event"] == name) for name in ("accepted", "holding"))
     receiver.close()
     for program in (receiver, sender):
         program.wait("the end", lambda p: p.ended, deadline)
     ready.remove_cgroup(client.name)
-    return float(last["mapped"]) / float(last["delivered"]) if last["delivered"] else 0.0
+    return Moved(int(last["delivered"]), int(last["mapped"]), last["t"] - first["t"], clock)
