@@ -22,23 +22,29 @@ static const char *const vmstat_keys[] = {
 	"allocstall_normal", "allocstall_movable", "compact_stall", "nr_netpool_used",	"nr_netpool_cached", NULL,
 };
 
+/* By hand, and not with strcspn() and its kind, which make a table of their characters for each call. */
 bool next_pair(const char **at, struct pair *p)
 {
-	const char *s = *at, *end;
-	char *after;
+	const char *s = *at, *digits;
 
 	while (*s) {
-		end = strchrnul(s, '\n');
-		p->key = s;
-		p->len = strcspn(s, ": \n");
-		s += p->len + strspn(s + p->len, ": ");
-		p->value = strtoull(s, &after, 10);
-		p->kib = !strncmp(after, " kB", 3);
-		if (s < end && after > s) {
-			*at = *end ? end + 1 : end;
+		for (p->key = s; *s && *s != ':' && *s != ' ' && *s != '\n'; s++)
+			;
+		p->len = (size_t)(s - p->key);
+		while (*s == ':' || *s == ' ')
+			s++;
+		digits = s;
+		for (p->value = 0; *s >= '0' && *s <= '9'; s++)
+			p->value = p->value * 10 + (uint64_t)(*s - '0');
+		p->kib = !strncmp(s, " kB", 3);
+		*at = s;
+		while (*s && *s != '\n')
+			s++;
+		s += *s == '\n';
+		if (*at > digits) {
+			*at = s;
 			return true;
-		}
-		s = *end ? end + 1 : end; /* not a pair: a headline */
+		} /* else not a pair: a headline */
 	}
 	*at = s;
 	return false;
@@ -46,7 +52,7 @@ bool next_pair(const char **at, struct pair *p)
 
 bool key_is(const struct pair *p, const char *key)
 {
-	return strlen(key) == p->len && !memcmp(p->key, key, p->len);
+	return !strncmp(p->key, key, p->len) && !key[p->len];
 }
 
 void json_pair(struct json *j, const struct pair *p)

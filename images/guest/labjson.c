@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -30,28 +31,47 @@ __attribute__((format(printf, 2, 3))) static void put(struct json *j, const char
 		j->len += (size_t)n;
 }
 
+/* What is put thousands of times a second under emulation goes without a format. */
+static void put_bytes(struct json *j, const char *s, size_t len)
+{
+	if (len >= j->cap - j->len) {
+		j->overflow = true;
+		return;
+	}
+	memcpy(j->buf + j->len, s, len);
+	j->len += len;
+	j->buf[j->len] = 0;
+}
+
+static bool is_plain(unsigned char ch)
+{
+	return ch >= 0x20 && ch != '"' && ch != '\\';
+}
+
 static void put_text(struct json *j, const char *s)
 {
-	put(j, "\"");
-	for (; *s; s++) {
-		unsigned char ch = (unsigned char)*s;
+	put_bytes(j, "\"", 1);
+	while (*s) {
+		size_t len = 0;
 
-		if (ch == '"' || ch == '\\')
-			put(j, "\\%c", ch);
-		else if (ch < 0x20)
-			put(j, "\\u%04x", ch);
-		else
-			put(j, "%c", ch);
+		while (is_plain((unsigned char)s[len]))
+			len++;
+		put_bytes(j, s, len);
+		s += len;
+		if (*s == '"' || *s == '\\')
+			put(j, "\\%c", *s++);
+		else if (*s)
+			put(j, "\\u%04x", (unsigned char)*s++);
 	}
-	put(j, "\"");
+	put_bytes(j, "\"", 1);
 }
 
 static void put_key(struct json *j, const char *key)
 {
 	if (j->len && j->buf[j->len - 1] != '{')
-		put(j, ",");
+		put_bytes(j, ",", 1);
 	put_text(j, key);
-	put(j, ":");
+	put_bytes(j, ":", 1);
 }
 
 void json_start(struct json *j, char *buf, size_t cap, const char *event)
@@ -74,8 +94,17 @@ void json_str(struct json *j, const char *key, const char *value)
 
 void json_num(struct json *j, const char *key, int64_t value)
 {
+	char digits[20]; /* INT64_MIN and its sign fit */
+	char *end = digits + sizeof(digits), *at = end;
+	uint64_t left = value < 0 ? -(uint64_t)value : (uint64_t)value;
+
+	do
+		*--at = (char)('0' + left % 10);
+	while (left /= 10);
+	if (value < 0)
+		*--at = '-';
 	put_key(j, key);
-	put(j, "%" PRId64, value);
+	put_bytes(j, at, (size_t)(end - at));
 }
 
 void json_hex(struct json *j, const char *key, uint64_t value)
@@ -87,17 +116,17 @@ void json_hex(struct json *j, const char *key, uint64_t value)
 void json_open(struct json *j, const char *key)
 {
 	put_key(j, key);
-	put(j, "{");
+	put_bytes(j, "{", 1);
 }
 
 void json_close(struct json *j)
 {
-	put(j, "}");
+	put_bytes(j, "}", 1);
 }
 
 void json_finish(struct json *j)
 {
-	put(j, "}\n");
+	put_bytes(j, "}\n", 2);
 }
 
 bool json_emit(const struct json *j)
