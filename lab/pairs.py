@@ -89,8 +89,13 @@ class ReadyPair:
         self.receiver.check(["rmdir", cgroup_of(client)])
 
 
+def address_of(request: PairRequest, guest: Guest) -> Address:
+    """Where a guest's SSH server answers, and which key opens it."""
+    return Address("127.0.0.1", guest.ssh_port, request.image.ssh_key)
+
+
 def _target(pair: Pair, role: Role, guest: Guest) -> RoleTarget:
-    address = Address("127.0.0.1", guest.ssh_port, pair.request.image.ssh_key)
+    address = address_of(pair.request, guest)
     return RoleTarget(guest.plan.name, role, address, guest.signals.hostkey, pair.addresses[role])
 
 

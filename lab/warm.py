@@ -10,28 +10,32 @@ from __future__ import annotations
 import contextlib
 import platform
 import shutil
+import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 from lab.contracts import Progress
+from lab.drive.ssh import GuestShell, connected
 from lab.errors import HostTrouble, LabTrouble
 from lab.evidence.memory import unexplained
 from lab.evidence.model import Sample
-from lab.evidence.telemetry import parse_checkpoints
+from lab.evidence.telemetry import parse_checkpoints, parse_telemetry
 from lab.filecache import key_of, locked, require_space, sha256_of
-from lab.pairs import ReadyPair, connect_shells, ready_pair
+from lab.pairs import ReadyPair, address_of, ready_pair
 from lab.paths import project_root
 from lab.plan.commands import checkpoint_argv
 from lab.plan.domain import BASE_CMDLINE
 from lab.plan.limits import ran_ahead
+from lab.plan.names import Role
+from lab.provision.guest import Guest
 from lab.provision.hypervisor import EMBEDDED, Hypervisor
 from lab.provision.pair import PairRequest, emulator, provisioned
 from lab.provision.states import RECORD, SAMPLE, SavedState, boot_id, drop, find, folder_of, prune, seal
 from lab.timeline import Timeline
-from lab.units import MIB, utc_now
+from lab.units import MIB, Deadline, utc_now, wait_until
 
 NEEDED = 2048 * MIB
 """Free disk before a state is made: upper bound of two guests' touched memory."""
@@ -115,6 +119,7 @@ NOT_KEPT = shutil.ignore_patterns("telemetry.jsonl", "instructions.jsonl", "doma
 """Captures of the pair that was saved which say nothing of those restored from it."""
 
 
+POLL = timedelta(milliseconds=10)
 ATTEMPTS = 3
 """Boots before a host is believed not to give its guests a clock that keeps time."""
 
@@ -244,12 +249,7 @@ def restored(
             with timeline.span("restore", lane="pair"):
                 _bring_captures(state, request.captures)
                 wanted = replace(request, saved=state.folder, born=state.born)
-                pair = stack.enter_context(provisioned(hypervisor, wanted))
-            with timeline.span("wake", lane="pair"):
-                pair.wake()
-            progress("connecting")
-            with timeline.span("connect", lane="pair"):
-                ready = connect_shells(stack, pair)
+                ready = _connected(stack, hypervisor, wanted, timeline)
             progress("health check")
             with timeline.span("health", lane="pair"):
                 check_health(ready, state)
@@ -260,6 +260,23 @@ def restored(
         yield ready
 
 
+def _connected(
+    stack: contextlib.ExitStack, hypervisor: Hypervisor, request: PairRequest, timeline: Timeline
+) -> ReadyPair:
+    """Each guest is logged in to as soon as it is awake; `stack` ends all. Raises LabTrouble."""
+    changed = threading.Condition()
+    lines = stack.enter_context(contextlib.ExitStack())
+    shells: dict[Role, GuestShell] = {}
+
+    def log_in(role: Role, guest: Guest) -> None:
+        with timeline.span("connect", lane=role):
+            line = connected(guest.plan.name, address_of(request, guest), guest.signals.hostkey, changed)
+            shells[role] = lines.enter_context(line)
+
+    pair = stack.enter_context(provisioned(hypervisor, request, log_in))
+    return ReadyPair(pair, shells, changed)
+
+
 def _bring_captures(state: SavedState, captures: Path) -> None:
     """How the guests booted is part of what they are: consoles go on where the saved ones ended."""
     shutil.copytree(state.captures, captures, dirs_exist_ok=True)
@@ -267,30 +284,28 @@ def _bring_captures(state: SavedState, captures: Path) -> None:
 
 
 def check_health(ready: ReadyPair, state: SavedState) -> None:
-    """Both guests take commands, the link carries, and the receiver's memory is as it was saved. Raises LabTrouble."""
-    with ThreadPoolExecutor(2) as pool:
-        pinging = pool.submit(_ping, ready)
-        line = ready.receiver.check(list(checkpoint_argv("restored", pages=False)))
-        pinging.result()
-    problems = changes(_sample((state.folder / SAMPLE).read_bytes()), _sample(line))
-    if not ready.pair.receiver.signals.carrier and ready.pair.request.nic.link != "none":
-        problems.append("the link has no carrier")
-    if problems:
+    """The link carries, and the receiver's memory and cgroups are as they were saved. Raises LabTrouble.
+
+    That both guests take a login was seen before. The receiver's telemetry goes on by itself: no command is needed.
+    """
+    request, receiver = ready.pair.request, ready.pair.receiver
+    saved = _samples((state.folder / SAMPLE).read_bytes())
+    if not saved:
+        raise RestoreError(f"{state.folder / SAMPLE} cannot be read")
+    if request.nic.link != "none":
+        ready.pair.sender.echo(ready.pair.addresses["receiver"].v4, request.limits.answer)
+
+    def told() -> tuple[Sample | None, object]:
+        samples = parse_telemetry(receiver.telemetry.read_bytes()).samples if receiver.telemetry.exists() else ()
+        return (samples[-1] if samples else None), "no sample"
+
+    now = wait_until(told, deadline=Deadline.after("the receiver's telemetry", request.limits.answer), pause=POLL)
+    if problems := changes(saved[0], now):
         raise RestoreError("; ".join(problems))
 
 
-def _ping(ready: ReadyPair) -> None:
-    """One echo over the link; the first waits for the neighbour's address, and a lost one is sent again."""
-    if ready.pair.request.nic.link != "none":
-        address = ready.pair.addresses["receiver"].v4
-        ready.sender.check(["ping", "-q", "-c", "1", "-w", "10", "-i", "0.2", address], seconds=20)
-
-
-def _sample(line: bytes) -> Sample:
-    samples = parse_checkpoints(line).samples
-    if not samples:
-        raise RestoreError(f"the receiver's count cannot be read: {line[:80]!r}")
-    return samples[0]
+def _samples(line: bytes) -> tuple[Sample, ...]:
+    return parse_checkpoints(line).samples
 
 
 def changes(saved: Sample, now: Sample) -> list[str]:

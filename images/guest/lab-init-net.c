@@ -109,6 +109,32 @@ static int set_address6(const char *ip)
 	return bad ? -1 : 0;
 }
 
+/* Sends an ICMP echo; the socket on which its answer comes, the same for every one. */
+int send_echo(const char *v4)
+{
+	static int s = -1;
+	struct sockaddr_in to = { .sin_family = AF_INET };
+	/* RFC 792: type 8, code 0, checksum (the complement of the other words' sum), identifier 1, sequence 1 */
+	unsigned char packet[8] = { 8, 0, 0xf7, 0xfd, 0, 1, 0, 1 };
+
+	if (s < 0)
+		s = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP);
+	if (inet_pton(AF_INET, v4, &to.sin_addr) != 1 ||
+	    sendto(s, packet, sizeof(packet), 0, (struct sockaddr *)&to, sizeof(to)) < 0)
+		say("cannot send an echo to %s: %s", v4, strerror(errno));
+	return s;
+}
+
+void read_echo(int echo)
+{
+	unsigned char packet[256]; /* an IPv4 header, whose length is in its first byte in words, and the answer: type 0 */
+	ssize_t n = recv(echo, packet, sizeof(packet), MSG_DONTWAIT);
+	ssize_t header = n > 0 ? 4 * (packet[0] & 15) : 0;
+
+	if (n >= header + 8 && packet[header] == 0 && packet[header + 5] == 1)
+		tell("{\"t\":%.6f,\"event\":\"echo\"}\n", uptime());
+}
+
 /* Other addresses for the link NIC, while it is up; "-" leaves one as it is. */
 int readdress(const char *mac, const char *v4, const char *v6)
 {

@@ -7,8 +7,9 @@
  * an SSH server, and says so on the virtio-serial port "lab.ready". From then on it reaps orphans and reports
  * carrier changes of the link NIC on the same port, so that the host waits for signals and never for seconds.
  *
- * The same port takes two orders, a line each: "rest" is answered when no process is left but telemetry, so that the
- * guest can be saved; "wake" gives the guest that was restored from there an identity of its own (lab-init-wake.c).
+ * The same port takes three orders, a line each: "rest" is answered when no process is left but telemetry, so that the
+ * guest can be saved; "wake" gives the guest that was restored from there an identity of its own (lab-init-wake.c);
+ * "echo ADDRESS" is answered when the other end of the link has.
  *
  * Kernel command line: lab.nic=MODULE (driver of the link NIC), lab.ctl=MAC, lab.link=MAC, lab.host=NAME.
  */
@@ -37,6 +38,7 @@
 
 static int ready_fd = -1;
 static pid_t telemetry_pid;
+static int echo_fd = -1;
 static int resting; /* asked to rest, and not answered yet */
 
 double uptime(void)
@@ -246,13 +248,12 @@ static void start_telemetry(void)
 	telemetry_pid = spawn((char *[]){ "/usr/lib/lab/lab-telemetry", "--out", port, "--interval", "100", NULL }, -1);
 }
 
-/* A new host key; its public half goes to the host on the ready port, which then knows whom it talks to. */
-void make_hostkey(char *hostkey, size_t size)
+/* A host key of this boot alone; its public half goes to the host on the ready port, which then knows whom it talks to. */
+static void make_hostkey(char *hostkey, size_t size)
 {
 	char text[2048], *at;
-	int out = open("/run/hostkey.pub", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int out = open("/run/hostkey.pub", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
-	unlink("/run/hostkey"); /* dropbearkey writes over none */
 
 	waitpid(spawn((char *[]){ "/usr/bin/dropbearkey", "-t", "ed25519", "-f", "/run/hostkey", NULL }, out), NULL, 0);
 	close(out);
@@ -331,6 +332,8 @@ static void obey(char *line)
 	if (!strcmp(line, "rest")) {
 		resting = 1;
 		rest();
+	} else if (!strncmp(line, "echo ", 5)) {
+		echo_fd = send_echo(line + 5);
 	} else if (strncmp(line, "wake ", 5) || wake(line + 5)) {
 		tell("{\"t\":%.6f,\"event\":\"refused\"}\n", uptime());
 	}
@@ -339,7 +342,7 @@ static void obey(char *line)
 /* Orders are short, and the host sends one at a time and waits for the answer: a line comes whole. */
 static void take_orders(void)
 {
-	char line[512];
+	char line[1024];
 	ssize_t n = read(ready_fd, line, sizeof(line) - 1);
 
 	if (n <= 0)
@@ -351,22 +354,25 @@ static void take_orders(void)
 
 static void serve(int sfd, int nl, int ssh)
 {
-	struct pollfd p[] = { { sfd, POLLIN, 0 }, { nl, POLLIN, 0 }, { ssh, POLLIN, 0 }, { ready_fd, POLLIN, 0 } };
+	struct pollfd p[] = { { sfd, POLLIN, 0 }, { nl, POLLIN, 0 }, { ssh, POLLIN, 0 }, { -1, POLLIN, 0 }, { ready_fd, POLLIN, 0 } };
 	struct signalfd_siginfo si;
 
 	for (;;) {
 		/* A port without a reader says so for ever: then look for orders ten times a second. */
-		int alone = p[3].revents & POLLHUP;
+		int alone = p[4].revents & POLLHUP;
 
-		if (poll(p, alone ? 3 : 4, alone ? 100 : -1) < 0 && errno != EINTR)
+		p[3].fd = echo_fd;
+		if (poll(p, alone ? 4 : 5, alone ? 100 : -1) < 0 && errno != EINTR)
 			die("poll");
 		if (p[1].revents)
 			read_links(nl);
 		if (p[2].revents)
 			serve_ssh(ssh);
+		if (p[3].revents)
+			read_echo(echo_fd);
 		if (alone)
-			p[3].revents = 0;
-		if (p[3].revents & POLLIN)
+			p[4].revents = 0;
+		if (p[4].revents & POLLIN)
 			take_orders();
 		if (!(p[0].revents & POLLIN) || read(sfd, &si, sizeof(si)) != sizeof(si))
 			continue;

@@ -17,12 +17,13 @@ size_t slurp(const char *path, char *buf, size_t size);
 int put(const char *path, const char *text);
 const char *option(const char *key);
 pid_t spawn(char *const argv[], int io);
-void make_hostkey(char *hostkey, size_t size);
 
 /* lab-init-net.c */
 int start_network(void);
 int watch_links(void);
 void read_links(int netlink);
+int send_echo(const char *v4);
+void read_echo(int echo);
 int readdress(const char *mac, const char *v4, const char *v6);
 
 /* lab-init-wake.c */

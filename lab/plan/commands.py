@@ -52,7 +52,7 @@ def press_argv(size: int) -> tuple[str, ...]:
     return (f"{BIN}/lab-press", "--bytes", str(size))
 
 
-def wake_order(now_ns: int, seed: bytes, mac: str = "-", link: LinkAddress | None = None) -> str:
-    """The line that makes a restored guest one of its own: clock, entropy, addresses ("-": as they are)."""
+def wake_order(now_ns: int, seed: bytes, hostkey: bytes, mac: str = "-", link: LinkAddress | None = None) -> str:
+    """The line that makes a restored guest one of its own: clock, entropy, host key, addresses ("-": as they are)."""
     v4, v6 = (link.v4, link.v6) if link else ("-", "-")
-    return f"wake {now_ns} {seed.hex()} {mac} {v4} {v6}"
+    return f"wake {now_ns} {seed.hex()} {hostkey.hex()} {mac} {v4} {v6}"

@@ -14,13 +14,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from lab.errors import GuestLost, HostTrouble
+from lab.errors import DeadlinePassed, GuestLost, HostTrouble
 from lab.interrupt import held_back
 from lab.plan.domain import GuestPlan, render
 from lab.provision.hypervisor import Death, Hypervisor
 from lab.provision.saved import save, take_in
 from lab.units import Deadline
 
+ECHO_AGAIN = timedelta(milliseconds=500)
 _HOSTFWD = re.compile(r"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s+\S+\s+22\b")
 
 
@@ -34,6 +35,7 @@ class Signals:
     ready: bool = False
     resting: bool = False
     refused: bool = False
+    echoes: int = 0
     clock: tuple[float, float] | None = None
     """Seconds since its boot by the guest's clock, and the host's monotonic clock, when it was ready."""
     death: Death | None = None
@@ -54,9 +56,13 @@ class Signals:
         with self.changed:
             self.said.append(line.strip())
             match message:
-                case {"event": "ready" | "awake", "hostkey": str(hostkey)}:
+                case {"event": "ready", "hostkey": str(hostkey)}:
                     self.ready, self.hostkey = True, hostkey
                     self.clock = (float(str(message.get("t", 0))), time.monotonic())
+                case {"event": "awake"}:
+                    self.ready = True
+                case {"event": "echo"}:
+                    self.echoes += 1
                 case {"event": "resting"}:
                     self.resting = True
                 case {"event": "refused"}:
@@ -125,11 +131,23 @@ class Guest:
         self.tell("rest")
         self.wait("rest", lambda s: s.resting, limit)
 
-    def wait_awake(self, limit: timedelta) -> None:
-        """A restored guest has taken the identity it was told to. Raises GuestLost, DeadlinePassed."""
+    def wake(self, order: str, hostkey: str, limit: timedelta) -> None:
+        """Have a restored guest take an identity of its own, with that host key. Raises GuestLost, DeadlinePassed."""
+        self.signals.hostkey = hostkey
+        self.tell(order)
         self.wait("an identity of its own", lambda s: s.ready or s.refused, limit)
         if not self.signals.ready:
             raise GuestLost(f"{self.plan.name} could not wake as it was told\n{self.console_tail()}")
+
+    def echo(self, address: str, limit: timedelta) -> None:
+        """Wait for an answer from the other end of the link; asked again where one is lost. Raises as `wait` does."""
+        deadline = Deadline.after(f"an echo from {address}", limit)
+        while not self.signals.echoes:
+            self.tell(f"echo {address}")
+            with contextlib.suppress(DeadlinePassed):
+                self.wait("an echo", lambda s: s.echoes > 0, ECHO_AGAIN)
+            if deadline.expired and not self.signals.echoes:
+                raise deadline.passed(f"nothing, from {self.plan.name}")
 
     def suspend(self) -> None:
         self.hypervisor.suspend(self.domain)

@@ -7,7 +7,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from lab.plan.limits import Limits
 from lab.plan.names import ROLES, LinkAddress, Role, link_address, mac
 from lab.plan.nics import NicProfile
 from lab.provision.guest import Guest, started
+from lab.provision.hostkey import make_hostkey
 from lab.provision.hypervisor import Hypervisor
 from lab.provision.link import await_listener, link
 
@@ -76,14 +77,6 @@ class Pair:
         for guest in self.guests.values():
             guest.wait_ready(self.request.limits.boot)
 
-    def wake(self) -> None:
-        """Have both restored guests take identities of their own. Raises GuestLost, DeadlinePassed."""
-        orders = {role: _order(self, role) for role in self.guests}
-        for role, guest in self.guests.items():
-            guest.tell(orders[role])
-        for guest in self.guests.values():
-            guest.wait_awake(self.request.limits.answer)
-
     def save(self) -> None:
         """Write both guests' devices beside their memory. They must not run again. Raises LabTrouble."""
         folder, limit = self.request.saving, self.request.limits.answer
@@ -103,11 +96,13 @@ class Pair:
                 guest.wait_carrier(self.request.limits.carrier)
 
 
-def _order(pair: Pair, role: Role) -> str:
-    """The order to wake: see images/guest/lab-init-wake.c."""
-    if pair.request.nic.link == "none":
-        return wake_order(time.time_ns(), os.urandom(SEED_BYTES))
-    return wake_order(time.time_ns(), os.urandom(SEED_BYTES), mac(pair.request.id, role, "link"), pair.addresses[role])
+def _wake(request: PairRequest, role: Role, guest: Guest) -> None:
+    """Clock, entropy, host key and addresses of its own: see images/guest/lab-init-wake.c."""
+    key = make_hostkey()
+    address = None if request.nic.link == "none" else link_address(request.id, role)
+    link_mac = mac(request.id, role, "link") if address else "-"
+    order = wake_order(time.time_ns(), os.urandom(SEED_BYTES), key.file, link_mac, address)
+    guest.wake(order, key.public, request.limits.answer)
 
 
 def emulator() -> str:
@@ -152,28 +147,44 @@ def guest_plan(request: PairRequest, role: Role) -> GuestPlan:
     )
 
 
+Met = Callable[[Role, Guest], None]
+"""What is done with a guest that is there, before its pair is."""
+
+
+def ignore(_role: Role, _guest: Guest) -> None:
+    """Do nothing with it."""
+
+
 @contextlib.contextmanager
-def provisioned(hypervisor: Hypervisor, request: PairRequest) -> Iterator[Pair]:
-    """Start both guests, at once; they boot while the caller goes on. All is gone when the block ends."""
+def provisioned(hypervisor: Hypervisor, request: PairRequest, met: Met = ignore) -> Iterator[Pair]:
+    """Start both guests, at once. Those that boot do so while the caller goes on; those that are restored are awake.
+
+    `met` is called for each as soon as it is there, in a thread of its own. All is gone when the block ends.
+    """
     roles: tuple[Role, ...] = ("receiver",) if request.nic.link == "none" else ROLES
     with contextlib.ExitStack() as stack:
         stack.enter_context(link(request.id, request.nic))
         stack.callback((request.sockets / f"{request.id}-l").unlink, missing_ok=True)
         receiver_failed = threading.Event()
-        guests = entered(stack, {role: _linked(hypervisor, request, role, receiver_failed) for role in roles})
+        guests = entered(stack, {role: _linked(hypervisor, request, role, receiver_failed, met) for role in roles})
         for role, guest in guests.items():
             (request.captures / role / "domain.xml").write_text(guest.xml)
         yield Pair(request, guests)
 
 
 @contextlib.contextmanager
-def _linked(hypervisor: Hypervisor, request: PairRequest, role: Role, failed: threading.Event) -> Iterator[Guest]:
+def _linked(
+    hypervisor: Hypervisor, request: PairRequest, role: Role, failed: threading.Event, met: Met
+) -> Iterator[Guest]:
     """One end. The receiver listens for the sender, which therefore waits for that, or until it has `failed`."""
     plan = guest_plan(request, role)
     if role == "sender" and request.nic.link == "unix":
         await_listener(request.sockets / f"{request.id}-l", failed)
     try:
         with started(hypervisor, plan) as guest:
+            if request.saved is not None:
+                _wake(request, role, guest)
+            met(role, guest)
             yield guest
     finally:
         failed.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
 import threading
@@ -10,10 +11,12 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import paramiko
 import pytest
 
 from lab.errors import DeadlinePassed, GuestLost
 from lab.provision.guest import Guest, Signals, listen
+from lab.provision.hostkey import make_hostkey
 from lab.provision.hypervisor import Death
 from tests.unit.provision.guests import guest
 
@@ -109,10 +112,15 @@ def test_a_console_that_is_not_there_yet_is_empty(subject: Guest) -> None:
     assert subject.console_tail() == ""
 
 
-def test_a_restored_guest_announces_its_new_host_key() -> None:
+def test_a_restored_guest_says_when_it_is_awake() -> None:
     signals = Signals()
-    signals.heard(json.dumps({"event": "awake", "t": 4.5, "hostkey": "ssh-ed25519 BBBB"}))
-    assert (signals.ready, signals.hostkey) == (True, "ssh-ed25519 BBBB")
+    signals.heard(json.dumps({"event": "awake", "t": 4.5}))
+    assert signals.ready
+
+
+def test_the_clock_of_a_booted_guest_is_kept_beside_ours() -> None:
+    signals = Signals()
+    signals.heard(json.dumps({"event": "ready", "t": 4.5, "hostkey": "ssh-ed25519 BBBB"}))
     assert signals.clock is not None
     assert signals.clock[0] == 4.5
 
@@ -120,7 +128,8 @@ def test_a_restored_guest_announces_its_new_host_key() -> None:
 def test_a_guest_that_cannot_wake_is_lost(subject: Guest) -> None:
     subject.signals.heard('{"event":"refused"}')
     with pytest.raises(GuestLost, match="could not wake"):
-        subject.wait_awake(LONG)
+        subject.wake("wake 1", "ssh-ed25519 BBBB", LONG)
+    assert subject.signals.hostkey == "ssh-ed25519 BBBB"
 
 
 def test_orders_go_through_the_port(subject: Guest) -> None:
@@ -139,3 +148,36 @@ def test_orders_go_through_the_port(subject: Guest) -> None:
         assert theirs.recv(100) == b"wake 1\n"
     with pytest.raises(GuestLost, match="takes no orders"):
         told.tell("rest")
+
+
+def test_an_echo_that_is_lost_is_sent_again(subject: Guest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.provision.guest.ECHO_AGAIN", timedelta(milliseconds=20))
+    ours, theirs = socket.socketpair()
+
+    def answers_the_third() -> None:
+        asked = b""
+        while asked.count(b"echo 198.18.1.1\n") < 3:
+            asked += theirs.recv(100)
+        told.signals.heard('{"event":"echo"}')
+
+    told = replace(subject, port=ours)
+    with ours, theirs:
+        thread = later(answers_the_third)
+        told.echo("198.18.1.1", LONG)
+        thread.join()
+    assert told.signals.echoes == 1
+
+
+def test_a_link_that_carries_nothing_is_told(subject: Guest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.provision.guest.ECHO_AGAIN", timedelta(milliseconds=5))
+    with pytest.raises(DeadlinePassed, match=r"an echo from 198\.18\.1\.1"):
+        subject.echo("198.18.1.1", timedelta(milliseconds=20))
+
+
+def test_a_host_key_is_one_that_ssh_knows() -> None:
+    first, second = make_hostkey(), make_hostkey()
+    assert first != second
+    blob = base64.b64decode(first.public.split()[1])
+    assert paramiko.Ed25519Key(data=blob).get_name() == "ssh-ed25519"
+    assert blob[-32:] == first.file[-32:]
+    assert len(first.file) == 83
