@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,14 @@ LOCALHOST = {
     "all": {"hosts": {"localhost": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}}}
 }
 """Inventory for playbooks that work on this host."""
+
+
+Watch = Callable[[Mapping[str, Any]], None]
+"""Told each of Ansible's events."""
+
+
+def _nobody(_event: Mapping[str, Any]) -> None:
+    """Nobody watches."""
 
 
 @dataclass
@@ -60,9 +68,19 @@ def run_playbook(
     progress: Progress,
     extra_vars: Mapping[str, Any] | None = None,
     check: bool = False,
+    watch: Watch = _nobody,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> PlaybookResult:
-    """Run a playbook to its end; `check` only asks what would change. Raises HostTrouble naming each failed task."""
+    """Run a playbook to its end; `check` only asks what would change. Raises HostTrouble naming each failed task.
+
+    `watch` sees each of Ansible's events as it comes; the playbook is ended when `cancelled` says so.
+    """
     result = PlaybookResult()
+
+    def take(event: Mapping[str, Any]) -> None:
+        _take(event, result, progress)
+        watch(event)
+
     with tempfile.TemporaryDirectory(prefix="lab-ansible-") as scratch:
         # Without a cancel_callback ansible-runner takes SIGINT and SIGTERM for itself, and never gives them back.
         with held_back() as interrupted:
@@ -72,10 +90,11 @@ def run_playbook(
                 inventory=dict(inventory),
                 extravars=dict(extra_vars or {}),
                 envvars=_environment(),
+                settings={"pexpect_timeout": 1},  # how often it asks `cancel_callback`, in seconds
                 cmdline="--check" if check else None,
                 quiet=True,
-                event_handler=lambda event: _take(event, result, progress),
-                cancel_callback=interrupted,
+                event_handler=take,
+                cancel_callback=lambda: interrupted() or cancelled(),
             )
         if runner.status == "successful":
             return result
