@@ -21,6 +21,7 @@ from lab.cli.exits import AS_PREDICTED, BAD_INPUT, LAB_FAILED, OTHER_VERDICT, to
 from lab.cli.guests import REPLACED
 from lab.cli.progress import shown
 from lab.errors import BadInput, LabError
+from lab.interrupt import end_in_order
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -31,7 +32,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if options.repeats is not None and options.repeats < 1:
             raise BadInput(["--repeats takes a positive number"])
+        if options.runs < 1:
+            raise BadInput(["--runs takes a positive number"])
         names = chosen(options.name)
+        end_in_order()
         _under_a_reaper()
         return max([_run(name, options) for name in names], default=AS_PREDICTED)
     except LabError as exc:
@@ -48,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("name", metavar="NAME", help=f"all, {', '.join(BENCHES)}")
     parser.add_argument("--repeats", type=int, metavar="N", help="rounds that count; each has its own number")
+    parser.add_argument("--runs", type=int, default=200, metavar="N", help="soak only: runs in a row")
     parser.add_argument("--more", action="store_true", help="add to the rounds that the record has already")
     parser.add_argument("-k", "--kernel", action="append", default=[], help="instead of the bench's own; repeatable")
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help="default: bench/results")
@@ -68,7 +73,7 @@ def _run(name: str, options: argparse.Namespace) -> int:
     entry = BENCHES[name]
     target: Path = options.out / f"{name}.json"
     with shown() as progress:
-        asked = Asked(options.repeats or entry.repeats, progress, tuple(options.kernel))
+        asked = Asked(options.repeats or entry.repeats, progress, tuple(options.kernel), options.runs)
         outcome = entry.load()(asked)
     about = context(shlex.join(["python", "-m", "bench", *sys.argv[1:]]))
     if options.more and target.is_file():

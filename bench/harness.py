@@ -10,8 +10,11 @@ from bench.stats import Estimate, Round, estimate, orders, ratio
 from lab.contracts import Progress
 from lab.errors import BadInput
 
-Measure = Callable[[], float]
-"""Do it once; returns the value. What has to be put up before or torn down after is inside, and not in the value."""
+Measure = Callable[[], float | Round]
+"""Do it once; returns the value, or several by what tells them apart: `{"1": 180.0}` of variant cold is `cold_1`.
+
+What has to be put up before or torn down after is inside, and not in the value.
+"""
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,21 @@ def interleaved(variants: Mapping[str, Measure], repeats: int, progress: Progres
         measured: Round = {}
         for variant in order:
             progress(f"{name}, {variant}")
-            measured[variant] = variants[variant]()
+            measured |= _named(variant, variants[variant]())
         if number >= warm_up:
-            found.append({variant: measured[variant] for variant in variants})
+            found.append({key: measured[key] for key in sorted(measured, key=lambda k: _place(k, variants))})
             progress(f"{name}: " + ", ".join(f"{k} {v:.3g}" for k, v in found[-1].items()))
     return found
+
+
+def _named(variant: str, value: float | Round) -> Round:
+    return {f"{variant}_{k}": v for k, v in value.items()} if isinstance(value, dict) else {variant: value}
+
+
+def _place(key: str, variants: Mapping[str, Measure]) -> int:
+    """Which variant a value belongs to: the one with the longest name that it begins with."""
+    names = list(variants)
+    return names.index(max((n for n in names if key == n or key.startswith(f"{n}_")), key=len))
 
 
 def record(name: str, outcome: Outcome, context: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,11 +14,12 @@ from lab.errors import BadInput
 
 @dataclass(frozen=True)
 class Asked:
-    """What the user asked of a bench; every bench takes of it what applies to it."""
+    """What the user asked of a bench; every bench takes of it what applies to it. `runs` is for `soak`."""
 
     repeats: int
     progress: Progress
     kernels: tuple[str, ...] = ()
+    runs: int = 200
 
 
 Bench = Callable[[Asked], Outcome]
@@ -38,12 +39,29 @@ class Entry:
 
 
 BENCHES: dict[str, Entry] = {
+    "pair-ready": Entry(
+        "bench.pair_ready",
+        5,
+        "request until a pair answers: warm, cold, and two virtme-ng guests",
+        ("nic", "virtme_ng", "kernel", "kernel_sha256", "kernel_distribution", "kernel_distribution_sha256"),
+    ),
     "throughput": Entry(
         "bench.throughput",
         11,
         "bytes/s of map and copy, and of a link whose bytes TCP throws away, in the same pair",
         ("kernel", "transfer_mib"),
     ),
+    "verdicts-per-minute": Entry(
+        "bench.verdicts",
+        3,
+        "the default suite, against the same suite one cold pair at a time",
+        ("kernel", "suite", "runs"),
+    ),
+    "overhead": Entry(
+        "bench.overhead", 3, "wall time of the default suite outside guest work", ("kernel", "suite", "runs")
+    ),
+    "memory": Entry("bench.memory", 3, "host memory of each pair, one pair to as many as fit", ("kernel", "nic")),
+    "soak": Entry("bench.soak", 1, "many warm runs in a row: what is left behind, and do verdicts stay", ()),
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bench.harness import Outcome, Ratio, interleaved, record, rounds_before
+from bench.harness import Measure, Outcome, Ratio, interleaved, record, rounds_before
 from lab.errors import BadInput, GuestLost
 
 CONTEXT = {"cpus": 2, "cpu_model": "x", "host_kernel": "6", "qemu": "7.2.1", "libvirt": "9.0.0", "accelerator": "tcg"}
@@ -30,6 +30,13 @@ def test_rounds_are_interleaved_and_the_first_does_not_count() -> None:
     assert all(sorted(calls[n : n + 2]) == ["a", "b"] for n in range(0, 10, 2))
     assert {calls[n] for n in range(0, 10, 2)} == {"a", "b"}  # neither is always first
     assert min(min(r.values()) for r in rounds) > 1.02
+
+
+def test_a_variant_may_give_several_values() -> None:
+    variants: dict[str, Measure] = {"pair": lambda: {"map": 3.0, "copy": 2.0}, "pair_raw": lambda: 9.0}
+    rounds = interleaved(variants, 2, lambda _: None)
+    assert rounds == [{"pair_map": 3.0, "pair_copy": 2.0, "pair_raw": 9.0}] * 2
+    assert list(rounds[0]) == ["pair_map", "pair_copy", "pair_raw"]
 
 
 def test_a_variant_that_fails_ends_the_bench() -> None:

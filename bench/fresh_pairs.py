@@ -1,0 +1,47 @@
+"""A pytest plugin for the engine: with --cold no run gets a pair that another one has used, as it is without --cold.
+
+`-p bench.fresh_pairs`; with LAB_BENCH_WORKER=FILE in the environment each run appends one JSON line to FILE.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+WORKER_FILE = "LAB_BENCH_WORKER"
+
+
+@pytest.fixture(autouse=True)
+def _fresh_pair(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Set up before `trial`, so it ends after it: the run has its bundle when its pair is dropped."""
+    keeper = request.getfixturevalue("lab_keeper") if "trial" in request.fixturenames else None
+    yield
+    if keeper is not None:
+        if keeper.plan.cold:
+            keeper.drop()
+        note = os.environ.get(WORKER_FILE)
+        if note:
+            with Path(note).open("a") as out:
+                out.write(json.dumps(worker_state(keeper.hypervisor.connection)) + "\n")
+
+
+def worker_state(connection: Any) -> dict[str, Any]:  # noqa: ANN401 - libvirt has no types
+    """What this process holds now: memory, open files, threads, children, domains."""
+    return {
+        "time": time.time(),
+        "rss_mib": _rss_kib(Path("/proc/self/smaps_rollup").read_text()) / 1024,
+        "fds": len(os.listdir("/proc/self/fd")),
+        "threads": len(os.listdir("/proc/self/task")),
+        "children": len(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()),
+        "domains": int(connection.numOfDomains()),
+    }
+
+
+def _rss_kib(smaps_rollup: str) -> int:
+    return next(int(line.split()[1]) for line in smaps_rollup.splitlines() if line.startswith("Rss:"))

@@ -1,0 +1,88 @@
+"""`pair-ready`: from the request until both guests answer a command over SSH and the link carries a ping."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench import virtme
+from bench.guests import LAB_KERNEL, NIC, STARTS, Bed, Start, answers, bed, bootable
+from bench.harness import Measure, Outcome, Ratio, interleaved
+from bench.registry import Asked
+from lab.contracts import BootableKernel
+
+KERNELS = {LAB_KERNEL: "", "newest": "_distribution"}
+"""The kernels measured when none is named, and what follows the keys of each in the record."""
+
+WAYS = ("warm", "cold", "virtme_pair")
+RATIOS = (("warm", "virtme_pair"), ("cold", "virtme_pair"), ("warm", "cold"))
+
+
+@dataclass
+class Ours:
+    """A pair of the lab, booted or restored for the occasion."""
+
+    bed: Bed
+    kernel: BootableKernel
+    start: Start
+
+    def __call__(self) -> float:
+        request = self.bed.request(self.kernel)
+        try:
+            began = time.monotonic()
+            with self.start(self.bed, request) as ready:
+                answers(ready)
+                return time.monotonic() - began
+        finally:
+            self.bed.forget(request)
+
+
+@dataclass
+class VirtmePair:
+    """Two virtme-ng guests of the same kernel on the same accelerator, side by side. They have no link, so none is
+    asked for: that favours them."""
+
+    bed: Bed
+    kernel: BootableKernel
+
+    def __post_init__(self) -> None:
+        self.virtme = virtme.ensure_virtme(self.bed.progress)
+        self.argv = virtme.command(
+            self.virtme, virtme.ensure_kernel(self.kernel, self.bed.progress), self.bed.accelerator
+        )
+
+    def __call__(self) -> float:
+        return virtme.pair_seconds(self.virtme, self.argv, self.bed.folder)
+
+
+MAKERS: dict[str, Callable[[Bed, BootableKernel], Measure]] = {
+    "warm": lambda where, kernel: Ours(where, kernel, STARTS["warm"]),
+    "cold": lambda where, kernel: Ours(where, kernel, STARTS["cold"]),
+    "virtme_pair": VirtmePair,
+}
+
+
+def suffixes(kernels: Sequence[str]) -> dict[str, str]:
+    """What follows the keys of each kernel: nothing for the first one."""
+    return {name: f"_{name}" if number else "" for number, name in enumerate(kernels)} if kernels else dict(KERNELS)
+
+
+def ratios(endings: Iterable[str]) -> list[Ratio]:
+    """The same three for every kernel."""
+    return [Ratio(f"{a}_over_{b}{end}", f"{a}{end}", f"{b}{end}") for end in endings for a, b in RATIOS]
+
+
+def measure(asked: Asked) -> Outcome:
+    """All ways of all kernels in each round. Raises BadInput, LabTrouble."""
+    named = suffixes(asked.kernels)
+    kernels = dict(zip(named.values(), bootable(tuple(named), asked.progress), strict=True))
+    with bed(tuple(kernels.values()), asked.progress) as where:
+        variants = {f"{way}{end}": MAKERS[way](where, kernel) for end, kernel in kernels.items() for way in WAYS}
+        rounds = interleaved(variants, asked.repeats, asked.progress)
+        facts: dict[str, Any] = {"accelerator": where.accelerator, "nic": NIC, "virtme_ng": virtme.VERSION}
+    for end, kernel in kernels.items():
+        facts |= {f"kernel{end}": kernel.name, f"kernel{end}_sha256": kernel.sha256}
+    title = "Request until both guests answer and the link carries a ping"
+    return Outcome(title, "s", rounds, ratios(kernels), facts)
