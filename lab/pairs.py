@@ -11,12 +11,12 @@ from pathlib import Path
 
 from lab.atonce import entered
 from lab.contracts import Address, Progress
-from lab.drive.role import RoleTarget, give_roles
+from lab.drive.role import RoleTarget, Seat, role_giver
 from lab.drive.ssh import GuestShell, Program, connected
 from lab.plan.cases import ClientSpec
 from lab.plan.commands import cgroup_of, client_argv, sender_argv
 from lab.plan.matrix import Run
-from lab.plan.names import Role, digest
+from lab.plan.names import ROLES, Role, digest
 from lab.plan.session import SessionPlan
 from lab.provision.guest import Guest
 from lab.provision.hypervisor import Hypervisor
@@ -99,6 +99,12 @@ def _target(pair: Pair, role: Role, guest: Guest) -> RoleTarget:
     return RoleTarget(guest.plan.name, role, address, guest.signals.hostkey, pair.addresses[role])
 
 
+def _seats(request: PairRequest) -> dict[Role, Seat]:
+    links = Pair(request, {}).addresses
+    roles: tuple[Role, ...] = ("receiver",) if request.nic.link == "none" else ROLES
+    return {role: Seat(links[role], request.image.ssh_key) for role in roles}
+
+
 def _preflight(ready: ReadyPair) -> None:
     """A few MiB through the well-behaved client: do this kernel, NIC and MTU deliver pages that can be mapped?
 
@@ -139,6 +145,7 @@ def connected_pair(
     """Provision a pair, give roles, connect. Raises LabTrouble; all is gone when the block ends."""
     timeline = timeline or Timeline()
     with contextlib.ExitStack() as stack:
+        giver = stack.enter_context(role_giver(_seats(request), request.nic, request.captures, progress))
         progress("starting guests")
         with timeline.span("start guests", lane="pair"):
             pair = stack.enter_context(provisioned(hypervisor, request))
@@ -147,7 +154,7 @@ def connected_pair(
             pair.wait_ready()
         progress("giving roles")
         with timeline.span("roles", lane="pair"):
-            give_roles(targets_of(pair), request.nic, request.captures, progress)
+            giver.give(targets_of(pair))
         progress("connecting")
         with timeline.span("connect", lane="pair"):
             ready = connect_shells(stack, pair)
