@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lab.attempt import CLEAN, Attempt, NothingToMeasureError
 from lab.blame import Watch
-from lab.collect.stream import last_lines
+from lab.collect.stream import last_lines, size
 from lab.drive.ssh import Program
 from lab.errors import DeadlinePassed
 from lab.evidence.memory import unexplained
@@ -20,7 +20,7 @@ from lab.evidence.programs import mapped_share, parse_program
 from lab.evidence.telemetry import parse_checkpoints, parse_telemetry
 from lab.pairs import Stream
 from lab.plan.cases import ClientSpec
-from lab.plan.commands import CGROUPS, FIRST_PORT, checkpoint_argv, press_argv
+from lab.plan.commands import CGROUPS, FIRST_PORT, cgroup_of, checkpoint_argv, press_argv
 from lab.timeline import CASE
 from lab.units import MIB, Deadline, wait_until
 
@@ -267,9 +267,9 @@ class Experiment(Attempt):
 
     def _remove_groups(self, *names: str) -> None:
         with self._step("remove cgroups", clients=" ".join(names)):
-            for name in names:
-                self.ready.remove_cgroup(name)
-                self._gone_groups.add(name)
+            if names:
+                self.ready.receiver.check(["rmdir", *map(cgroup_of, names)])
+            self._gone_groups.update(names)
 
     def _living(self, names: tuple[str, ...]) -> list[Stream]:
         return [s for n, s in self.streams.items() if (not names or n in names) and not s.client.ended]
@@ -281,8 +281,9 @@ class Experiment(Attempt):
             if is_true(program):
                 return True, ""
             self._check_guests()
-            with program.changed:
-                program.changed.wait(timeout=0.25)
+            with program.changed:  # under the lock: a line that came since is_true would wake nobody
+                if not is_true(program):
+                    program.changed.wait(timeout=0.25)
             return None, f"{program.name}: {program.tail(1)}"
 
         wait_until(seen, deadline=deadline, pause=timedelta())
@@ -300,12 +301,20 @@ class Experiment(Attempt):
         return parse_telemetry(b"\n".join([*lines, b""])).samples
 
     def _await_sample(self, what: str, is_it: Callable[[Sample], bool], limit: timedelta) -> None:
-        def seen() -> tuple[bool | None, object]:
-            self._check_guests()
-            sample = self._latest()
-            return (True if sample and is_it(sample) else None), f"sample {sample.seq}" if sample else "no sample"
+        """Wait for a sample; each is read once, and looked for so often that little time is added."""
+        telemetry, read = Path(self.ready.pair.receiver.plan.telemetry), -1
+        sample: Sample | None = None
 
-        wait_until(seen, deadline=Deadline.after(what, limit))
+        def seen() -> tuple[bool | None, object]:
+            nonlocal read, sample
+            self._check_guests()
+            if (there := size(telemetry)) != read:
+                read, sample = there, self._latest()
+                if sample and is_it(sample):
+                    return True, ""
+            return None, f"sample {sample.seq}" if sample else "no sample"
+
+        wait_until(seen, deadline=Deadline.after(what, limit), pause=timedelta(milliseconds=5))
 
     def _sequence(self) -> int:
         sample = self._latest()
