@@ -28,7 +28,7 @@ from lab.plan.session import EVENTS_FILE, PLAN_FILE, SessionPlan, load
 
 if TYPE_CHECKING:
     from lab.keeper import PairKeeper
-    from lab.run import Trial
+    from lab.run import Later, Trial
 
 PLAN = pytest.StashKey[SessionPlan]()
 OWNER = pytest.StashKey[bool]()
@@ -250,8 +250,23 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     item.stash[NEXT] = _run_of(nextitem) if nextitem is not None else None
 
 
+@pytest.fixture(scope="session")
+def lab_later() -> Iterator[Later]:
+    """Does what no run waits for beside the next one; all is done when the session ends."""
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    def look(done: Future[None]) -> None:
+        if exc := done.exception():
+            print(f"lab: not drawn: {exc}", file=sys.stderr)
+
+    with ThreadPoolExecutor(1, "later") as pool:
+        yield lambda work: pool.submit(work).add_done_callback(look)
+
+
 @pytest.fixture
-def trial(request: pytest.FixtureRequest, lab_plan: SessionPlan, lab_keeper: PairKeeper) -> Iterator[Trial]:
+def trial(
+    request: pytest.FixtureRequest, lab_plan: SessionPlan, lab_keeper: PairKeeper, lab_later: Later
+) -> Iterator[Trial]:
     """One planned run; see `lab.run.Trial`."""
     from lab.run import Trial
 
@@ -261,7 +276,7 @@ def trial(request: pytest.FixtureRequest, lab_plan: SessionPlan, lab_keeper: Pai
     def progress(what: str) -> None:
         _tell(lab_plan, event="stage", worker=worker, run=run.id, what=what)
 
-    subject = Trial(run, lab_plan, lab_keeper, progress, following=request.node.stash.get(NEXT, None))
+    subject = Trial(run, lab_plan, lab_keeper, progress, following=request.node.stash.get(NEXT, None), later=lab_later)
     lab_keeper.progress = progress
     progress("waiting for a pair")
     try:

@@ -43,10 +43,14 @@ def selftests_in(path: Path) -> list[Path]:
     return [path] if (path / RECORD).is_file() else sorted(p.parent for p in path.glob(f"*/{RECORD}"))
 
 
-def write_derived(bundle: Path, result: RunResult) -> None:
-    """What can be made again at any time: the verdict as JSON and the curve."""
+def write_verdict(bundle: Path, result: RunResult) -> None:
+    """The verdict as JSON; can be made again at any time."""
     record = as_record(result, PurePosixPath(bundle.parent.as_posix()))
     (bundle / "verdict.json").write_text(json.dumps(record, indent=1))
+
+
+def write_curve(bundle: Path, result: RunResult) -> None:
+    """The picture of the ledger; can be made again at any time."""
     (bundle / "curve.svg").write_text(standalone(result.verdict.ledger, f"{result.manifest.run}"))
 
 

@@ -6,8 +6,9 @@ import contextlib
 import importlib.metadata
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,24 +28,38 @@ from lab.plan.domain import cmdline
 from lab.plan.matrix import Run
 from lab.plan.session import SessionPlan
 from lab.report.model import RunResult
-from lab.reports import judged, write_derived
+from lab.reports import judged, write_curve, write_verdict
 from lab.timeline import CASE
 from lab.units import utc_now
 from lab.verdict.model import Word
 from lab.verdict.predict import agrees, predict
+
+Later = Callable[[Callable[[], None]], object]
+
+
+def at_once(work: Callable[[], None]) -> None:
+    """Do it now."""
+    work()
 
 
 class Trial:
     """One run in a `with` block: the block drives the experiment, its end leaves a judged bundle, whatever happened.
 
     `result` is there after the block; `verdict` and `predicted` are what a suite compares. The pair of the run that is
-    `following` is restored meanwhile.
+    `following` is restored meanwhile. `later` is given what nobody waits for; it may do that at any time.
     """
 
     def __init__(
-        self, run: Run, plan: SessionPlan, keeper: PairKeeper, progress: Progress, following: Run | None = None
+        self,
+        run: Run,
+        plan: SessionPlan,
+        keeper: PairKeeper,
+        progress: Progress,
+        *,
+        following: Run | None = None,
+        later: Later = at_once,
     ) -> None:
-        self.run, self.plan, self.following = run, plan, following
+        self.run, self.plan, self.following, self.later = run, plan, following, later
         self.experiment = Experiment(run, keeper, BundleWriter(plan.folder / run.id), progress, plan.limits)
         self.reference: Experiment | None = None
         self.result: RunResult | None = None
@@ -100,9 +115,9 @@ class Trial:
             manifest = self._finish(self.experiment)
             with self.experiment.timeline.span("judge", lane=CASE):
                 self.result = judged(bundle.root, self.run.id)
-            with self.experiment.timeline.span("curve", lane=CASE):
-                write_derived(bundle.root, self.result)
+                write_verdict(bundle.root, self.result)
             _tell_timing(self.experiment, manifest)
+            self.later(partial(write_curve, bundle.root, self.result))
         except OSError as refusal:
             message = f"cannot write the bundle {bundle.root}: {refusal.strerror}"
             raise HostTrouble(message, hint="free some disk, or --results elsewhere") from refusal

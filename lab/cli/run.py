@@ -245,9 +245,10 @@ def _end(engine: subprocess.Popen[bytes]) -> None:
 def _close(plan: SessionPlan, *, as_json: bool, interrupted: bool, log: Path) -> int:
     """The table, the report's path and the exit status."""
     from lab.report import text
-    from lab.reports import REPORT, write_reports
+    from lab.reports import REPORT, RESULTS, read_session, write_reports
 
-    session = write_reports(plan)
+    # the engine writes them, the results last; one that came to a bad end did not
+    session = read_session(plan.folder) if (plan.folder / RESULTS).exists() else write_reports(plan)
     if not as_json:
         Console().print(text.overview(session))
         typer.echo(f"report: {plan.folder / REPORT}")
