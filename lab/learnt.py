@@ -8,7 +8,18 @@ from lab.contracts import Progress
 from lab.filecache import locked, write_whole
 from lab.paths import cache_root
 from lab.plan.cases import CASES
-from lab.plan.learnt import PAIR, Learnt, Lesson, Rate, dump_learnt, duration_key, kernel_kind, learn, parse_learnt
+from lab.plan.learnt import (
+    PAIR,
+    Learnt,
+    Lesson,
+    Rate,
+    dump_learnt,
+    duration_key,
+    kernel_kind,
+    learn,
+    parse_learnt,
+    way_of,
+)
 from lab.plan.session import SessionPlan
 from lab.report.model import RunResult, Session
 from lab.verdict.model import Word
@@ -40,8 +51,9 @@ def remember(plan: SessionPlan, session: Session, progress: Progress) -> None:
 def lesson_of(plan: SessionPlan, session: Session) -> Lesson:
     """What a session teaches: how long its sound runs took; what it got done, if it was finished and large enough."""
     sound = [result for result in session.results if _counts(result) and not is_lost(result)]
-    durations = [(_key(result, result.manifest.case), _seconds(result)) for result in sound]
-    pairs = [(_key(r, PAIR), r.manifest.seconds.provision) for r in sound if not r.manifest.pair.runs_before]
+    way = way_of(plan.accelerator, cold=plan.cold)
+    durations = [(_key(result, result.manifest.case, way), _seconds(result)) for result in sound]
+    pairs = [(_key(r, PAIR, way), r.manifest.seconds.provision) for r in sound if not r.manifest.pair.runs_before]
     return Lesson(session.name, plan.host, plan.pairs, (*durations, *pairs), _rate(plan, session))
 
 
@@ -65,10 +77,10 @@ def _rate(plan: SessionPlan, session: Session) -> Rate | None:
     return Rate(round(work / session.seconds, 4), sum(map(is_lost, counting)))
 
 
-def _key(result: RunResult, case: str) -> str:
+def _key(result: RunResult, case: str, way: str) -> str:
     manifest = result.manifest
     kind = kernel_kind(manifest.kernel.base, manifest.kernel.fragments)
-    return duration_key(case, manifest.nic, kind, manifest.host.accelerator)
+    return duration_key(case, manifest.nic, kind, way)
 
 
 def _seconds(result: RunResult) -> float:

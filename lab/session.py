@@ -21,7 +21,7 @@ from lab.learnt import load_learnt
 from lab.paths import project_root
 from lab.plan.capacity import admit, pairs_that_fit
 from lab.plan.cases import CASES, STANDARD, Shape
-from lab.plan.learnt import Learnt, host_key, kernel_kind
+from lab.plan.learnt import Learnt, host_key, kernel_kind, way_of
 from lab.plan.matrix import Run, expand
 from lab.plan.nics import NICS
 from lab.plan.order import PAIR_SECONDS, running_order
@@ -146,9 +146,9 @@ def _cases(names: Sequence[str], suites: Sequence[SuiteSpec], base: SuiteSpec) -
     return tuple(dict.fromkeys(wanted)) or base.cases
 
 
-def host_shape(accelerator: str) -> str:
+def host_shape(way: str) -> str:
     """By what this host is remembered. Raises CommandFailed when QEMU does not run."""
-    return host_key(host_size().cpus, memory_mib("MemTotal"), accelerator, str(installed_qemu()))
+    return host_key(host_size().cpus, memory_mib("MemTotal"), way, str(installed_qemu()))
 
 
 def runtime_dir() -> Path:
@@ -192,15 +192,15 @@ def most_pairs(request: SessionRequest, runs: Sequence[Run]) -> int:
 
 
 def _ordered(
-    runs: Sequence[Run], kernels: Sequence[BootableKernel], pairs: int, known: Learnt, accelerator: str
+    runs: Sequence[Run], kernels: Sequence[BootableKernel], pairs: int, known: Learnt, way: str
 ) -> tuple[Run, ...]:
     """The running order by what is known of this host."""
     kinds = {kernel.name: kernel_kind(kernel.base, kernel.fragments) for kernel in kernels}
     return running_order(
         runs,
         pairs,
-        lambda run: known.seconds(run, kinds[run.kernel], accelerator),
-        lambda run: known.pair_seconds(run, kinds[run.kernel], accelerator, PAIR_SECONDS),
+        lambda run: known.seconds(run, kinds[run.kernel], way),
+        lambda run: known.pair_seconds(run, kinds[run.kernel], way, PAIR_SECONDS),
     )
 
 
@@ -236,9 +236,11 @@ def prepare(
     session.mkdir(parents=True)
     progress("proving the accelerator")
     accelerator = choose_accelerator(request, kernels, image, session, sockets)
-    host, known = host_shape(accelerator), load_learnt()
+    cold = request.cold or bool(cannot_save(request.connect))
+    way = way_of(accelerator, cold=cold)
+    host, known = host_shape(way), load_learnt()
     at_once = Choice(most, "as asked") if request.pairs else choose(known.rates.get(host, {}), most, host_size().cpus)
-    ordered = _ordered(runs, kernels, at_once.pairs, known, accelerator)
+    ordered = _ordered(runs, kernels, at_once.pairs, known, way)
     plan = SessionPlan(
         name=name,
         started=started.isoformat(timespec="seconds"),
@@ -253,7 +255,7 @@ def prepare(
         image=image,
         kernels=kernels,
         runs=ordered,
-        cold=request.cold or bool(cannot_save(request.connect)),
+        cold=cold,
         plugin=ensure_plugin(progress) if any(run.spec.shape.counted for run in runs) else None,
     )
     (session / PLAN_FILE).write_bytes(dump(plan))

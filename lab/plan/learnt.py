@@ -51,14 +51,14 @@ class Learnt:
     rates: Mapping[str, Mapping[int, tuple[Rate, ...]]] = field(default_factory=dict)
     sessions: tuple[str, ...] = ()
 
-    def seconds(self, run: Run, kind: str, accelerator: str) -> float:
+    def seconds(self, run: Run, kind: str, way: str) -> float:
         """How long a run is expected to take: the median of what was measured, else what the table of cases says."""
-        measured = self.durations.get(duration_key(run.case, run.nic, kind, accelerator), ())
+        measured = self.durations.get(duration_key(run.case, run.nic, kind, way), ())
         return median(measured) if measured else float(run.spec.seconds)
 
-    def pair_seconds(self, run: Run, kind: str, accelerator: str, otherwise: float) -> float:
+    def pair_seconds(self, run: Run, kind: str, way: str, otherwise: float) -> float:
         """How long it is expected to take to make a pair for a run; `otherwise` where none was seen being made."""
-        measured = self.durations.get(duration_key(PAIR, run.nic, kind, accelerator), ())
+        measured = self.durations.get(duration_key(PAIR, run.nic, kind, way), ())
         return median(measured) if measured else otherwise
 
 
@@ -73,8 +73,13 @@ class Lesson:
     rate: Rate | None
 
 
-def duration_key(case: str, nic: str, kind: str, accelerator: str) -> str:
-    return f"{case}/{nic}/{kind}/{accelerator}"
+def way_of(accelerator: str, *, cold: bool) -> str:
+    """How pairs come about: booted ones share a pair among runs, restored ones do not."""
+    return f"{accelerator}, cold" if cold else accelerator
+
+
+def duration_key(case: str, nic: str, kind: str, way: str) -> str:
+    return f"{case}/{nic}/{kind}/{way}"
 
 
 def kernel_kind(base: str, fragments: Iterable[str]) -> str:
@@ -82,9 +87,9 @@ def kernel_kind(base: str, fragments: Iterable[str]) -> str:
     return "+".join(("built" if base else "given", *sorted(fragments)))
 
 
-def host_key(cpus: int, total_mib: int, accelerator: str, qemu: str) -> str:
+def host_key(cpus: int, total_mib: int, way: str, qemu: str) -> str:
     """A host's shape. Memory in whole GiB: what firmware and kernel take of it varies."""
-    return f"{cpus} CPUs, {round(total_mib / 1024)} GiB, {accelerator}, QEMU {qemu}"
+    return f"{cpus} CPUs, {round(total_mib / 1024)} GiB, {way}, QEMU {qemu}"
 
 
 def learn(known: Learnt, lesson: Lesson) -> Learnt:

@@ -52,6 +52,11 @@ def test_a_sound_session_teaches_durations_and_a_rate(tmp_path: Path) -> None:
     assert told.rate == Rate(sum(WEIGHTS) / 50)
 
 
+def test_booted_pairs_teach_nothing_of_restored_ones(tmp_path: Path) -> None:
+    told = lesson_of(replace(plan(tmp_path), cold=True), session(*[Word.PASS] * 4))
+    assert told.durations[0] == ("hold/virtio/given/tcg, cold", 5.5)
+
+
 @pytest.mark.parametrize("word", [Word.MISS, Word.ERROR])
 def test_a_lost_run_counts_against_the_number_of_pairs_and_says_nothing_of_its_length(
     tmp_path: Path, word: Word
