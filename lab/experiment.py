@@ -14,7 +14,7 @@ from lab.blame import Watch
 from lab.collect.stream import last_lines, size
 from lab.drive.ssh import Program
 from lab.errors import DeadlinePassed
-from lab.evidence.memory import unexplained
+from lab.evidence.memory import REST, is_at_rest, unexplained
 from lab.evidence.model import Sample
 from lab.evidence.programs import mapped_share, parse_program
 from lab.evidence.telemetry import parse_checkpoints, parse_telemetry
@@ -25,8 +25,6 @@ from lab.timeline import CASE
 from lab.units import MIB, Deadline, wait_until
 
 TRICKLE = 4 * MIB
-STILL = 5
-"""Samples, ten a second, over which a charge must not have moved by a MiB before it is said to be still."""
 
 
 @dataclass
@@ -154,12 +152,7 @@ class Experiment(Attempt):
 
     def still(self, name: str) -> None:
         """Give what was on its way to a client that takes no more the time to come to rest in its sockets."""
-
-        def is_still(_: Sample) -> bool:
-            charges = [s.cgroups[name].current for s in self._recent(STILL) if name in s.cgroups]
-            return len(charges) == STILL and max(charges) - min(charges) < MIB
-
-        self.settled("queues still", is_still)
+        self.settled("queues still", lambda _: is_at_rest(self._recent(REST), name))
 
     def charge_gone(self, name: str) -> None:
         """Give the charge of a client that released time to go."""

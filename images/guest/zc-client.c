@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -395,12 +394,7 @@ int main(int argc, char **argv)
 		die(1, "no memory for %d sockets", (int)self.sockets);
 	for (k = 0; k < self.sockets; k++)
 		self.lanes[k].pattern = pattern_of(seed, k);
-	/*
-	 * At its limit a process that may not be killed repeats a page fault for
-	 * ever: whatever it is going to touch has to be there, and to stay.
-	 */
-	if (self.unkillable)
-		mlockall(MCL_CURRENT);
+	/* At its limit a process that may not be killed repeats a page fault for ever. */
 	keep_prepare(self.unkillable);
 	open_listener();
 	say_ready(&self);

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lab.evidence.model import Evidence, Sample
-from lab.units import PAGE_SIZE
+from lab.units import MIB, PAGE_SIZE
+
+REST = 5
+"""Samples, ten a second, over which nothing may have moved before it is said to be at rest."""
 
 EXPLAINED: tuple[tuple[str, str], ...] = (
     # Lines of /proc/meminfo that name an owner and do not overlap; Documentation/filesystems/proc.rst.
@@ -65,3 +70,9 @@ def baseline(evidence: Evidence) -> Sample | None:
 def gone(sample: Sample, start: Sample) -> int:
     """Growth of unexplained memory since `start`, in bytes; below zero when memory came back from before it."""
     return unexplained(sample) - unexplained(start)
+
+
+def is_at_rest(samples: Sequence[Sample], name: str) -> bool:
+    """Whether the charge of a cgroup has moved by less than 1 MiB over REST samples at least."""
+    charges = [s.cgroups[name].current for s in samples if name in s.cgroups]
+    return len(charges) >= REST and max(charges) - min(charges) < MIB

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from lab.evidence.bundle import parse
 from lab.evidence.ledger import bracket, build_ledger, state_at
-from lab.evidence.memory import EXPLAINED, RECLAIMABLE_VMSTAT, baseline, gone, unexplained
+from lab.evidence.memory import EXPLAINED, RECLAIMABLE_VMSTAT, baseline, gone, is_at_rest, unexplained
 from lab.evidence.model import Ledger, Sample
 from lab.units import MIB, PAGE_SIZE
 from tests.unit.verdict.builder import Story, story
@@ -57,6 +59,25 @@ def test_gone_is_growth_since_the_baseline() -> None:
     assert held
     assert start.name == "baseline"
     assert gone(held, start) == 256 * MIB
+
+
+@pytest.mark.parametrize(
+    ("charges", "rests"),
+    [
+        ([60, 60, 60, 60, 60], True),
+        ([20, 60, 60, 60, 60, 60], False),  # who asks for more samples wants all of them at rest
+        ([60, 60, 60, 60, 61], False),
+        ([60, 55, 60, 60, 60], False),
+        ([60, 60, 60, 60], False),
+        ([], False),
+    ],
+)
+def test_a_charge_is_at_rest_when_it_has_not_moved_for_long_enough(charges: list[int], rests: bool) -> None:
+    samples = parse(story("never-over").files()).receiver.samples
+    group = next(s.cgroups["abuser"] for s in samples if "abuser" in s.cgroups)
+    seen = [replace(sample(), cgroups={"abuser": replace(group, current=mib * MIB)}) for mib in charges]
+    assert is_at_rest(seen, "abuser") is rests
+    assert not is_at_rest(seen, "nobody")
 
 
 def test_brackets() -> None:
