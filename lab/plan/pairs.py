@@ -8,6 +8,8 @@ from statistics import median
 
 from lab.plan.learnt import Rate
 
+SURE = 3
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -20,16 +22,20 @@ class Choice:
 def choose(known: Mapping[int, Sequence[Rate]], most: int, cpus: int) -> Choice:
     """The best number known of 1..`most` (what is admitted here), or a neighbour of it that was never measured.
 
-    With nothing known it is one pair a CPU. More pairs are not tried where the best number has lost runs already.
+    With nothing known it is one pair a CPU. More pairs are not tried where the best number has lost runs already. A
+    neighbour that was measured once is tried again when the best has been measured SURE times: the host may have been
+    busy with something else that once.
     """
     rates = {n: median(rate.work for rate in told) for n, told in known.items() if told and 1 <= n <= most}
     if not rates:
         return Choice(max(1, min(most, cpus)), "nothing is known of this host yet: one pair a CPU")
     best = max(sorted(rates), key=lambda n: rates[n])
-    if best < most and best + 1 not in rates and not any(rate.lost for rate in known[best]):
-        return Choice(best + 1, f"{best} did best so far, and {best + 1} was never measured")
-    if best > 1 and best - 1 not in rates:
-        return Choice(best - 1, f"{best} did best so far, and {best - 1} was never measured")
+    careful = any(rate.lost for rate in known[best])
+    neighbours = [n for n in (best + 1, best - 1) if 1 <= n <= most and not (n > best and careful)]
+    for times, told in ((0, "never measured"), (1, "measured only once")):
+        for n in neighbours:
+            if len(known.get(n, ())) == times and len(known[best]) >= SURE * times:
+                return Choice(n, f"{best} did best so far, and {n} was {told}")
     return Choice(best, f"{best} did best of {', '.join(map(str, sorted(rates)))}")
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.plan.learnt import Rate
-from lab.plan.pairs import choose, table
+from lab.plan.pairs import Choice, choose, table
 
 Known = dict[int, tuple[Rate, ...]]
 
@@ -42,8 +42,17 @@ def test_the_best_known_or_a_neighbour_nobody_tried(told: Known, most: int, cpus
 
 
 def test_one_odd_session_does_not_decide() -> None:
-    told = {1: (Rate(0.5),), 2: (Rate(1.0), Rate(0.1), Rate(1.1)), 3: (Rate(0.9),) * 3}
+    told = {1: (Rate(0.5),) * 2, 2: (Rate(1.0), Rate(0.1), Rate(1.1)), 3: (Rate(0.9),) * 3}
     assert choose(told, 4, 2).pairs == 2
+
+
+def test_a_neighbour_gets_a_second_chance_once_the_best_is_sure() -> None:
+    unlucky = {1: (Rate(0.5),) * 2, 2: (Rate(0.3),)}
+    assert choose(unlucky, 2, 2).pairs == 1
+    sure = {**unlucky, 1: (Rate(0.5),) * 3}
+    assert choose(sure, 2, 2) == Choice(2, "1 did best so far, and 2 was measured only once")
+    assert choose({**sure, 2: (Rate(0.3), Rate(0.8))}, 2, 2).pairs == 2
+    assert choose({**sure, 2: (Rate(0.3), Rate(0.4))}, 2, 2).pairs == 1
 
 
 def test_no_more_pairs_are_tried_where_runs_are_lost_already() -> None:
@@ -60,9 +69,9 @@ def test_where_one_number_is_best_it_is_found_and_kept(most: int, cpus: int, pea
 
 
 def climbed(yields: Callable[[int], Rate], most: int, cpus: int) -> int:
-    """What is chosen after as many sessions as there are numbers."""
+    """What is chosen after as many sessions as there are numbers, and some to be sure."""
     told: Known = {}
-    for _ in range(most + 1):
+    for _ in range(most + 8):
         pairs = choose(told, most, cpus).pairs
         assert 1 <= pairs <= most
         told[pairs] = (*told.get(pairs, ()), yields(pairs))
