@@ -168,6 +168,12 @@ class Experiment(Attempt):
                 deadline = Deadline.after(f"release by {stream.spec.name}", self.limits.answer)
                 self._watch(stream.client, lambda p: p.said("released") or p.ended, deadline)
 
+    def lower_limit(self, name: str) -> None:
+        """Set a running client's memory.max to what its case says."""
+        limit = self.streams[name].spec.lowered
+        with self._step("lower limit", client=name, bytes=limit):
+            self.ready.receiver.check(["sh", "-c", f"echo {limit} > {cgroup_of(name)}/memory.max"])
+
     def read_smaps(self, name: str) -> None:
         """Have a client read in /proc/self/smaps how much its mappings hold."""
         client = self.streams[name].client

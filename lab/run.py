@@ -236,6 +236,7 @@ def _client_records(subject: Experiment) -> list[dict[str, Any]]:
             "seed": run.seed,
             "status": stream.client.status if stream else None,
             "sender_status": stream.sender.status if stream else None,
+            "lowered": spec.lowered,
         }
         for port, spec in enumerate(run.spec.clients, start=FIRST_PORT)
         for stream in [subject.streams.get(spec.name)]

@@ -34,6 +34,22 @@ def test_never_over(trial: Trial) -> None:
     assert trial.as_predicted, trial
 
 
+def test_never_over_lowered(trial: Trial) -> None:
+    """The same at a steady rate; on the way the limit is lowered below what is charged already."""
+    with trial as experiment:
+        experiment.start("abuser")
+        experiment.flowing("abuser", bytes_more=40 * MIB)
+        experiment.lower_limit("abuser")
+        experiment.checkpoint("lowered")
+        experiment.until_something_gives("abuser", patience=timedelta(seconds=20))
+        experiment.still("abuser")
+        experiment.checkpoint("held")
+        experiment.release()
+        experiment.checkpoint("released")
+        experiment.end()
+    assert trial.as_predicted, trial
+
+
 def test_refused(trial: Trial) -> None:
     """Map against the limit until everything has come, by copy in the end; whatever a refusal leaves shows then."""
     with trial as experiment:

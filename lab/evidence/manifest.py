@@ -40,6 +40,8 @@ class HostRecord(_Record):
 class ClientRecord(_Record):
     """A client as it was started. limit in bytes (None: none), argv as typed in the guest.
 
+    lowered is what its limit was set to while it ran (None: it was not changed).
+
     status is its exit status; None when nobody saw it end; 128 + N when it was killed by signal N.
     """
 
@@ -52,6 +54,7 @@ class ClientRecord(_Record):
     seed: int
     status: int | None = None
     sender_status: int | None = None
+    lowered: int | None = None
 
 
 class Incident(_Record):

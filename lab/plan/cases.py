@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from lab.units import KIB, MIB, PAGE_SIZE
@@ -33,6 +33,7 @@ class ClientSpec:
     rcvbuf     SO_RCVBUF of each socket; the kernel lets twice as much queue. 0 leaves it to the kernel
     leave      bytes at the end of each socket's stream that it does not take
     unkillable `hold` and `hold-or-copy`: the OOM killer may not take it, so its limit has to hold by refusing
+    lowered    what memory.max is set to while it runs, None for no change
     """
 
     name: str
@@ -46,6 +47,7 @@ class ClientSpec:
     verify: bool = False
     leave: int = 0
     unkillable: bool = False
+    lowered: int | None = None
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,13 @@ CASES: dict[str, Case] = {
             "64 sockets map 2 x limit as fast as they can, by a client that the OOM killer may not take",
             (_against_the_limit("hold", sockets=64, rcvbuf=128 * KIB),),
             (*ALWAYS, "never-over"),
+        ),
+        Case(
+            "never-over-lowered",
+            '"force-charging a quantity of memory that the container may not be entitled to"',
+            "the same at a steady rate, and memory.max is lowered to 32 MiB once the client holds more than that",
+            (replace(_against_the_limit("hold", sockets=64, rcvbuf=128 * KIB), rate=16 * MIB, lowered=LIMIT // 2),),
+            (*ALWAYS, "lowered"),
         ),
         Case(
             "refused",

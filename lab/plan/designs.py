@@ -75,6 +75,7 @@ _TABLE: dict[str, tuple[Predicted, Predicted, Predicted, Predicted, Predicted]] 
     "pin-tee": _PIN_OTHER,
     "pin-uring": (_O, _O, _O, _O, _O),
     "never-over": (_N, _P, _F, _P, _P),
+    "never-over-lowered": (_N, _P, _F, _P, _P),
     "refused": (_N, _P, _N, _P, _P),
     "double-count": (_N, _P, _P, _P, _P),
     "double-count-1": (_N, _P, _P, _P, _P),
@@ -98,7 +99,9 @@ ON_ANY_DRIVER = frozenset({"opt-in"})
 """Cases that ask what happens on a driver that a design does not account for, as well as on one that it does."""
 
 WHY_NOT: dict[str, str] = {
-    "never-over": "mapped pages are charged to nobody, so no limit can be passed",
+    **dict.fromkeys(
+        ("never-over", "never-over-lowered"), "mapped pages are charged to nobody, so no limit can be passed"
+    ),
     **dict.fromkeys(
         ("double-count", "double-count-1", "double-count-16"),
         "mapped pages are charged to nobody, so nothing is charged twice",

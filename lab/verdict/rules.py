@@ -15,6 +15,7 @@ RULES: dict[str, Rule] = {
     "billed": rules_claims.billed,
     "allowed": rules_limits.allowed,
     "never-over": rules_limits.never_over,
+    "lowered": rules_limits.lowered,
     "twice": rules_limits.twice,
     "file-mapped": rules_limits.file_mapped,
     "returned": rules_claims.returned,

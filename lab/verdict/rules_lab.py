@@ -189,15 +189,17 @@ def _clients_of_case(evidence: Evidence, case: Case) -> Iterator[Finding]:
 
 
 def _limit_in_force(evidence: Evidence, record: ClientRecord) -> Iterator[Finding]:
-    """Judged on every sample in which the client's process is in its cgroup."""
+    """Judged on every sample in which the client's process is in its cgroup; a limit that was lowered stays so."""
     groups = [(s, s.cgroups[record.name]) for s in evidence.receiver.samples if record.name in s.cgroups]
     lived = [(s, g) for s, g in groups if g.procs]
     if not lived:
         pointer = "receiver/telemetry.jsonl"
         yield unclear("complete", f"telemetry never saw client {record.name} in its cgroup", pointer)
+    limit = record.limit
     for sample, group in lived:
-        if group.max != record.limit:
-            message = f"memory.max of /lab/{record.name} was {group.max}, the manifest says {record.limit}"
+        limit = record.lowered if record.lowered is not None and group.max == record.lowered else limit
+        if group.max != limit:
+            message = f"memory.max of /lab/{record.name} was {group.max}, the manifest says {limit}"
             yield unclear("complete", message, at_sample(sample))
             return
 

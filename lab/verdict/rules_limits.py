@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable, Iterator
 
+from lab.evidence.ledger import client_record
 from lab.evidence.memory import baseline
 from lab.evidence.model import Evidence, Ledger, Sample
 from lab.plan.cases import Case
 from lab.units import MIB, PAGE_SIZE, mib
 from lab.verdict.measure import (
+    agreement,
     at,
     at_sample,
     batch,
@@ -56,12 +58,10 @@ def never_over(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Findi
     never refuses, so memory.peak passes the limit on every kernel.
     """
     limit, pointer = limit_of(evidence, ledger.client), verdict_line(evidence, ledger)
-    held, last, start = evidence.receiver.checkpoint("held"), ledger.last, baseline(evidence)
-    group = held.cgroups.get(ledger.client) if held else None
-    if limit is None or held is None or group is None or last is None or start is None:
+    held, last = evidence.receiver.checkpoint("held"), ledger.last
+    charged, slack = _for_pages(evidence, ledger.client, held), batch(evidence) + MIB
+    if limit is None or held is None or charged is None or last is None:
         return [unclear("never-over", f"{ledger.client} had no limit or was never measured", pointer)]
-    queues = max(group.stat.get("sock", 0), tcp_growth(held, start))
-    charged, slack = group.current - queues, batch(evidence) + MIB
     message = (
         f"{mib(charged)} charged but for queues, with a limit of {mib(limit)} and {mib(slack)} tolerated; "
         f"{ledger.client} held {mib(last.held)}; with queues memory.peak is {mib(peak(evidence, ledger.client))}"
@@ -85,6 +85,55 @@ def tried_the_limit(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
     message = f"{ledger.client} held {mib(held)} with a limit of {mib(limit)} and {how}"
     tried = held >= limit or (refusal is not None and held >= limit // 2)
     return [(passed if tried else unclear)("exercised", message, verdict_line(evidence, ledger))]
+
+
+def lowered(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
+    """Once the limit lies below what is charged for mapped pages, hardly more is charged for them.
+
+    Until its first refusal the client may get some pages out of the CPU's stock, which TCP's forced charges fill
+    (docs/cases/refused.md): 1.7 MiB at most in three runs. A kernel that forces goes on by 70 MiB.
+    """
+    then, held, last = *map(evidence.receiver.checkpoint, ("lowered", "held")), ledger.last
+    before, after = _for_pages(evidence, ledger.client, then), _for_pages(evidence, ledger.client, held)
+    if held is None or last is None or before is None or after is None:
+        return [unclear("lowered", "no checkpoint `lowered` or `held`", "receiver/checkpoints.jsonl")]
+    slack = agreement(before)
+    message = (
+        f"{mib(before)} charged but for queues when the limit was lowered, {mib(after)} when {ledger.client} took no "
+        f"more; {mib(slack)} are tolerated"
+    )
+    if after - before > slack:
+        return [failed("lowered", message, at_sample(held))]
+    if last.held - after > tolerance(evidence, last.held):
+        return [unclear("lowered", f"{message}; it held {mib(last.held)}, which is not charged", at_sample(held))]
+    return [passed("lowered", message, at_sample(held))]
+
+
+def _for_pages(evidence: Evidence, name: str, sample: Sample | None) -> int | None:
+    """What a cgroup is charged but for queued data; None where that is not known."""
+    group, start = sample.cgroups.get(name) if sample else None, baseline(evidence)
+    if sample is None or group is None or start is None:
+        return None
+    return group.current - max(group.stat.get("sock", 0), tcp_growth(sample, start))
+
+
+def tried_the_lower_limit(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
+    """never-over-lowered: the client ran when its limit was lowered below what it held, and asked for more."""
+    log, record = evidence.clients[ledger.client], client_record(evidence, ledger.client)
+    then = evidence.receiver.checkpoint("lowered")
+    group = then.cgroups.get(ledger.client) if then else None
+    last, charged = log.last("holding"), _for_pages(evidence, ledger.client, then)
+    if last is None or then is None or group is None or charged is None or record is None or record.lowered is None:
+        return [unclear("exercised", f"the limit of {ledger.client} was not lowered, or it never ended", log.path)]
+    old = [s.t for s in evidence.receiver.samples if (g := s.cgroups.get(ledger.client)) and g.max == ledger.limit]
+    refusal = last.fields.get("errno") == errno.ENOMEM
+    message = (
+        f"{ledger.client} was charged {mib(charged)} when its limit had been lowered to {mib(record.lowered)}; then it "
+        + ("was refused with ENOMEM" if refusal else f"went on to {mib(last.count('delivered'))} without being refused")
+    )
+    tried = group.max == record.lowered < charged and bool(old) and last.t > max(old)
+    more = refusal or last.count("delivered") == record.deliver
+    return [(passed if tried and more else unclear)("exercised", message, at(log, last))]
 
 
 def turned_away(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:

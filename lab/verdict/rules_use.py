@@ -165,6 +165,7 @@ _PROOFS: dict[str, Proof] = {
     "pin-tee": _took(PAST),
     "pin-uring": _took_unless_not_allowed,
     "never-over": rules_limits.tried_the_limit,
+    "never-over-lowered": rules_limits.tried_the_lower_limit,
     "refused": rules_limits.turned_away,
     "double-count": _left_behind,
     "double-count-1": _left_behind,

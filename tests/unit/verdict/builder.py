@@ -196,7 +196,8 @@ def _told(case: str, kernel: Kernel, *, nic: str = "e1000e-split", deliver: int 
     table = CASES[case]
     # Turns are told as they come, not by the clock of a steady stream.
     clients = tuple(
-        replace(c, deliver=deliver or c.deliver, rate=0 if table.compares else c.rate) for c in table.clients
+        replace(c, deliver=deliver or c.deliver, rate=0 if table.compares or c.lowered else c.rate)
+        for c in table.clients
     )
     told = _begin(replace(table, clients=clients), kernel, nic)
     told.work, began = work, told.machine.t
@@ -268,6 +269,25 @@ def _refused(told: Story) -> None:
     """refused: the ordinary way, and then the cgroup is removed."""
     _ordinary(told)
     _bury(told, told.machine.clients["abuser"])
+
+
+def _lowered(told: Story) -> None:
+    """never-over-lowered: half-way the limit falls below what is held, and the stream goes on."""
+    (spec,) = told.case.clients
+    client = told.start(spec)
+    told.pour(client, 5 * BURST)
+    client.limit = spec.lowered
+    told.wait(2)
+    told.mark("lowered")
+    told.pour(client, _wanted(spec) - client.delivered)
+    told.end_of_stream(client, spec)
+    told.wait(2)
+    told.mark("held")
+    told.wait(2)
+    told.machine.release(client)
+    told.say(client, "released")
+    told.wait(2)
+    told.mark("released")
 
 
 def _bury(told: Story, client: Client) -> None:
@@ -350,6 +370,7 @@ _SCRIPTS = {
     "opt-in": _settings,
     "reclaim": _pressed,
     "refused": _refused,
+    "never-over-lowered": _lowered,
 }
 
 
@@ -409,6 +430,7 @@ def _client_row(spec: ClientSpec) -> Json:
         "name": spec.name,
         "behaviour": spec.behaviour,
         "limit": spec.limit,
+        "lowered": spec.lowered,
         "deliver": spec.deliver,
         "argv": ["zc-client"],
         "sender_argv": ["zc-sender"],

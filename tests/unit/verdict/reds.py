@@ -233,6 +233,23 @@ def peak_over(told: Story) -> None:
             sample["cg"]["abuser"]["peak"] += 80 * MIB
 
 
+def not_counted_when_lowered(told: Story) -> None:
+    told.checkpoints.remove(told.checkpoint("lowered"))
+
+
+def lowered_too_late(told: Story) -> None:
+    """The client had ended by then."""
+    end = told.event("abuser", "holding")["t"]
+    for sample in told.machine.telemetry:
+        if "abuser" in sample["cg"] and sample["t"] <= end + 0.1:
+            sample["cg"]["abuser"]["max"] = 64 * MIB
+
+
+def limit_rises(told: Story) -> None:
+    inside = [s["cg"]["abuser"] for s in told.machine.telemetry if s["cg"].get("abuser", {}).get("procs")]
+    inside[-1]["max"] = 64 * MIB
+
+
 def counted_too_early(told: Story) -> None:
     """While the pages are walked, 24 MiB come in besides those held, which TCP had not queued when the walk began."""
     told.checkpoint("held")["pages"]["plain"] += (told.event("abuser", "holding")["held"] + 24 * MIB) // PAGE_SIZE
@@ -346,6 +363,18 @@ REDS: tuple[Red, ...] = (
         "never-over", "charged for more than is held", F, spoilt("never-over", lambda s: charge_at(s, "held", 16 * MIB))
     ),
     Red("never-over", "not charged", E, partial(story, "never-over", KERNELS["stock"])),
+    Red("lowered", "forced", F, partial(story, "never-over-lowered", KERNELS["unmap-hook"])),
+    Red(
+        "lowered",
+        "charged for more than is held",
+        F,
+        spoilt("never-over-lowered", lambda s: charge_at(s, "held", 16 * MIB)),
+    ),
+    Red("lowered", "not counted then", E, spoilt("never-over-lowered", not_counted_when_lowered)),
+    Red("exercised", "lowered, and not charged", E, partial(story, "never-over-lowered", KERNELS["stock"])),
+    Red("exercised", "lowered too late", E, spoilt("never-over-lowered", lowered_too_late)),
+    Red("exercised", "lowered, and stood still", E, spoilt("never-over-lowered", client("abuser", "holding", errno=0))),
+    Red("complete", "the lowered limit rose again", E, spoilt("never-over-lowered", limit_rises)),
     Red("exercised", "stood still at its limit", E, spoilt("never-over", client("abuser", "holding", errno=0))),
     Red("exercised", "refused long before its limit", E, spoilt("never-over", far_from_limit)),
     Red("exercised", "refused too seldom", E, spoilt("refused", client("abuser", "holding", refusals=49))),
