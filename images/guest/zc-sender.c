@@ -17,6 +17,7 @@
 #include "labjson.h"
 #include "options.h"
 #include "pattern.h"
+#include "zc-repeat.h"
 
 #define PROGRESS_US 100000
 #define MAX_SOCKETS 4096
@@ -31,8 +32,8 @@ static const char about[] =
 	"\n"
 	"Connects S sockets one after the other (so that the receiver accepts them in the same\n"
 	"order), then sends N bytes in all, split evenly; the first N mod S sockets carry one\n"
-	"byte more. Byte i of socket k depends on seed, k and i only; with --repeat, on i modulo\n"
-	"the size of a buffer.\n"
+	"byte more. Byte i of socket k depends on seed, k and i only; with --repeat, on seed and\n"
+	"i modulo the size of a buffer.\n"
 	"\n"
 	"Events, one JSON object a line on standard output:\n"
 	"  ready      started (name of the target, pid)\n"
@@ -147,8 +148,19 @@ static int connect_one(const struct sockaddr_storage *ss, socklen_t len)
 	return fd;
 }
 
+/* Over loopback the receiver would get a file's very pages, which TCP_ZEROCOPY_RECEIVE does not map. */
+static bool is_loopback(const struct sockaddr_storage *ss)
+{
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)ss;
+
+	if (ss->ss_family == AF_INET)
+		return ntohl(v4->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+	return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)ss)->sin6_addr);
+}
+
 static void prepare_lanes(const struct sockaddr_storage *ss, socklen_t len)
 {
+	unsigned char *shared;
 	uint64_t k;
 
 	buffer_size = BUFFERS_TOTAL / sockets;
@@ -158,13 +170,15 @@ static void prepare_lanes(const struct sockaddr_storage *ss, socklen_t len)
 	fds = calloc(sockets, sizeof(*fds));
 	if (!lanes || !fds)
 		die(1, "no memory for %d sockets", (int)sockets);
+	shared = repeat ? repeat_prepare(buffer_size, seed, !is_loopback(ss)) : NULL;
 	for (k = 0; k < sockets; k++) {
 		struct lane *l = &lanes[k];
 
 		l->fd = connect_one(ss, len);
 		l->left = bytes ? bytes / sockets + (k < bytes % sockets) : UINT64_MAX;
 		l->pattern = pattern_of(seed, k);
-		if (posix_memalign((void **)&l->buf, 4096, buffer_size))
+		l->buf = shared;
+		if (!shared && posix_memalign((void **)&l->buf, 4096, buffer_size))
 			die(1, "no memory for the buffers of %d sockets", (int)sockets);
 	}
 }
@@ -178,7 +192,7 @@ static void refill(struct lane *l)
 {
 	size_t n = l->left < buffer_size ? l->left : buffer_size;
 
-	if (!repeat || !l->offset)
+	if (!repeat)
 		pattern_fill(l->pattern, l->offset, l->buf, n);
 	l->offset += n;
 	l->left -= bytes ? n : 0;
@@ -195,7 +209,7 @@ static size_t send_some(struct lane *l, size_t most)
 	if (l->start == l->end)
 		refill(l);
 	n = l->end - l->start < most ? l->end - l->start : most;
-	took = send(l->fd, l->buf + l->start, n, MSG_NOSIGNAL);
+	took = repeat ? repeat_send(l->fd, l->start, n) : send(l->fd, l->buf + l->start, n, MSG_NOSIGNAL);
 	if (took < 0) {
 		if (errno != EAGAIN && errno != EINTR)
 			broken(errno);
