@@ -15,6 +15,8 @@
 #define ANON_AREA (64ul << 20)
 /* A child keeps a whole window: few children, and the parent's own share of the mapping stays small. */
 #define FORK_AREA (16ul << 20)
+/* Half of what `map` maps at a time: each wake-up ends with an unmapping and its TLB flush, however little came. */
+#define MAP_LOWAT (512 << 10)
 /* Below one page, so that a call copies only what it could not have mapped. */
 #define STRAGGLERS (PAGE - 1)
 
@@ -317,7 +319,7 @@ static size_t take_dropped(struct client *c, struct lane *l)
 const struct behaviour *behaviour_find(const char *name)
 {
 	static const struct behaviour all[] = {
-		{"map", .take = take_mapped, .settle = settle_map},
+		{"map", .lowat = MAP_LOWAT, .take = take_mapped, .settle = settle_map},
 		{"copy", .take = take_copied},
 		{"drop", .take = take_dropped},
 		{"slow", .take = NULL},

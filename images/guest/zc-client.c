@@ -202,10 +202,10 @@ static void begin_receiving(void)
 	count_mark(COUNT_BEGIN);
 }
 
-/* Waking once per LOWAT bytes lets one call map many pages. A tick serves what stays below it. */
+/* Waking once per so many bytes lets one call map many pages. A tick serves what stays below that. */
 static void accept_lanes(void)
 {
-	int fd, lowat = LOWAT;
+	int fd, lowat = self.behaviour->lowat ? self.behaviour->lowat : LOWAT;
 
 	while (self.lane_count < self.sockets) {
 		fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);

@@ -35,6 +35,7 @@ struct client;
 struct behaviour {
 	const char *name;
 	size_t window;	    /* bytes of address space to fill before it is settled for good; 0: --chunk */
+	int lowat;	    /* bytes in a socket that are worth waking up for; 0: LOWAT */
 	bool keeps_windows; /* a full window stays mapped and a new one is begun */
 	bool falls_back;    /* what TCP_ZEROCOPY_RECEIVE refuses is received by copy */
 	/* Takes some bytes off a socket: how many, 0 for none there (or an end, or a failure). */
