@@ -14,7 +14,18 @@ GUEST_WORK = frozenset(
     {
         *("start", "start client", "start sender", "connections"),
         *("delivered", "flowing", "until something gives", "observe"),
-        *("checkpoint", "settled", "release", "smaps", "bury", "bury control", "sysctl", "press", "end of pressure"),
+        *(
+            "checkpoint",
+            "settled",
+            "release",
+            "smaps",
+            "bury",
+            "bury control",
+            "sysctl",
+            "lower limit",
+            "press",
+            "end of pressure",
+        ),
         *("quit", "remove cgroups"),
     }
 )
