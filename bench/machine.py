@@ -18,11 +18,12 @@ from lab.units import KIB, MIB
 
 
 def context(command: str) -> dict[str, Any]:
-    """Machine, versions, date (UTC) and the command of a record."""
+    """Machine, versions, date (UTC) and the command of a record. The load is that of the last five minutes."""
     return {
         "cpus": len(os.sched_getaffinity(0)),
         "cpu_model": cpu_model(Path("/proc/cpuinfo").read_text()),
         "memory_mib": total_mib(Path("/proc/meminfo").read_text()),
+        "load_5min": round(os.getloadavg()[1], 1),
         "host_kernel": platform.release(),
         "qemu": str(installed_qemu()),
         "libvirt": _libvirt(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ KERNELS = {LAB_KERNEL: "", "newest": "_distribution"}
 """The kernels measured when none is named, and what follows the keys of each in the record."""
 
 WAYS = ("warm", "cold", "virtme_pair")
+TRIES = 2
+"""Times that each way to start virtme-ng is tried before the fastest is taken."""
+
 RATIOS = (("warm", "virtme_pair"), ("cold", "virtme_pair"), ("warm", "cold"))
 
 
@@ -39,22 +43,35 @@ class Ours:
             self.bed.forget(request)
 
 
+def fastest(ways: Iterable[str], once: Callable[[str], float]) -> str:
+    """The way with the best of TRIES; they take turns, so that a busy moment does not hit one alone."""
+    seconds: dict[str, float] = {}
+    for way in [way for _ in range(TRIES) for way in ways]:
+        seconds[way] = min(once(way), seconds.get(way, math.inf))
+    return min(seconds, key=seconds.__getitem__)
+
+
 @dataclass
 class VirtmePair:
     """Two virtme-ng guests of the same kernel on the same accelerator, side by side. They have no link, so none is
-    asked for: that favours them."""
+    asked for: that favours them. The first call tries every way, and the fastest is taken from then on."""
 
     bed: Bed
     kernel: BootableKernel
+    root: str = ""
 
     def __post_init__(self) -> None:
         self.virtme = virtme.ensure_virtme(self.bed.progress)
-        self.argv = virtme.command(
-            self.virtme, virtme.ensure_kernel(self.kernel, self.bed.progress), self.bed.accelerator
-        )
+        kernel = virtme.ensure_kernel(self.kernel, self.bed.progress)
+        self.ways = virtme.commands(self.virtme, kernel, self.bed.accelerator, self.bed.image.path)
 
     def __call__(self) -> float:
-        return virtme.pair_seconds(self.virtme, self.argv, self.bed.folder)
+        if not self.root:
+            self.root = fastest(self.ways, self._once)
+        return self._once(self.root)
+
+    def _once(self, root: str) -> float:
+        return virtme.pair_seconds(self.virtme, self.ways[root], self.bed.folder)
 
 
 MAKERS: dict[str, Callable[[Bed, BootableKernel], Measure]] = {
@@ -84,5 +101,7 @@ def measure(asked: Asked) -> Outcome:
         facts: dict[str, Any] = {"accelerator": where.accelerator, "nic": NIC, "virtme_ng": virtme.VERSION}
     for end, kernel in kernels.items():
         facts |= {f"kernel{end}": kernel.name, f"kernel{end}_sha256": kernel.sha256}
+        peer = variants[f"virtme_pair{end}"]
+        facts[f"virtme_root{end}"] = peer.root if isinstance(peer, VirtmePair) else ""
     title = "Request until both guests answer and the link carries a ping"
     return Outcome(title, "s", rounds, ratios(kernels), facts)

@@ -11,7 +11,7 @@ from bench.engine import Ran
 from bench.fresh_pairs import _rss_kib
 from bench.memory import pss_kib
 from bench.overhead import shares
-from bench.pair_ready import KERNELS, WAYS, ratios, suffixes
+from bench.pair_ready import KERNELS, WAYS, fastest, ratios, suffixes
 from bench.soak import growth, leaks, leftovers, other_words
 from bench.verdicts import differences
 from lab.report.spent import Spent
@@ -101,3 +101,15 @@ def test_kernels_of_the_users_own_have_keys_of_their_own() -> None:
 def test_the_largest_shares_are_told_by_name() -> None:
     sessions = [ran(hold="FAIL"), ran(hold="FAIL")]
     assert shares(sessions) == {"share_of_delivered": 0.75, "share_of_restore": 0.25}
+
+
+def test_the_peer_gets_the_way_that_was_fastest_in_its_best_try() -> None:
+    seconds = {"host": iter([9.0, 5.0]), "image": iter([6.0, 30.0])}
+    order: list[str] = []
+
+    def once(way: str) -> float:
+        order.append(way)
+        return next(seconds[way])
+
+    assert fastest(("host", "image"), once) == "host"
+    assert order == ["host", "image", "host", "image"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench import virtme
-from bench.virtme import Virtme, VirtmeKernel, command, lab_kernel, pair_seconds
+from bench.virtme import Virtme, VirtmeKernel, commands, lab_kernel, pair_seconds
 from lab.errors import DeadlinePassed, GuestLost
 
 
@@ -58,11 +58,12 @@ def test_a_guest_that_says_nothing_meets_the_deadline(
         pair_seconds(peer, sh("echo half; sleep 60"), tmp_path)
 
 
-def test_the_accelerator_is_ours(peer: Virtme) -> None:
-    kernel = VirtmeKernel(Path("/k/boot/vmlinux-6"), modular=False)
-    assert "--disable-kvm" in command(peer, kernel, "tcg")
-    assert "--disable-kvm" not in command(peer, kernel, "kvm")
-    assert str(kernel.image) in command(peer, kernel, "kvm")
+def test_the_accelerator_and_the_kernel_are_ours(peer: Virtme) -> None:
+    kernel, image = VirtmeKernel(Path("/k/boot/vmlinux-6"), modular=False), Path("/i/userland.erofs")
+    for argv in commands(peer, kernel, "tcg", image).values():
+        assert "--disable-kvm" in argv
+        assert str(kernel.image) in argv
+    assert not any("--disable-kvm" in argv for argv in commands(peer, kernel, "kvm", image).values())
 
 
 def test_what_the_shared_kernel_adds_contradicts_nothing() -> None:
