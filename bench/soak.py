@@ -23,6 +23,9 @@ FD_SLACK = 2
 KIB_A_RUN = 64
 """A worker may grow by that much a run before it counts as a leak: 13 MiB over 200 runs."""
 
+PYTESTS_OWN = "pytest-of-"
+"""A directory that pytest makes for every session, and of which it keeps the last three."""
+
 State = Mapping[str, Any]
 
 
@@ -96,7 +99,7 @@ def leaks(states: Sequence[State]) -> list[str]:
 
 def leftovers(folder: Path) -> list[str]:
     """Files in the folder that a session had to itself for all its temporary ones, and processes that still know it."""
-    found = [str(path) for path in sorted(folder.iterdir())]
+    found = [str(path) for path in sorted(folder.iterdir()) if not path.name.startswith(PYTESTS_OWN)]
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it has ended, or is not ours
             if entry.name != str(os.getpid()) and _knows(entry, os.fsencode(folder)):

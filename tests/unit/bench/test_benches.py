@@ -64,6 +64,7 @@ def test_what_grows_from_run_to_run_is_a_leak(key: str, a_run: float) -> None:
 
 
 def test_files_in_a_sessions_own_folder_are_left_behind(tmp_path: Path) -> None:
+    (tmp_path / "pytest-of-me").mkdir()
     assert leftovers(tmp_path) == []
     (tmp_path / "lab-x").mkdir()
     assert leftovers(tmp_path) == [str(tmp_path / "lab-x")]
