@@ -40,7 +40,8 @@ uint64_t remaining(const struct client *c)
 /* Of the bytes that are to come off one socket. */
 static uint64_t lane_left(const struct client *c, const struct lane *l)
 {
-	return c->leave ? c->bytes / c->sockets - c->leave - l->offset : remaining(c);
+	/* An unkillable client makes no second window for nothing: at its limit there is no memory for one. */
+	return c->leave || c->unkillable ? c->bytes / c->sockets - c->leave - l->offset : remaining(c);
 }
 
 /* What stays behind must be the end of a packet that has been taken for the rest: so all of it has to be there first. */

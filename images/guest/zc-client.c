@@ -370,8 +370,8 @@ static void parse_options(int argc, char **argv)
 		options_problem("--leave needs --bytes, and less than each socket's share of them");
 	if (self.unkillable && (!self.behaviour || !self.behaviour->keeps_windows))
 		options_problem("--unkillable goes with --behaviour hold or hold-or-copy");
-	if (self.leave && self.bytes % self.sockets)
-		options_problem("--leave goes with --bytes that are a multiple of --sockets");
+	if ((self.leave || self.unkillable) && (!self.bytes || self.bytes % self.sockets))
+		options_problem("--leave and --unkillable go with --bytes that are a multiple of --sockets");
 	if (self.verify && self.behaviour && !strcmp(behaviour_name, "drop"))
 		options_problem("--verify: drop sees no byte");
 	if (self.chunk % PAGE)

@@ -34,6 +34,9 @@ from lab.verdict.model import Finding
 TURNED_AWAY = 50
 """Refusals that `refused` must have seen: a page lost in every fifth of them shows past what `buried` tolerates."""
 
+MAPPING = "TCP_ZEROCOPY_RECEIVE"
+"""The call whose refusal says that a page was not charged; any other that fails is refused memory of its own."""
+
 SKB_PAGES = 45
 """The thread's bound on what one socket is charged twice: "for an skb that's up to 45 pages"."""
 
@@ -79,6 +82,7 @@ def tried_the_limit(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
     One that merely stands still, be it at its limit, has not been refused: what it would have got nobody knows.
     """
     held, limit, refusal = ledger.last.held if ledger.last else 0, ledger.limit, refused(evidence, ledger.client)
+    refusal = refusal if refusal and refusal.fields.get("call") == MAPPING else None
     if limit is None:
         return [unclear("exercised", f"client {ledger.client} had no limit to exceed", "manifest.json")]
     how = "was refused more with ENOMEM" if refusal else "was not refused more"
@@ -126,7 +130,7 @@ def tried_the_lower_limit(evidence: Evidence, ledger: Ledger) -> Iterable[Findin
     if last is None or then is None or group is None or charged is None or record is None or record.lowered is None:
         return [unclear("exercised", f"the limit of {ledger.client} was not lowered, or it never ended", log.path)]
     old = [s.t for s in evidence.receiver.samples if (g := s.cgroups.get(ledger.client)) and g.max == ledger.limit]
-    refusal = last.fields.get("errno") == errno.ENOMEM
+    refusal = last.fields.get("errno") == errno.ENOMEM and last.fields.get("call") == MAPPING
     message = (
         f"{ledger.client} was charged {mib(charged)} when its limit had been lowered to {mib(record.lowered)}; then it "
         + ("was refused with ENOMEM" if refusal else f"went on to {mib(last.count('delivered'))} without being refused")

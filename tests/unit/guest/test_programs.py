@@ -175,7 +175,7 @@ def test_an_unkillable_client_keeps_in_windows_of_its_own_page_tables(tools: Too
 def test_an_unkillable_client_has_room_for_its_notes_of_page_frames_before_it_needs_it(tools: Tools) -> None:
     def notes(*options: str) -> int:
         """KiB in memory of the one area of 32 MiB, a bit for each page frame."""
-        with tools.client("hold", *options) as (client, _):
+        with tools.client("hold", "--bytes", MIB, *options) as (client, _):
             smaps = Path(f"/proc/{client.process.pid}/smaps").read_text()
         (rss,) = re.findall(r"^Size: +32768 kB\n(?:\w+: .*\n)*?Rss: +(\d+) kB", smaps, re.MULTILINE)
         return int(rss)

@@ -144,7 +144,9 @@ class Story:
     def end_of_stream(self, client: Client, spec: ClientSpec) -> None:
         """The client says why no more comes: it is complete, it was refused, or its stream ended."""
         refused = bool(spec.deliver) and client.behaviour != "slow" and client.delivered < _wanted(spec)
-        why: Json = {"reason": "error", "errno": 12, "call": "getsockopt"} if refused else {"reason": "complete"}
+        why: Json = (
+            {"reason": "error", "errno": 12, "call": "TCP_ZEROCOPY_RECEIVE"} if refused else {"reason": "complete"}
+        )
         self.say(client, "holding", **why)
 
     def quit(self, spec: ClientSpec) -> None:

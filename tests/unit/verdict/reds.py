@@ -376,6 +376,13 @@ REDS: tuple[Red, ...] = (
     Red("exercised", "lowered, and stood still", E, spoilt("never-over-lowered", client("abuser", "holding", errno=0))),
     Red("complete", "the lowered limit rose again", E, spoilt("never-over-lowered", limit_rises)),
     Red("exercised", "stood still at its limit", E, spoilt("never-over", client("abuser", "holding", errno=0))),
+    Red("exercised", "refused a window", E, spoilt("never-over", client("abuser", "holding", call="mmap"))),
+    Red(
+        "exercised",
+        "lowered, refused a window",
+        E,
+        spoilt("never-over-lowered", client("abuser", "holding", call="mmap")),
+    ),
     Red("exercised", "refused long before its limit", E, spoilt("never-over", far_from_limit)),
     Red("exercised", "refused too seldom", E, spoilt("refused", client("abuser", "holding", refusals=49))),
     Red("exercised", "refused for another reason", E, spoilt("refused", client("abuser", "holding", refusal=22))),
