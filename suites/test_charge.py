@@ -38,7 +38,7 @@ def test_never_over_lowered(trial: Trial) -> None:
     """The same at a steady rate; on the way the limit is lowered below what is charged already."""
     with trial as experiment:
         experiment.start("abuser")
-        experiment.flowing("abuser", bytes_more=40 * MIB)
+        experiment.flowing("abuser", bytes_more=24 * MIB)
         experiment.lower_limit("abuser")
         experiment.checkpoint("lowered")
         experiment.until_something_gives("abuser", patience=timedelta(seconds=20))

@@ -158,8 +158,8 @@ CASES: dict[str, Case] = {
         Case(
             "never-over-lowered",
             '"force-charging a quantity of memory that the container may not be entitled to"',
-            "the same at a steady rate, and memory.max is lowered to 32 MiB once the client holds more than that",
-            (replace(_against_the_limit("hold", sockets=64, rcvbuf=128 * KIB), rate=16 * MIB, lowered=LIMIT // 2),),
+            "the same at a steady rate, and memory.max is lowered to 16 MiB once the client holds more than that",
+            (replace(_against_the_limit("hold", sockets=64, rcvbuf=128 * KIB), rate=8 * MIB, lowered=LIMIT // 4),),
             (*ALWAYS, "lowered"),
         ),
         Case(
