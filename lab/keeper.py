@@ -35,8 +35,8 @@ class _Held:
 class PairKeeper:
     """The pairs of one worker.
 
-    Warm (the default): every run gets a pair of its own, restored; while it runs, the next one is restored, where
-    memory allows that. Cold: a pair that boots is kept for the runs after it that can share it, as long as it is clean.
+    A pair is kept for the runs after it that can share it, as long as it is clean. Another one is restored, or booted in
+    a cold session; where the next run needs one of another kind, it is restored meanwhile, if memory allows that.
 
     A key whose pair could not be made ready is not tried again: two hundred runs must not each wait for a dead kernel.
     """
@@ -74,6 +74,8 @@ class PairKeeper:
         """That run is the next: begin to restore its pair. Nothing is begun that takes long, or much memory."""
         if self.plan.cold or self._next is not None or run.pair_key in self._failed or run.spec.compares:
             return
+        if self._held is not None and self._held.key == run.pair_key:
+            return  # it will do, unless this run spoils it
         request = self._fresh_request(run)
         if exists(self.hypervisor, request) and room_for_another(host_size(), run.spec.shape):
             ahead = Timeline()
@@ -81,7 +83,7 @@ class PairKeeper:
 
     def done(self, *, fit: bool) -> None:
         """A run has ended; `fit`: its pair is clean, and another run may use it."""
-        if not fit or not self.plan.cold:
+        if not fit:
             self.drop()
 
     def drop(self) -> None:

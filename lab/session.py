@@ -24,7 +24,7 @@ from lab.plan.cases import CASES, STANDARD, Shape
 from lab.plan.learnt import Learnt, host_key, kernel_kind, way_of
 from lab.plan.matrix import Run, expand
 from lab.plan.nics import NICS
-from lab.plan.order import PAIR_SECONDS, running_order, single_order
+from lab.plan.order import PAIR_SECONDS, running_order
 from lab.plan.pairs import Choice, choose
 from lab.plan.session import PLAN_FILE, SessionPlan, dump
 from lab.provision.accel import prove, remembered
@@ -192,20 +192,15 @@ def most_pairs(request: SessionRequest, runs: Sequence[Run]) -> int:
 
 
 def _ordered(
-    runs: Sequence[Run], kernels: Sequence[BootableKernel], pairs: int, known: Learnt, way: str, *, cold: bool
+    runs: Sequence[Run], kernels: Sequence[BootableKernel], pairs: int, known: Learnt, way: str
 ) -> tuple[Run, ...]:
     """The running order by what is known of this host."""
     kinds = {kernel.name: kernel_kind(kernel.base, kernel.fragments) for kernel in kernels}
 
-    def seconds(run: Run) -> float:
-        return known.seconds(run, kinds[run.kernel], way)
-
-    if not cold:
-        return single_order(runs, seconds)
     return running_order(
         runs,
         pairs,
-        seconds,
+        lambda run: known.seconds(run, kinds[run.kernel], way),
         lambda run: known.pair_seconds(run, kinds[run.kernel], way, PAIR_SECONDS),
     )
 
@@ -246,7 +241,7 @@ def prepare(
     way = way_of(accelerator, cold=cold)
     host, known = host_shape(way), load_learnt()
     at_once = Choice(most, "as asked") if request.pairs else choose(known.rates.get(host, {}), most, host_size().cpus)
-    ordered = _ordered(runs, kernels, at_once.pairs, known, way, cold=cold)
+    ordered = _ordered(runs, kernels, at_once.pairs, known, way)
     plan = SessionPlan(
         name=name,
         started=started.isoformat(timespec="seconds"),

@@ -45,22 +45,6 @@ def running_order(
     return tuple(replace(run, batch=number) for number, batch in enumerate(ordered) for run in batch)
 
 
-def single_order(runs: Iterable[Run], seconds: Seconds = by_table) -> tuple[Run, ...]:
-    """The same runs, each a batch of its own: every one is restored, so nothing is gained by staying together.
-
-    The longest first, but for the first of each kind of pair: one worker may have to make the state for the others, and
-    two that wait for the same one get nothing done.
-    """
-    first: dict[str, Run] = {}
-    rest: list[Run] = []
-    for run in sorted(runs, key=lambda r: -seconds(r)):
-        if run.pair_key in first:
-            rest.append(run)
-        else:
-            first[run.pair_key] = run
-    return tuple(replace(run, batch=number) for number, run in enumerate([*first.values(), *rest]))
-
-
 def cost(batches: Sequence[Batch], pairs: int, length: Callable[[Batch], float]) -> float:
     """Seconds until all is done plus seconds of work for each worker: one pair more slows the others down."""
     return makespan(batches, pairs, length) + sum(map(length, batches)) / pairs

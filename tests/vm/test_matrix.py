@@ -117,10 +117,9 @@ def pairs_of(session: Session, nic: str) -> list[Json]:
     return [json.loads((b / "manifest.json").read_text())["pair"] for b in bundles]
 
 
-def test_every_run_had_a_pair_of_its_own_from_one_state(matrix: Session) -> None:
+def test_the_pairs_of_one_nic_came_from_one_state(matrix: Session) -> None:
     pairs = pairs_of(matrix, "virtio")
-    assert len({p["id"] for p in pairs}) == len(CASES)
-    assert {p["runs_before"] for p in pairs} == {0}
+    assert len(pairs) == len(CASES)
     assert len({p["warm"] for p in pairs}) == 1
     assert all(p["warm"] for p in pairs), [p["note"] for p in pairs]
 

@@ -9,17 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.plan.matrix import Run, expand
-from lab.plan.order import PAIR_SECONDS, by_table, cost, makespan, running_order, single_order
+from lab.plan.order import PAIR_SECONDS, by_table, cost, makespan, running_order
 from tests.unit.plan.test_matrix import CELLS, Cells, runs_of
-
-
-def test_runs_on_restored_pairs_go_one_by_one_the_longest_first_but_for_the_first_of_each_kind() -> None:
-    runs = expand("s", [("k", "stock")], ["virtio", "e1000e-split"], ["hold", "release", "bystander"], 1)
-    took = {"hold": 3.0, "release": 5.0, "bystander": 9.0}
-    ordered = single_order(runs, lambda run: took[run.case])
-    assert [run.batch for run in ordered] == list(range(6))
-    assert {run.pair_key for run in ordered[:4]} == {run.pair_key for run in runs}  # two shapes, two NICs
-    assert [run.case for run in ordered] == ["bystander", "bystander", "release", "release", "hold", "hold"]
 
 
 def runs(*cases: str, nics: tuple[str, ...] = ("virtio",), repeat: int = 1) -> tuple[Run, ...]:
