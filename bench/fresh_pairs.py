@@ -1,4 +1,4 @@
-"""A pytest plugin for the engine: with --cold no run gets a pair that another one has used, as it is without --cold.
+"""A pytest plugin for the engine: no run gets a pair that another one has used.
 
 `-p bench.fresh_pairs`; with LAB_BENCH_WORKER=FILE in the environment each run appends one JSON line to FILE.
 """
@@ -23,8 +23,7 @@ def _fresh_pair(request: pytest.FixtureRequest) -> Iterator[None]:
     keeper = request.getfixturevalue("lab_keeper") if "trial" in request.fixturenames else None
     yield
     if keeper is not None:
-        if keeper.plan.cold:
-            keeper.drop()
+        keeper.drop()
         note = os.environ.get(WORKER_FILE)
         if note:
             with Path(note).open("a") as out:

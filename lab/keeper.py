@@ -35,8 +35,8 @@ class _Held:
 class PairKeeper:
     """The pairs of one worker.
 
-    A pair is kept for the runs after it that can share it, as long as it is clean. Another one is restored, or booted in
-    a cold session; where the next run needs one of another kind, it is restored meanwhile, if memory allows that.
+    A pair is kept for the runs after it that can share it, as long as it is clean. Another one is restored, or booted
+    in a cold session; where the next run needs one of another kind, it is restored meanwhile, if memory allows that.
 
     A key whose pair could not be made ready is not tried again: two hundred runs must not each wait for a dead kernel.
     """
