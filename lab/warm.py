@@ -1,4 +1,4 @@
-"""Warm pairs: booted and prepared once, saved, and restored for every run after that.
+"""Warm pairs: booted and prepared once, saved, and restored from then on.
 
 A run on a restored pair must say what it would have said on a booted one: what is stale or must differ between guests
 is made anew (images/guest/lab-init-wake.c), and the pair has to pass a health check before anybody uses it. What does
@@ -12,7 +12,7 @@ import platform
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -158,11 +158,16 @@ def make(
         partial.mkdir(parents=True)
         try:
             state = SavedState(key, request.id, utc_now(), facts)
-            _fill_in_time(hypervisor, replace(request, saving=partial), state, partial, progress, timeline)
+            wanted = replace(request, saving=partial)
+
+            def fill() -> None:
+                _fill(hypervisor, wanted, state, partial, progress, timeline)
+
+            _in_time(fill, (request.captures, partial), progress)
             partial.rename(folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-    return find(key) or state
+    return _found(key) or state
 
 
 def _found(key: str) -> SavedState | None:
@@ -180,27 +185,19 @@ def _require_disk(folder: Path) -> None:
         raise CannotSaveError(f"no state can be saved: {exc}") from exc
 
 
-def _fill_in_time(
-    hypervisor: Hypervisor,
-    request: PairRequest,
-    state: SavedState,
-    partial: Path,
-    progress: Progress,
-    timeline: Timeline,
-) -> None:
+def _in_time(fill: Callable[[], None], folders: Sequence[Path], progress: Progress) -> None:
     """A guest whose clock runs away (docs/decisions.md) would hand that on to all that are restored: boot again."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            _fill(hypervisor, request, state, partial, progress, timeline)
+            return fill()
         except FastClockError as exc:
             if attempt == ATTEMPTS:
                 raise CannotSaveError(f"no state can be saved: {exc.message}, {ATTEMPTS} times over") from exc
             progress(f"{exc.message}: booting again")
-            for folder in (request.captures, partial):
+            for folder in folders:
                 shutil.rmtree(folder)
-            partial.mkdir()
-        else:
-            return
+                folder.mkdir()
+    return None
 
 
 def _fill(

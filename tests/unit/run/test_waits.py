@@ -46,7 +46,9 @@ def say(subject: Experiment, *numbers: int) -> None:
 
 def test_a_sample_that_is_there_is_enough(subject: Experiment) -> None:
     say(subject, 4, 5)
-    subject._await_sample("sample 5", lambda s: s.seq == 5, SHORT)
+    seen: list[int] = []
+    subject._await_sample("sample 5", lambda s: seen.append(s.seq) or s.seq == 5, SHORT)  # type: ignore[func-returns-value]
+    assert seen[-1] == 5
 
 
 def test_each_sample_is_looked_at_once(subject: Experiment) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from lab.plan.commands import wake_order
 from lab.plan.limits import ran_ahead
 from lab.plan.names import LinkAddress
 from lab.units import MIB
-from lab.warm import FastClockError, _require_time, cannot_save, changes, key_for
+from lab.warm import CannotSaveError, FastClockError, _in_time, _require_time, cannot_save, changes, key_for
 
 FACTS = {"kernel_sha256": "a", "nic": "virtio", "boot": "b"}
 
@@ -72,6 +73,21 @@ def test_a_guest_whose_clock_runs_away_is_not_saved(monkeypatch: pytest.MonkeyPa
     _require_time("receiver", (4.0, 100.0), b"14.3 9.0\n")
     with pytest.raises(FastClockError, match=r"the sender's clock runs 4\.0 times too fast"):
         _require_time("sender", (4.0, 100.0), b"44.3 9.0\n")
+
+
+def test_a_host_whose_guests_never_keep_time_is_told_after_three_boots(tmp_path: Path) -> None:
+    tried: list[bool] = []
+    folder = tmp_path / "partial"
+    folder.mkdir()
+
+    def fill() -> None:
+        tried.append(not any(folder.iterdir()))
+        (folder / "receiver.ram").touch()
+        raise FastClockError("the receiver's clock runs 4.0 times too fast")
+
+    with pytest.raises(CannotSaveError, match="3 times over"):
+        _in_time(fill, [folder], lambda _: None)
+    assert tried == [True, True, True]  # each begins with an empty folder
 
 
 def test_states_stay_where_qemu_runs_as_this_user() -> None:
