@@ -46,15 +46,20 @@ def prune(
 
     removed = states.prune(timedelta(days=unused_for), int(most * 1024), boot=states.boot_id())
     for state, size in removed:
-        typer.echo(f"removed: {state.key}, {mib(size * MIB)}: {', '.join(_lines(state)[:1])}")
+        typer.echo(f"removed: {state.key}, {mib(size * MIB)}: {_about(state)}")
     if not removed:
         typer.echo("nothing is that old, or too much")
 
 
+def _about(state: SavedState) -> str:
+    """What it is; also of one that has been removed."""
+    return "  ".join(state.about.get(name, "?") for name in ("kernel", "nic", "shape", "accelerator"))
+
+
 def _lines(state: SavedState) -> list[str]:
-    facts, days = state.about, (time.time() - state.last_used) / 86400
+    days = (time.time() - state.last_used) / 86400
     return [
-        f"{facts.get('kernel')}  {facts.get('nic')}  {facts.get('shape')}  {facts.get('accelerator')}",
+        _about(state),
         f"{mib(state.disk_mib * MIB)}, made {state.made}, used {days:.1f} days ago",
     ]
 
