@@ -38,7 +38,7 @@ def running_order(
 
     whole = [tuple(group) for group in groups.values()]
     tried = [whole]
-    while len(tried) <= 2 * pairs and (cut := _cut_longest(tried[-1], length, seconds)):
+    while len(tried) <= 2 * pairs and (cut := _cut_longest(tried[-1], pairs, length)):
         tried.append(cut)
     best = min(tried, key=lambda batches: cost(batches, pairs, length))
     ordered = sorted(best, key=lambda batch: -length(batch))
@@ -58,12 +58,19 @@ def makespan(batches: Iterable[Batch], pairs: int, length: Callable[[Batch], flo
     return max(busy)
 
 
-def _cut_longest(batches: list[Batch], length: Callable[[Batch], float], seconds: Seconds) -> list[Batch]:
-    """The same with the longest batch of several runs cut where its halves are most alike; [] when there is none."""
+def _cut_longest(batches: list[Batch], pairs: int, length: Callable[[Batch], float]) -> list[Batch]:
+    """The same with the longest batch of several runs cut where that costs least; [] when there is none.
+
+    In halves that are most alike, where several places cost the same.
+    """
     several = [batch for batch in batches if len(batch) > 1]
     if not several:
         return []
     longest = max(several, key=length)
-    whole = sum(map(seconds, longest))
-    place = min(range(1, len(longest)), key=lambda n: abs(2 * sum(map(seconds, longest[:n])) - whole))
-    return [*(batch for batch in batches if batch is not longest), longest[:place], longest[place:]]
+    others = [batch for batch in batches if batch is not longest]
+    cuts = [(longest[:place], longest[place:]) for place in range(1, len(longest))]
+
+    def unlike(cut: tuple[Batch, Batch]) -> float:
+        return abs(length(cut[0]) - length(cut[1]))
+
+    return [*others, *min(cuts, key=lambda cut: (cost([*others, *cut], pairs, length), unlike(cut)))]

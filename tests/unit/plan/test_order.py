@@ -97,6 +97,14 @@ def test_a_batch_is_cut_for_workers_that_had_nothing_to_do(
     assert [run.repeat for run in ordered] == list(range(repeat))
 
 
+def test_a_batch_is_cut_where_the_rest_of_it_fills_a_worker_up() -> None:
+    asked = runs("hold", nics=("e1000", "virtio"), repeat=6)
+    seconds = {"e1000": 10.0, "virtio": 6.0}
+    told = batches(running_order(asked, 2, lambda run: seconds[run.nic], lambda _: 1.0))
+    # whole 61 and 37 seconds, cut in halves no better; so 51, and 37 with 11 after it
+    assert [(batch[0].nic, len(batch)) for batch in told] == [("e1000", 5), ("virtio", 6), ("e1000", 1)]
+
+
 def test_workers_take_the_longest_left_as_they_become_free() -> None:
     lengths = {"a": 5.0, "b": 4.0, "c": 3.0, "d": 3.0}
 
