@@ -6,9 +6,11 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from bench import virtme
+from bench.bare import Bare
 from bench.guests import LAB_KERNEL, NIC, STARTS, Bed, Start, answers, bed, bootable
 from bench.harness import Measure, Outcome, Ratio, interleaved
 from bench.registry import Asked
@@ -17,11 +19,15 @@ from lab.contracts import BootableKernel
 KERNELS = {LAB_KERNEL: "", "newest": "_distribution"}
 """The kernels measured when none is named, and what follows the keys of each in the record."""
 
-WAYS = ("warm", "cold", "virtme_pair")
+WAYS = ("warm", "cold", "virtme_pair", "bare_restore", "bare_boot")
 TRIES = 2
 """Times that each way to start virtme-ng is tried before the fastest is taken."""
 
-RATIOS = (("warm", "virtme_pair"), ("cold", "virtme_pair"), ("warm", "cold"))
+RATIOS = (
+    *(("warm", "virtme_pair"), ("cold", "virtme_pair"), ("warm", "cold")),
+    *(("warm", "bare_restore"), ("cold", "bare_boot")),
+)
+"""The last two: how far we are from what QEMU itself needs."""
 
 
 @dataclass
@@ -78,6 +84,8 @@ MAKERS: dict[str, Callable[[Bed, BootableKernel], Measure]] = {
     "warm": lambda where, kernel: Ours(where, kernel, STARTS["warm"]),
     "cold": lambda where, kernel: Ours(where, kernel, STARTS["cold"]),
     "virtme_pair": VirtmePair,
+    "bare_restore": partial(Bare, saved=True),
+    "bare_boot": partial(Bare, saved=False),
 }
 
 
@@ -87,7 +95,7 @@ def suffixes(kernels: Sequence[str]) -> dict[str, str]:
 
 
 def ratios(endings: Iterable[str]) -> list[Ratio]:
-    """The same three for every kernel."""
+    """The same ones for every kernel."""
     return [Ratio(f"{a}_over_{b}{end}", f"{a}{end}", f"{b}{end}") for end in endings for a, b in RATIOS]
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from bench.bare import by_hand
 from bench.engine import Ran
 from bench.fresh_pairs import _rss_kib
 from bench.memory import pss_kib
 from bench.overhead import shares
-from bench.pair_ready import KERNELS, WAYS, fastest, ratios, suffixes
+from bench.pair_ready import KERNELS, RATIOS, WAYS, fastest, ratios, suffixes
 from bench.soak import growth, leaks, leftovers, other_words
 from bench.verdicts import differences
 from lab.report.spent import Spent
@@ -86,17 +87,29 @@ def test_memory_is_read_from_smaps_rollup() -> None:
     assert _rss_kib(ROLLUP) == 200
 
 
-def test_pair_ready_compares_the_same_three_ways_for_every_kernel() -> None:
+def test_pair_ready_compares_the_same_ways_for_every_kernel() -> None:
     found = {r.name: r for r in ratios(suffixes(()).values())}
     assert {"warm_over_virtme_pair", "cold_over_virtme_pair", "warm_over_cold"} <= found.keys()
     assert found["warm_over_virtme_pair_distribution"].under == "virtme_pair_distribution"
-    assert len(found) == 3 * len(KERNELS)
+    assert len(found) == len(RATIOS) * len(KERNELS)
     variants = {f"{way}{end}" for end in KERNELS.values() for way in WAYS}
     assert all({r.over, r.under} <= variants for r in found.values())
 
 
 def test_kernels_of_the_users_own_have_keys_of_their_own() -> None:
     assert suffixes(("6.1", "mine")) == {"6.1": "", "mine": "_mine"}
+
+
+LIBVIRTS = (
+    'LC_ALL=C HOME=/tmp/h /usr/bin/qemu -name guest=g -S -object \'{"id":"masterKey0"}\' -m 256 '
+    "-chardev socket,id=charmonitor,path=/m -mon chardev=charmonitor,id=monitor "
+    "-no-shutdown -append 'a b=c' -nodefaults"
+)
+
+
+def test_a_qemu_by_hand_has_nothing_that_is_there_for_libvirt_alone() -> None:
+    words = "-name guest=g -m 256 -no-shutdown -append"
+    assert by_hand(LIBVIRTS, "/usr/bin/qemu") == ["/usr/bin/qemu", *words.split(), "a b=c", "-nodefaults"]
 
 
 def test_the_largest_shares_are_told_by_name() -> None:
