@@ -18,3 +18,4 @@ RunOrSession = Annotated[
     ),
 ]
 ResultsFolder = Annotated[Path | None, typer.Option("--results", help="Folder of sessions. Default: ./results")]
+Cold = Annotated[bool, typer.Option("--cold", help="Boot every guest instead of restoring saved ones (lab cache).")]

@@ -22,7 +22,7 @@ from rich.console import Console
 
 from lab.cli import complete
 from lab.cli.exits import LAB_FAILED, code_of
-from lab.cli.options import ResultsFolder
+from lab.cli.options import Cold, ResultsFolder
 from lab.cli.progress import shown
 from lab.units import Deadline, wait_until
 
@@ -66,9 +66,7 @@ def run(
         ),
     ] = "",
     accel: Annotated[str, typer.Option("--accel", help="auto, kvm or tcg; auto proves KVM by booting.")] = "auto",
-    cold: Annotated[
-        bool, typer.Option("--cold", help="Boot every pair instead of restoring a saved one (lab cache).")
-    ] = False,
+    cold: Cold = False,
     results: ResultsFolder = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per run on standard output.")] = False,
     timing: Annotated[bool, typer.Option("--timing", help="Show where the time of each run went.")] = False,

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lab.cli import complete
-from lab.cli.options import ResultsFolder
-from lab.contracts import Address, BootableKernel, GuestImage, Progress
+from lab.cli.options import Cold, ResultsFolder
+from lab.contracts import BootableKernel, GuestImage, Progress
 from lab.errors import BadInput
 from lab.plan.nics import NICS, NicProfile
 
 if TYPE_CHECKING:
     from lab.plan.names import Role
     from lab.provision.hypervisor import Hypervisor
-    from lab.provision.pair import Pair
+    from lab.provision.pair import Pair, PairRequest
 
 ROLES = ("receiver", "sender")
 
@@ -60,13 +60,15 @@ def shell(
         typer.Option("--nic", help="NIC profile; default: that of the run, or loopback.", autocompletion=complete.nics),
     ] = "",
     role: Annotated[str, typer.Option("--role", help="receiver or sender.", autocompletion=lambda: ROLES)] = "receiver",
+    cold: Cold = False,
     results: ResultsFolder = None,
 ) -> None:
-    """Boot guests and open a shell in one of them.
+    """Start guests and open a shell in one of them.
 
-    Profile loopback boots one guest, any other a pair that is addressed and
-    linked as for a run. All guests are gone when the shell ends. With a command
-    after [cyan]--[/cyan] that is run instead, and its exit status is returned.
+    They are restored where runs have left a saved state (lab cache), and boot
+    where not. Profile loopback is one guest, any other a pair that is addressed
+    and linked as for a run. All guests are gone when the shell ends. With a
+    command after [cyan]--[/cyan] that is run instead, and its exit status is returned.
 
     [cyan]lab shell --kernel 6.12 --nic e1000e-split --role sender[/cyan]
 
@@ -83,7 +85,8 @@ def shell(
     with private_hypervisor() as (hypervisor, folder), contextlib.ExitStack() as stack:
         with shown() as progress:
             accelerator = accelerator_for(hypervisor, booted, image, folder)
-            pair = stack.enter_context(_linked(hypervisor, wanted.nic, booted, image, accelerator, folder, progress))
+            request = _request(wanted.nic, booted, image, accelerator, folder)
+            pair = stack.enter_context(_linked(hypervisor, request, progress, cold=cold))
         status = _attach(pair, wanted, folder)
     raise typer.Exit(status)
 
@@ -136,56 +139,51 @@ def _require_host(nic: NicProfile) -> None:
         raise missing("ssh")
 
 
-@contextlib.contextmanager
-def _linked(
-    hypervisor: Hypervisor,
-    nic: NicProfile,
-    kernel: BootableKernel,
-    image: GuestImage,
-    accelerator: str,
-    folder: Path,
-    progress: Progress,
-) -> Iterator[Pair]:
-    """A pair with its roles, and no preflight: a kernel that fails it is what a human wants to look at."""
-    from lab.drive.role import RoleTarget, give_roles
+def _request(nic: NicProfile, kernel: BootableKernel, image: GuestImage, accelerator: str, folder: Path) -> PairRequest:
     from lab.plan.cases import STANDARD
     from lab.plan.names import digest
-    from lab.provision.pair import PairRequest, provisioned
+    from lab.provision.pair import PairRequest
 
-    captures = folder / "captures"
-    request = PairRequest(
-        digest("shell", str(folder)), nic, STANDARD, kernel, image, accelerator, captures, folder / "s"
-    )
+    name, captures = digest("shell", str(folder)), folder / "captures"
+    return PairRequest(name, nic, STANDARD, kernel, image, accelerator, captures, folder / "s")
+
+
+@contextlib.contextmanager
+def _linked(hypervisor: Hypervisor, request: PairRequest, progress: Progress, *, cold: bool) -> Iterator[Pair]:
+    """A pair with its roles. One that boots has no preflight: a kernel that fails it is what one wants to look at."""
+    from lab.drive.role import give_roles
+    from lab.pairs import targets_of
+    from lab.provision.pair import provisioned
+    from lab.warm import exists, warm_pair
+
+    if not cold and exists(hypervisor, request):
+        with warm_pair(hypervisor, request, progress) as ready:
+            ready.hang_up()
+            yield ready.pair
+        return
     with provisioned(hypervisor, request) as pair:
         progress("booting")
         pair.wait_ready()
-        targets = {
-            role: RoleTarget(guest.plan.name, role, _address(pair, role), guest.signals.hostkey, pair.addresses[role])
-            for role, guest in pair.guests.items()
-        }
         progress("giving roles")
-        give_roles(targets, nic, captures, progress)
+        give_roles(targets_of(pair), request.nic, request.captures, progress)
         progress("waiting for carrier")
         pair.wait_carrier()
         yield pair
 
 
-def _address(pair: Pair, role: Role) -> Address:
-    return Address("127.0.0.1", pair.guests[role].ssh_port, pair.request.image.ssh_key)
-
-
 def _attach(pair: Pair, wanted: Wanted, folder: Path) -> int:
     """Hand the terminal to ssh; its exit status."""
     from lab.drive.terminal import ssh_argv
+    from lab.pairs import targets_of
 
     argv = {
         role: ssh_argv(
-            _address(pair, role),
-            guest.signals.hostkey,
+            target.address,
+            target.hostkey,
             folder / f"known-{role}",
             wanted.command if role == wanted.role else (),
         )
-        for role, guest in pair.guests.items()
+        for role, target in targets_of(pair).items()
     }
     chosen: Role = wanted.role if wanted.role in argv else "receiver"
     if not wanted.command:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,3 +102,12 @@ def test_guests_of_one_state_are_not_twins(make_plan: MakePlan) -> None:
             assert t["planned"][role]["v6"] in t[role]["link"]
     manifest = json.loads((plans[1].folder / plans[1].runs[0].id / "manifest.json").read_text())
     assert told[1]["receiver"]["mac"] == mac(manifest["pair"]["id"], "receiver", "link")
+
+
+@pytest.mark.parametrize(("options", "told"), [((), "restoring"), (("--cold",), "booting")])
+def test_a_shell_is_in_a_restored_guest_unless_it_shall_boot(options: tuple[str, ...], told: str, warm: Json) -> None:
+    assert warm["pair"]["warm"]
+    argv = [sys.executable, "-m", "lab.cli", "shell", "--kernel", "6.12", *options, "--", "cat", "/etc/hostname"]
+    ended = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=120)
+    assert ended.stdout.strip()
+    assert {"restoring", "booting"} & set(ended.stderr.split()) == {told}
