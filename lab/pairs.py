@@ -135,7 +135,7 @@ def pair_request(plan: SessionPlan, run: Run, attempt: int) -> PairRequest:
         accelerator=plan.accelerator,
         captures=plan.folder / "pairs" / pair_id,
         sockets=plan.sockets / "s",
-        limits=plan.limits,
+        limits=plan.limits_of(run.kernel),
         plugin=plan.plugin if run.spec.shape.counted else None,
     )
 

@@ -60,7 +60,9 @@ class Trial:
         later: Later = at_once,
     ) -> None:
         self.run, self.plan, self.following, self.later = run, plan, following, later
-        self.experiment = Experiment(run, keeper, BundleWriter(plan.folder / run.id), progress, plan.limits)
+        self.experiment = Experiment(
+            run, keeper, BundleWriter(plan.folder / run.id), progress, plan.limits_of(run.kernel)
+        )
         self.reference: Experiment | None = None
         self.result: RunResult | None = None
         self._started = ""
@@ -94,7 +96,7 @@ class Trial:
         other = replace(run, kernel=kernel.name, design=kernel.design, reference="")
         bundle = BundleWriter(self.experiment.bundle.root / REFERENCE)
         keeper = self.experiment.keeper.beside
-        self.reference = Experiment(other, keeper, bundle, self.experiment.progress, self.plan.limits)
+        self.reference = Experiment(other, keeper, bundle, self.experiment.progress, self.plan.limits_of(kernel.name))
         trouble: LabTrouble | None = None
         with self.reference:
             try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from lab.contracts import BootableKernel, GuestImage
-from lab.plan.limits import Limits
+from lab.plan.limits import DEBUG_FRAGMENT, DEBUG_TIMES, Limits
 from lab.plan.matrix import Run
 
 PLAN_FILE = "plan.json"
@@ -48,6 +48,10 @@ class SessionPlan:
 
     def kernel(self, name: str) -> BootableKernel:
         return next(k for k in self.kernels if k.name == name)
+
+    def limits_of(self, kernel: str) -> Limits:
+        """The session's; longer ones for a kernel that checks itself, which is many times slower."""
+        return self.limits.longer(DEBUG_TIMES) if DEBUG_FRAGMENT in self.kernel(kernel).fragments else self.limits
 
 
 _ADAPTER: TypeAdapter[SessionPlan] = TypeAdapter(SessionPlan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import pytest
 from pydantic import ValidationError
 
 from lab.contracts import BootableKernel, GuestImage
+from lab.kernels.recipes import images
 from lab.plan.cases import CASES, ClientSpec
 from lab.plan.commands import cgroup_of, checkpoint_argv, client_argv, sender_argv
-from lab.plan.limits import Limits
+from lab.plan.limits import DEBUG_FRAGMENT, DEBUG_TIMES, Limits
 from lab.plan.matrix import expand
 from lab.plan.session import SessionPlan, dump, load
 from lab.units import MIB
@@ -80,6 +82,16 @@ def plan() -> SessionPlan:
 def test_a_plan_comes_back_from_disk_as_it_was(plan: SessionPlan) -> None:
     assert load(dump(plan)) == plan
     assert plan.kernel("k").modules == ("e1000e",)
+
+
+def test_a_kernel_that_checks_itself_has_more_time_for_everything(plan: SessionPlan) -> None:
+    debug = replace(plan.kernels[0], name="k+debug", fragments=("guest.config", DEBUG_FRAGMENT))
+    both = replace(plan, kernels=(*plan.kernels, debug))
+    assert both.limits_of("k") == plan.limits
+    longer = both.limits_of("k+debug")
+    assert longer.boot == DEBUG_TIMES * timedelta(seconds=1.5)
+    assert all(getattr(longer, f.name) == DEBUG_TIMES * getattr(plan.limits, f.name) for f in fields(Limits))
+    assert (images() / "config" / DEBUG_FRAGMENT).is_file()
 
 
 def test_half_a_plan_is_refused(plan: SessionPlan) -> None:
