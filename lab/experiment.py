@@ -66,13 +66,16 @@ class Experiment(Attempt):
             with self._step("delivered", client=name):
                 self._watch(self.streams[name].client, lambda p: p.said("holding") or p.ended, deadline)
 
-    def flowing(self, name: str, *, bytes_more: int) -> None:
-        """Wait until a client has taken that many bytes more, or has ended."""
-        client = self.streams[name].client
-        goal = int(client.last().get("delivered", 0)) + bytes_more
-        deadline = Deadline.after(f"{bytes_more} bytes more for {name}", self.limits.delivery)
+    def flowing(self, name: str, *, bytes_more: int, into: str = "delivered") -> None:
+        """Wait until a counter of a client has grown by so many bytes, or the client has all it wants or has ended."""
+        goal = self.counter(name, into) + bytes_more
+        deadline = Deadline.after(f"{bytes_more} bytes more {into} for {name}", self.limits.delivery)
+
+        def there(client: Program) -> bool:
+            return int(client.last().get(into, 0)) >= goal or client.said("holding") or client.ended
+
         with self._step("flowing", client=name, bytes_more=bytes_more):
-            self._watch(client, lambda p: int(p.last().get("delivered", 0)) >= goal or p.ended, deadline)
+            self._watch(self.streams[name].client, there, deadline)
 
     def until_something_gives(self, name: str, *, patience: timedelta | None = None) -> None:
         """Wait until the abuser has all it wants, anybody has been killed or has ended, or the abuser gets no further.
