@@ -176,7 +176,7 @@ CASES: dict[str, Case] = {
         ),
         _double_count("double-count", 64),
         _double_count("double-count-1", 1, 8 * MIB),  # what begins a stream comes in packets that cannot be mapped
-        _double_count("double-count-16", 16),
+        _double_count("double-count-16", 16, 256 * KIB),
         Case(
             "file-mapped",
             '"It is longstanding Linux behavior that driver pages mapped into userspace are accounted as file '
