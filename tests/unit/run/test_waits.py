@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import structlog
 
 from lab.collect.bundle import BundleWriter
 from lab.drive.ssh import Program
 from lab.errors import DeadlinePassed, GuestLost
 from lab.evidence.model import Sample
 from lab.experiment import Experiment
-from lab.pairs import ReadyPair
+from lab.pairs import ReadyPair, Stream
 from lab.plan.limits import Limits
 from lab.plan.matrix import Run
 from lab.provision.hypervisor import Death
@@ -108,3 +110,33 @@ def test_a_line_that_comes_between_look_and_wait_is_not_waited_for(subject: Expe
 
     subject._watch(program, look, Deadline.after("holding", timedelta(seconds=10)))
     assert changed.waits == 0
+
+
+def streaming(subject: Experiment, tmp_path: Path, *lines: dict[str, Any]) -> Program:
+    """A client of the experiment that has said these lines."""
+    client = Program("abuser", (), tmp_path / "out", cast(Any, None), threading.Condition(), list(lines))
+    subject.streams["abuser"] = Stream(subject.run.spec.clients[0], client, client)
+    subject.limits, subject.log = replace(LIMITS, delivery=SHORT), structlog.get_logger()
+    return client
+
+
+def test_a_client_flows_until_what_was_asked_for_has_grown(subject: Experiment, tmp_path: Path) -> None:
+    client = streaming(subject, tmp_path, {"event": "progress", "delivered": 10, "held": 4})
+
+    def speak() -> None:
+        with client.changed:
+            client.events.append({"event": "progress", "delivered": 30, "held": 9})
+            client.changed.notify_all()
+
+    threading.Timer(0.02, speak).start()
+    subject.flowing("abuser", bytes_more=20)
+    with pytest.raises(DeadlinePassed, match="20 bytes more held"):
+        subject.flowing("abuser", bytes_more=20, into="held")
+
+
+@pytest.mark.parametrize("how", ["it holds", "it has ended"])
+def test_a_client_that_takes_no_more_is_not_waited_for(subject: Experiment, tmp_path: Path, how: str) -> None:
+    client = streaming(subject, tmp_path, {"event": "holding", "delivered": 10, "held": 0})
+    if how == "it has ended":
+        client.events[-1]["event"], client.ended = "progress", True
+    subject.flowing("abuser", bytes_more=20, into="held")
