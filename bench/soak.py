@@ -41,7 +41,7 @@ def measure(asked: Asked) -> Outcome:
         note, own = Path(scratch) / "worker.jsonl", Path(scratch) / "r"
         own.mkdir()
         env = {WORKER_FILE: str(note), "LAB_RUNTIME": str(own), "TMPDIR": str(own)}
-        long = lab_run([*words, "--repeat", str(repeat)], plugin=FRESH_PAIRS, env=env)
+        long = lab_run([*words, "--repeat", str(repeat)], plugin=FRESH_PAIRS, env=env, lost=True)
         states = [json.loads(line) for line in note.read_text().splitlines()]
         left = leftovers(own)
     facts = {
@@ -63,13 +63,17 @@ def measure(asked: Asked) -> Outcome:
 
 
 def other_words(cold: Ran, long: Ran) -> list[str]:
-    """Cases whose verdict in the long session differs from the cold one's."""
+    """Runs whose verdict in the long session differs from the cold one of their case, with what decided it."""
     wanted = {r["case"]: r["verdict"] for r in cold.records}
     return [
-        f"{r['case']} run {r['repeat']} was {r['verdict']}, cold {wanted[r['case']]}"
+        f"{r['case']} run {r['repeat']} was {r['verdict']}, cold {wanted[r['case']]}: {'; '.join(_decisive(r))}"
         for r in long.records
         if r["verdict"] != wanted[r["case"]]
     ]
+
+
+def _decisive(run: Mapping[str, Any]) -> list[str]:
+    return [finding["message"] for finding in run["findings"] if finding["word"] == run["verdict"]]
 
 
 def growth(states: Sequence[State], key: str) -> float:

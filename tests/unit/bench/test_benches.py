@@ -21,7 +21,10 @@ ROLLUP = "55d0-7ffd ---p 00000000 00:00 0 [rollup]\nRss:  200 kB\nPss:  120 kB\n
 
 
 def ran(**words: str) -> Ran:
-    records = tuple({"kernel": "k", "nic": "n", "case": c, "repeat": 0, "verdict": w} for c, w in words.items())
+    records = tuple(
+        {"kernel": "k", "nic": "n", "case": c, "repeat": 0, "verdict": w, "findings": [{"word": w, "message": "why"}]}
+        for c, w in words.items()
+    )
     return Ran(60.0, records, Spent(60.0, {"delivered": 45.0, "restore": 15.0}))
 
 
@@ -36,7 +39,7 @@ def test_one_other_word_is_a_difference() -> None:
 
 def test_a_word_unlike_the_cold_one_is_a_problem() -> None:
     assert other_words(ran(hold="FAIL"), ran(hold="FAIL")) == []
-    assert other_words(ran(hold="FAIL"), ran(hold="MISS")) == ["hold run 0 was MISS, cold FAIL"]
+    assert other_words(ran(hold="FAIL"), ran(hold="MISS")) == ["hold run 0 was MISS, cold FAIL: why"]
 
 
 def states(runs: int, **grow: float) -> list[dict[str, Any]]:
