@@ -286,7 +286,7 @@ class Experiment(Attempt):
             with program.changed:  # under the lock: a line that came since is_true would wake nobody
                 if not is_true(program):
                     program.changed.wait(timeout=0.25)
-            return None, f"{program.name}: {program.tail(1)}"
+            return (True if is_true(program) else None), f"{program.name}: {program.tail(1)}"
 
         wait_until(seen, deadline=deadline, pause=timedelta())
 
