@@ -119,13 +119,23 @@ def refused(evidence: Evidence, name: str) -> ClientEvent | None:
 
 
 def own_charge(evidence: Evidence, name: str) -> int:
-    """What the client was charged before the first byte came: its process, its sockets. Bytes."""
+    """What the client was charged before the first byte came: its process, its sockets. Bytes.
+
+    A sample bears the time at which it was begun, and on a slow kernel it is read when the first bytes are there: what
+    is mapped or queued by then is none of the client's own. The one before it, which was whole by then, is the least.
+    """
     log = evidence.clients.get(name)
     first = next((e.t for e in log.events if e.count("delivered")), 0.0) if log else 0.0
     waiting = log.last("accepted") if log else None
     ready = waiting.t if waiting else first
-    groups = [s.cgroups[name] for s in evidence.receiver.samples if name in s.cgroups and s.t <= min(ready, first)]
-    return groups[-1].current if groups else 0
+    samples = [s for s in evidence.receiver.samples if name in s.cgroups and s.t <= min(ready, first)]
+    if not samples:
+        return 0
+    last, before = samples[-1], samples[-2:-1]
+    group = last.cgroups[name]
+    queued = max(group.stat.get("sock", 0), *(tcp_growth(last, s) for s in before), 0)
+    came = group.stat.get("file_mapped", 0) + queued
+    return max(group.current - came, *(s.cgroups[name].current for s in before), 0)
 
 
 RING_CALLS = ("io_uring", "IORING_REGISTER_BUFFERS_UPDATE")
