@@ -140,3 +140,4 @@ def test_a_client_that_takes_no_more_is_not_waited_for(subject: Experiment, tmp_
     if how == "it has ended":
         client.events[-1]["event"], client.ended = "progress", True
     subject.flowing("abuser", bytes_more=20, into="held")
+    assert subject.counter("abuser", "held") == 0  # and yet it came back before the deadline
