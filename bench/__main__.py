@@ -73,7 +73,7 @@ def _run(name: str, options: argparse.Namespace) -> int:
     entry = BENCHES[name]
     target: Path = options.out / f"{name}.json"
     with shown() as progress:
-        asked = Asked(options.repeats or entry.repeats, progress, tuple(options.kernel), options.runs)
+        asked = Asked(options.repeats or entry.repeats, progress, options.out, tuple(options.kernel), options.runs)
         outcome = entry.load()(asked)
     about = context(shlex.join(["python", "-m", "bench", *sys.argv[1:]]))
     if options.more and target.is_file():

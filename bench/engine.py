@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -39,19 +40,25 @@ class Ran:
 
 
 def lab_run(
-    words: Sequence[str], *, plugin: Sequence[str] = (), env: dict[str, str] | None = None, lost: bool = False
+    words: Sequence[str],
+    *,
+    plugin: Sequence[str] = (),
+    env: dict[str, str] | None = None,
+    keep: Path | None = None,
 ) -> Ran:
-    """Run it to its end; results are thrown away. Raises CommandFailed when the lab itself failed in it.
+    """Run it to its end. Raises CommandFailed when the lab itself failed in it.
 
-    lost  runs without a verdict are no failure: the caller looks at the words
+    keep  an empty folder for bundles and report, which are thrown away otherwise; runs without a verdict are no
+          failure then: the caller looks at the words
     """
-    with tempfile.TemporaryDirectory(prefix="lab-bench-") as results:
+    with contextlib.ExitStack() as stack:
+        results = str(keep or stack.enter_context(tempfile.TemporaryDirectory(prefix="lab-bench-")))
         argv = [sys.executable, "-m", "lab.cli", "run", *words, "--json", "--results", results]
         began = time.monotonic()
         out, err, status = _to_its_end(argv, _environment(plugin, env or {}), Path(results))
         seconds = time.monotonic() - began
         records = tuple(json.loads(line) for line in out.splitlines())
-        if status not in (AS_PREDICTED, OTHER_VERDICT) and not (lost and status == LAB_FAILED and records):
+        if status not in (AS_PREDICTED, OTHER_VERDICT) and not (keep and status == LAB_FAILED and records):
             raise CommandFailed(argv, status, err)
         (session,) = Path(results).glob("*/plan.json")
         return Ran(seconds, records, spent(read_session(session.parent)))

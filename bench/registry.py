@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 from bench.harness import Outcome
@@ -14,10 +15,14 @@ from lab.errors import BadInput
 
 @dataclass(frozen=True)
 class Asked:
-    """What the user asked of a bench; every bench takes of it what applies to it. `runs` is for `soak`."""
+    """What the user asked of a bench; every bench takes of it what applies to it. `runs` is for `soak`.
+
+    out  where record and picture go
+    """
 
     repeats: int
     progress: Progress
+    out: Path
     kernels: tuple[str, ...] = ()
     runs: int = 200
 

@@ -6,8 +6,9 @@ import contextlib
 import json
 import math
 import os
+import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -37,11 +38,14 @@ def measure(asked: Asked) -> Outcome:
     asked.progress("one cold run of each case")
     cold = lab_run([*words, "--cold"], plugin=FRESH_PAIRS)
     asked.progress(f"{repeat * len(cases)} runs in a row")
+    bundles = asked.out / "soak-bundles"
+    shutil.rmtree(bundles, ignore_errors=True)
+    bundles.mkdir(parents=True)
     with tempfile.TemporaryDirectory(prefix="lb-") as scratch:  # short: AF_UNIX paths end at 108 bytes
         note, own = Path(scratch) / "worker.jsonl", Path(scratch) / "r"
         own.mkdir()
         env = {WORKER_FILE: str(note), "LAB_RUNTIME": str(own), "TMPDIR": str(own)}
-        long = lab_run([*words, "--repeat", str(repeat)], plugin=FRESH_PAIRS, env=env, lost=True)
+        long = lab_run([*words, "--repeat", str(repeat)], plugin=FRESH_PAIRS, env=env, keep=bundles)
         states = [json.loads(line) for line in note.read_text().splitlines()]
         left = leftovers(own)
     facts = {
@@ -58,6 +62,10 @@ def measure(asked: Asked) -> Outcome:
     problems = [*other_words(cold, long), *leaks(states), *(f"left behind: {what}" for what in left)]
     if len(states) != len(long.records):
         problems.append(f"{len(long.records)} runs, but the worker was seen {len(states)} times: it was replaced")
+    if problems:
+        problems.append(f"bundles and report are in {bundles}")
+    else:
+        shutil.rmtree(bundles)
     rounds = [{"worker": float(s["rss_mib"])} for s in states]
     return Outcome(f"Memory of the worker after each of {len(states)} runs", "MiB", rounds, (), facts, problems)
 
@@ -76,23 +84,30 @@ def _decisive(run: Mapping[str, Any]) -> list[str]:
     return [finding["message"] for finding in run["findings"] if finding["word"] == run["verdict"]]
 
 
-def growth(states: Sequence[State], key: str) -> float:
-    """By how much a value grows from run to run, from the medians of the second and of the last quarter.
+Level = Callable[[Iterable[float]], float]
+
+
+def growth(states: Sequence[State], key: str, level: Level = median) -> float:
+    """By how much a value grows from run to run, from its levels in the second and in the last quarter.
 
     The first quarter is left out: imports and caches fill there.
     """
     quarter = max(1, len(states) // 4)
     early, late = states[quarter : 2 * quarter] or states[:1], states[-quarter:]
     between = max(1, len(states) - 2 * quarter)
-    return (median(float(s[key]) for s in late) - median(float(s[key]) for s in early)) / between
+    return (level(float(s[key]) for s in late) - level(float(s[key]) for s in early)) / between
 
 
 def leaks(states: Sequence[State]) -> list[str]:
-    """What grows in the worker. It always has domains and children: of the next pair, and of the one that leaves."""
+    """What grows in the worker.
+
+    It always has domains and children, of the next pair and of the one that leaves, more or fewer with the host's
+    load. What leaks is there in the quietest moment too, so counts are compared by their least.
+    """
     found = []
     span = max(1, len(states) - 2 * max(1, len(states) // 4))
     for key in ("fds", "threads", "children", "domains"):
-        grown = growth(states, key) * span
+        grown = growth(states, key, min) * span
         if grown > FD_SLACK:
             found.append(f"{key} grew by {grown:.0f} in {span} runs")
     kib = growth(states, "rss_mib") * 1024
