@@ -147,7 +147,7 @@ def connected_pair(
     """Provision a pair, give roles, connect. Raises LabTrouble; all is gone when the block ends."""
     timeline = timeline or Timeline()
     with contextlib.ExitStack() as stack:
-        giver = stack.enter_context(role_giver(_seats(request), request.nic, request.captures, progress))
+        giver = stack.enter_context(role_giver(_seats(request), request.nic, request.role_files, progress))
         progress("starting guests")
         with timeline.span("start guests", lane="pair"):
             pair = stack.enter_context(provisioned(hypervisor, request))

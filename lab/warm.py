@@ -115,7 +115,7 @@ def warm_pair(
         yield ready
 
 
-NOT_KEPT = shutil.ignore_patterns("telemetry.jsonl", "instructions.jsonl", "domain.xml", "known_hosts*")
+NOT_KEPT = shutil.ignore_patterns("telemetry.jsonl", "instructions.jsonl", "domain.xml")
 """Captures of the pair that was saved which say nothing of those restored from it."""
 
 

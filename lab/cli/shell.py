@@ -165,7 +165,7 @@ def _linked(hypervisor: Hypervisor, request: PairRequest, progress: Progress, *,
         progress("booting")
         pair.wait_ready()
         progress("giving roles")
-        give_roles(targets_of(pair), request.nic, request.captures, progress)
+        give_roles(targets_of(pair), request.nic, request.role_files, progress)
         progress("waiting for carrier")
         pair.wait_carrier()
         yield pair

@@ -70,9 +70,11 @@ def run_playbook(
     check: bool = False,
     watch: Watch = _nobody,
     cancelled: Callable[[], bool] = lambda: False,
+    scratch: Path | None = None,
 ) -> PlaybookResult:
     """Run a playbook to its end; `check` only asks what would change. Raises HostTrouble naming each failed task.
 
+    Ansible's own files lie in a folder in `scratch`, else in the host's for temporary files, and go with it.
     `watch` sees each of Ansible's events as it comes; the playbook is ended when `cancelled` says so.
     """
     result = PlaybookResult()
@@ -81,11 +83,11 @@ def run_playbook(
         _take(event, result, progress)
         watch(event)
 
-    with tempfile.TemporaryDirectory(prefix="lab-ansible-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="lab-ansible-", dir=scratch) as folder:
         # Without a cancel_callback ansible-runner takes SIGINT and SIGTERM for itself, and never gives them back.
         with held_back() as interrupted:
             runner = ansible_runner.run(
-                private_data_dir=scratch,
+                private_data_dir=folder,
                 playbook=str(path),
                 inventory=dict(inventory),
                 extravars=dict(extra_vars or {}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -116,6 +117,7 @@ class RoleGiver:
                 progress=self._progress,
                 watch=self._watch,
                 cancelled=self._cancelled.is_set,
+                scratch=self._scratch,
             )
         except LabTrouble as exc:
             self._trouble = exc
@@ -164,7 +166,8 @@ class RoleGiver:
 def role_giver(seats: Mapping[Role, Seat], nic: NicProfile, scratch: Path, progress: Progress) -> Iterator[RoleGiver]:
     """Start the playbook now, for guests that come later: Ansible takes over a second before it does anything.
 
-    It has ended when the block ends; after `give` that is no wait for what the block does meanwhile.
+    It has ended when the block ends; after `give` that is no wait for what the block does meanwhile. All its files lie
+    in `scratch`, which goes with it.
     """
     scratch.mkdir(parents=True, exist_ok=True)
     giver = RoleGiver(seats, nic, scratch, progress)
@@ -173,6 +176,7 @@ def role_giver(seats: Mapping[Role, Seat], nic: NicProfile, scratch: Path, progr
     finally:
         with held_back():
             giver.close()
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def give_roles(targets: Mapping[Role, RoleTarget], nic: NicProfile, scratch: Path, progress: Progress) -> None:

@@ -49,6 +49,11 @@ class PairRequest:
     saved: Path | None = None
     born: str = ""
 
+    @property
+    def role_files(self) -> Path:
+        """Where Ansible works: in the session's private folder, which is swept when a worker was killed."""
+        return self.sockets / f"{self.id}-roles"
+
 
 @dataclass(frozen=True)
 class Pair:
