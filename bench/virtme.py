@@ -33,7 +33,16 @@ LIMIT = timedelta(seconds=120)
 MARK = "lab-42"
 _SAY = "echo lab-$((41+1))"  # the command line shows this text, only a shell that ran it shows the mark
 
-APPEND = ("quiet", "loglevel=1", "mitigations=off", "cryptomgr.notests=1", "tsc=reliable", "no_timer_check", "nokaslr")
+APPEND = (
+    "quiet",
+    "loglevel=1",
+    "mitigations=off",
+    "cryptomgr.notests=1",
+    "tsc=reliable",
+    "no_timer_check",
+    "nokaslr",
+    "norandmaps",
+)
 """The words that make our own guests boot faster; see lab/plan/domain.py."""
 
 
