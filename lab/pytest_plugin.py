@@ -28,11 +28,13 @@ from lab.plan.session import EVENTS_FILE, PLAN_FILE, SessionPlan, load
 
 if TYPE_CHECKING:
     from lab.keeper import PairKeeper
+    from lab.report.model import Session
     from lab.run import Later, Trial
 
 PLAN = pytest.StashKey[SessionPlan]()
 OWNER = pytest.StashKey[bool]()
 NEXT = pytest.StashKey[Run | None]()
+SUMMARY = pytest.StashKey[str]()
 
 
 # -- options -------------------------------------------------------------------------------------------------------
@@ -310,10 +312,16 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Iterator[N
         stop(config.stash[PLAN].sockets)
     yield
     if controls:
-        _conclude(config.stash[PLAN], owner=config.stash.get(OWNER, False))
+        from lab.reports import REPORT, overview_text
+
+        plan = config.stash[PLAN]
+        done = _conclude(plan, owner=config.stash.get(OWNER, False))
+        if done is not None:
+            config.stash[SUMMARY] = f"{overview_text(done)}report: {plan.folder / REPORT}\n"
 
 
-def _conclude(plan: SessionPlan, *, owner: bool) -> None:
+def _conclude(plan: SessionPlan, *, owner: bool) -> Session | None:
+    """Reports, and what they teach about this host; None when the reports could not be written."""
     from lab.learnt import remember
     from lab.provision.sweep import tidy
     from lab.reports import write_reports
@@ -325,22 +333,19 @@ def _conclude(plan: SessionPlan, *, owner: bool) -> None:
         session = write_reports(plan)
     except (LabError, OSError) as exc:
         say(f"no reports: {exc}")
+        return None
     else:
         try:
             remember(plan, session, say)
         except OSError as exc:
             say(f"nothing learnt: {exc}")
+        return session
     finally:
         if owner:
             tidy(plan.sockets)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if PLAN not in config.stash or hasattr(config, "workerinput"):
-        return
-    from lab.reports import REPORT, overview_text
-
-    plan = config.stash[PLAN]
-    terminalreporter.section("verdicts")
-    terminalreporter.write(overview_text(plan))
-    terminalreporter.write_line(f"report: {plan.folder / REPORT}")
+    if SUMMARY in config.stash:
+        terminalreporter.section("verdicts")
+        terminalreporter.write(config.stash[SUMMARY])

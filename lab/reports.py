@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from rich.console import Console
@@ -54,8 +55,12 @@ def write_curve(bundle: Path, result: RunResult) -> None:
     (bundle / "curve.svg").write_text(standalone(result.verdict.ledger, f"{result.manifest.run}"))
 
 
-def read_session(folder: Path) -> Session:
-    """Judge every bundle of a session folder, in the plan's order. Raises BadInput on an unreadable manifest."""
+def read_session(folder: Path, known: Mapping[str, RunResult] | None = None) -> Session:
+    """Judge every bundle of a session folder, in the plan's order. Raises BadInput on an unreadable manifest.
+
+    known  results by run that this process has judged already, from the bundles of this folder
+    """
+    known = known or {}
     plan = load((folder / PLAN_FILE).read_bytes())
     found = [run.id for run in plan.runs if (folder / run.id / MANIFEST).is_file()]
     started = datetime.datetime.fromisoformat(plan.started)
@@ -63,16 +68,16 @@ def read_session(folder: Path) -> Session:
     return Session(
         name=plan.name,
         started=plan.started,
-        results=tuple(judged(folder / name, name) for name in found),
+        results=tuple(known.get(name) or judged(folder / name, name) for name in found),
         seconds=ended - started.timestamp(),
         command=plan.command,
         pairs=plan.pairs,
     )
 
 
-def write_reports(plan: SessionPlan) -> Session:
-    """HTML, Markdown, JUnit XML, KTAP and JSON Lines of a session, in its folder."""
-    session = read_session(plan.folder)
+def write_reports(plan: SessionPlan, known: Mapping[str, RunResult] | None = None) -> Session:
+    """HTML, Markdown, JUnit XML, KTAP and JSON Lines of a session, in its folder. `known` is that of `read_session`."""
+    session = read_session(plan.folder, known)
     (plan.folder / REPORT).write_text(html.render(session), encoding="utf-8")
     (plan.folder / TABLE).write_text(markdown.render(session), encoding="utf-8")
     (plan.folder / "junit.xml").write_bytes(junit.render(session))
@@ -81,8 +86,8 @@ def write_reports(plan: SessionPlan) -> Session:
     return session
 
 
-def overview_text(plan: SessionPlan) -> str:
+def overview_text(session: Session) -> str:
     """The verdict table as plain text, 120 columns."""
     out = io.StringIO()
-    Console(file=out, width=120, no_color=True).print(text.overview(read_session(plan.folder)))
+    Console(file=out, width=120, no_color=True).print(text.overview(session))
     return out.getvalue()

@@ -72,7 +72,7 @@ def _tried(
     from lab.mutants import is_wanted, judge_mutants
     from lab.paths import results_root
     from lab.provision.sweep import tidy
-    from lab.reports import REPORT, write_reports
+    from lab.reports import REPORT
     from lab.session import SessionRequest, prepare, runtime_dir
 
     request = SessionRequest(
@@ -90,12 +90,12 @@ def _tried(
             _built(request.kernels, progress)
             folder = (results or results_root()).resolve()
             plan = prepare(request, folder, sockets, progress, only=is_wanted(wanted))
-        interrupted, _ = watch(plan, as_json=False)
+        watched = watch(plan, as_json=False)
     finally:
         tidy(sockets)
-    session = write_reports(plan)
+    session = watched.session(plan)
     typer.echo(f"report: {plan.folder / REPORT}", err=True)
-    return judge_mutants(wanted, session.results), interrupted
+    return judge_mutants(wanted, session.results), watched.interrupted
 
 
 def _built(names: Sequence[str], progress: Progress) -> None:

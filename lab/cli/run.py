@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
@@ -28,6 +28,7 @@ from lab.units import Deadline, wait_until
 
 if TYPE_CHECKING:
     from lab.plan.session import SessionPlan
+    from lab.report import RunResult, Session
 
 # the controller gives its workers 40 s, and xdist 10 s more
 STOP_LIMIT = timedelta(seconds=75)
@@ -95,23 +96,22 @@ def run(
     try:
         with shown() as progress:
             plan = prepare(request, (results or results_root()).resolve(), sockets, progress)
-        status = conduct(plan, as_json=as_json)
+        session, status = conduct(plan, as_json=as_json)
         if timing:
-            _tell_timing(plan, as_json=as_json)
+            _tell_timing(plan, session, as_json=as_json)
         raise typer.Exit(status)
     finally:
         tidy(sockets)
 
 
-def _tell_timing(plan: SessionPlan, *, as_json: bool) -> None:
+def _tell_timing(plan: SessionPlan, session: Session, *, as_json: bool) -> None:
     """Waterfalls of a session's runs and the sum; beside JSON on standard error."""
     from lab.learnt import load_learnt
     from lab.plan.pairs import table
     from lab.report.bars import timing
-    from lab.reports import read_session
 
     console = Console(stderr=as_json)
-    console.print(timing(read_session(plan.folder)))
+    console.print(timing(session))
     known = load_learnt().rates.get(plan.host, {})
     console.print(f"{plan.pairs} at once: {plan.pairs_why}", highlight=False)
     console.print(f"work done a second by pairs at once on {plan.host}: {table(known)}", highlight=False)
@@ -146,7 +146,7 @@ class Show:
     as_json: bool
     console: Console
     seen: int = 0
-    done: int = 0
+    results: dict[str, RunResult] = field(default_factory=dict)
     doing: dict[str, str] = field(default_factory=dict)
 
     def catch_up(self) -> list[str]:
@@ -166,8 +166,7 @@ class Show:
         from lab.report.jsonl import as_record
         from lab.reports import judged
 
-        self.done += 1
-        result = judged(self.plan.folder / run_id, run_id)
+        result = self.results[run_id] = judged(self.plan.folder / run_id, run_id)
         record = as_record(result, PurePosixPath(self.plan.folder.as_posix()))
         if self.as_json:
             print(json.dumps(record), flush=True)
@@ -175,7 +174,7 @@ class Show:
         seconds = sum(record["seconds"].values())
         mark = "" if not result.disagrees else f"  ! predicted {result.predicted}"
         self.console.print(
-            f"[{self.done}/{len(self.plan.runs)}] {record['verdict']:5} {record['case']:13} {record['nic']:13} "
+            f"[{len(self.results)}/{len(self.plan.runs)}] {record['verdict']:5} {record['case']:13} {record['nic']:13} "
             f"{record['kernel']}  {seconds:.0f} s{mark}",
             highlight=False,
             markup=False,
@@ -186,14 +185,31 @@ class Show:
         return " | ".join(text for _, text in sorted(self.doing.items())) or "starting workers"
 
 
-def conduct(plan: SessionPlan, *, as_json: bool) -> int:
-    """Run a plan to its end and show it. Returns the exit status."""
-    interrupted, log = watch(plan, as_json=as_json)
-    return _close(plan, as_json=as_json, interrupted=interrupted, log=log)
+def conduct(plan: SessionPlan, *, as_json: bool) -> tuple[Session, int]:
+    """Run a plan to its end and show it. Returns what came out, and the exit status."""
+    watched = watch(plan, as_json=as_json)
+    session = watched.session(plan)
+    return session, _close(plan, session, watched, as_json=as_json)
 
 
-def watch(plan: SessionPlan, *, as_json: bool) -> tuple[bool, Path]:
-    """Run a plan to its end, telling each verdict. Returns whether a signal ended it, and the engine's log."""
+@dataclass(frozen=True)
+class Watched:
+    """How the engine ended: whether by a signal, its log, and the results of runs whose verdicts were told."""
+
+    interrupted: bool
+    log: Path
+    results: Mapping[str, RunResult]
+
+    def session(self, plan: SessionPlan) -> Session:
+        """The session as it is on disk, with its reports: an engine that came to a bad end did not write them."""
+        from lab.reports import RESULTS, read_session, write_reports
+
+        there = (plan.folder / RESULTS).exists()  # the last that is written
+        return read_session(plan.folder, self.results) if there else write_reports(plan, self.results)
+
+
+def watch(plan: SessionPlan, *, as_json: bool) -> Watched:
+    """Run a plan to its end, telling each verdict."""
     show = Show(plan, as_json, Console(stderr=True))
     log = plan.folder / "pytest.log"
     with log.open("wb") as out, _engine(engine_argv(plan), out) as (engine, signals), shown() as progress:
@@ -207,7 +223,7 @@ def watch(plan: SessionPlan, *, as_json: bool) -> tuple[bool, Path]:
 
         wait_until(step, deadline=Deadline.after("the runs", FOR_EVER), pause=timedelta(milliseconds=200))
         step()
-    return bool(signals), log
+    return Watched(bool(signals), log, show.results)
 
 
 @contextlib.contextmanager
@@ -240,19 +256,17 @@ def _end(engine: subprocess.Popen[bytes]) -> None:
     engine.wait()
 
 
-def _close(plan: SessionPlan, *, as_json: bool, interrupted: bool, log: Path) -> int:
+def _close(plan: SessionPlan, session: Session, watched: Watched, *, as_json: bool) -> int:
     """The table, the report's path and the exit status."""
     from lab.report import text
-    from lab.reports import REPORT, RESULTS, read_session, write_reports
+    from lab.reports import REPORT
 
-    # the engine writes them, the results last; one that came to a bad end did not
-    session = read_session(plan.folder) if (plan.folder / RESULTS).exists() else write_reports(plan)
     if not as_json:
         Console().print(text.overview(session))
         typer.echo(f"report: {plan.folder / REPORT}")
     missing = [run.id for run in plan.runs if run.id not in {r.manifest.run for r in session.results}]
     if missing:
-        typer.echo(f"{len(missing)} of {len(plan.runs)} runs left no bundle; what happened: {log}", err=True)
-    if interrupted:
+        typer.echo(f"{len(missing)} of {len(plan.runs)} runs left no bundle; what happened: {watched.log}", err=True)
+    if watched.interrupted:
         return INTERRUPTED
     return LAB_FAILED if missing else code_of(session.results)
