@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 STOP_LIMIT = timedelta(seconds=75)
 FOR_EVER = timedelta(days=7)
 
+ENGINE_PLUGINS = ("xdist.plugin", "lab.pytest_plugin")
+"""What the engine needs. Others that are installed cost each of its processes a second or two at its start and its end,
+and so does rewriting of assertions, which covers all modules of a plugin's package."""
+
 INTERRUPTED = 130
 
 
@@ -130,7 +134,8 @@ def engine_argv(plan: SessionPlan) -> list[str]:
     from lab.provision.namespace import argv_in_own_namespace
     from lab.session import suites_dir
 
-    argv = [sys.executable, "-m", "pytest", str(suites_dir()), "-q", "-p", "no:cacheprovider"]
+    argv = [sys.executable, "-m", "pytest", str(suites_dir()), "-q", "-p", "no:cacheprovider", "--assert=plain"]
+    argv += [word for plugin in ENGINE_PLUGINS for word in ("-p", plugin)]
     argv += ["-n", str(plan.pairs), "--lab-plan", str(plan.folder / PLAN_FILE)]
     if any(run.profile.link == "tap" for run in plan.runs):
         argv = argv_in_own_namespace(argv)
@@ -230,7 +235,8 @@ def watch(plan: SessionPlan, *, as_json: bool) -> Watched:
 def _engine(argv: list[str], out: Any) -> Iterator[tuple[subprocess.Popen[bytes], list[int]]]:  # noqa: ANN401 - a file
     """pytest in a process group of its own, and the signals that came: they are handed on, its end is waited for."""
     signals: list[int] = []
-    engine = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
+    env = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    engine = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, start_new_session=True)
 
     def stop(signum: int, _frame: FrameType | None) -> None:
         signals.append(signum)
