@@ -25,6 +25,7 @@ from lab.verdict.selftest import judge_selftest
 REPORT = "report.html"
 RESULTS = "results.jsonl"
 TABLE = "table.md"
+CURVE = "curve.svg"
 
 
 def judged(bundle: Path, relative: str) -> RunResult:
@@ -52,7 +53,8 @@ def write_verdict(bundle: Path, result: RunResult) -> None:
 
 def write_curve(bundle: Path, result: RunResult) -> None:
     """The picture of the ledger; can be made again at any time."""
-    (bundle / "curve.svg").write_text(standalone(result.verdict.ledger, f"{result.manifest.run}"))
+    picture = standalone(result.verdict.ledger, f"{result.manifest.run}")
+    (bundle / CURVE).write_text(picture, encoding="utf-8")
 
 
 def read_session(folder: Path, known: Mapping[str, RunResult] | None = None) -> Session:
@@ -78,7 +80,8 @@ def read_session(folder: Path, known: Mapping[str, RunResult] | None = None) -> 
 def write_reports(plan: SessionPlan, known: Mapping[str, RunResult] | None = None) -> Session:
     """HTML, Markdown, JUnit XML, KTAP and JSON Lines of a session, in its folder. `known` is that of `read_session`."""
     session = read_session(plan.folder, known)
-    (plan.folder / REPORT).write_text(html.render(session), encoding="utf-8")
+    curves = {path.parent.name: path.read_text("utf-8") for path in plan.folder.glob(f"*/{CURVE}")}
+    (plan.folder / REPORT).write_text(html.render(session, curves), encoding="utf-8")
     (plan.folder / TABLE).write_text(markdown.render(session), encoding="utf-8")
     (plan.folder / "junit.xml").write_bytes(junit.render(session))
     (plan.folder / "results.ktap").write_text(ktap.render(session))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -42,10 +42,13 @@ class FindingView:
     href: str
 
 
-def render(session: Session) -> str:
-    """The page as text, to be stored as UTF-8 beside the bundles that it links to."""
+def render(session: Session, drawn: Mapping[str, str] | None = None) -> str:
+    """The page as text, to be stored as UTF-8 beside the bundles that it links to.
+
+    drawn  curves by bundle, as `plot.standalone` made them, from bundles of one's own; what is not there is drawn
+    """
     matrix = arrange(session.results)
-    runs = _views(in_order(matrix))
+    runs = _views(in_order(matrix), drawn or {})
     return (
         _environment()
         .get_template("report.html.j2")
@@ -77,12 +80,12 @@ def _environment() -> Environment:
     return environment
 
 
-def _views(results: Sequence[RunResult]) -> list[RunView]:
+def _views(results: Sequence[RunResult], drawn: Mapping[str, str]) -> list[RunView]:
     first_fail = next((r for r in results if r.verdict.word is Word.FAIL), None)
-    return [_view(n, r, r.disagrees or r is first_fail) for n, r in enumerate(results, 1)]
+    return [_view(n, r, r.disagrees or r is first_fail, drawn.get(r.bundle, "")) for n, r in enumerate(results, 1)]
 
 
-def _view(number: int, result: RunResult, is_open: bool) -> RunView:
+def _view(number: int, result: RunResult, is_open: bool, drawn: str) -> RunView:
     # The number makes it unique, the name lets a reader guess it.
     anchor = f"run{number}-{re.sub('[^A-Za-z0-9]+', '-', result.manifest.run)}"
     findings = tuple(
@@ -90,7 +93,7 @@ def _view(number: int, result: RunResult, is_open: bool) -> RunView:
     )
     ledger = result.verdict.ledger
     title = f"Ledger of {ledger.client}, {result.manifest.case} on {result.manifest.kernel.name}, {result.manifest.nic}"
-    svg = plot.curve(ledger, f"{anchor}-", title) if ledger.points else ""
+    svg = plot.curve(ledger, f"{anchor}-", title, drawn) if ledger.points else ""
     title = f"Where the time of {result.manifest.run} went"
     fall = waterfall.svg(result.timing, f"{anchor}-time-", title) if result.timing else ""
     return RunView(anchor, result, findings, Markup(svg), Markup(fall), is_open)  # noqa: S704 - ElementTree escapes

@@ -7,6 +7,8 @@ matplotlib is imported when the first curve is drawn: most commands draw none.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +32,13 @@ LEFT, RIGHT, TOP, BOTTOM = 50, 46, 42, 40
 ROW = 16  # height of a row of mark numbers, and of a line of the standalone key
 
 INK = "#20262c"
+
+OWN = "curve-"
+"""What all ids of a standalone picture begin with."""
+
+STAMP = "data-drawn-from"
+DRAWING = 1
+"""To be raised when a ledger is drawn in another way: older pictures are not taken for one of today's then."""
 
 SVG = "http://www.w3.org/2000/svg"
 XLINK = "http://www.w3.org/1999/xlink"
@@ -56,7 +65,7 @@ SERIES = (
 )
 
 
-CLASSES = frozenset({*(s.name for s in SERIES), "escape", "limit", "grid", "axis", "mark", "oom"})
+CLASSES = frozenset({*(s.name for s in SERIES), "escape", "limit", "grid", "axis", "mark", "oom", "key"})
 
 
 @dataclass(frozen=True)
@@ -76,23 +85,54 @@ def marks_of(ledger: Ledger) -> tuple[Mark, ...]:
     return tuple(Mark(i, t - start, one_line(text), "oom" in text.lower()) for i, (t, text) in enumerate(kept, 1))
 
 
-def curve(ledger: Ledger, prefix: str, title: str) -> str:
-    """An SVG element to stand in an HTML page, which brings the colours and the key. `prefix` starts all its ids."""
-    root = _tidy(_draw(ledger, key=False), prefix)
+def curve(ledger: Ledger, prefix: str, title: str, drawn: str = "") -> str:
+    """An SVG element to stand in an HTML page, which brings the colours and the key. `prefix` starts all its ids.
+
+    drawn  what `standalone` once returned, by whom the caller trusts; it is taken when it was drawn from this ledger
+    """
+    root = _drawn(ledger, drawn)
+    if root is None:
+        root = _standalone(ledger, title)
+    for element in root.iter():
+        for child in list(element):
+            if child.get("class") == "key" or child.tag in (f"{{{SVG}}}style", f"{{{SVG}}}title", f"{{{SVG}}}desc"):
+                element.remove(child)
+        _rename(element, {element.get("id", "")}, prefix, OWN)
+    for attribute in ("width", "height", STAMP):
+        root.attrib.pop(attribute, None)
+    root.set("viewBox", f"0 0 {WIDTH} {HEIGHT}")
     _describe(root, ledger, prefix, title)
-    for size_attribute in ("width", "height"):
-        root.attrib.pop(size_attribute, None)
     return ET.tostring(root, encoding="unicode")
 
 
 def standalone(ledger: Ledger, title: str) -> str:
     """An SVG document with its own colours and key, for the bundle's curve.svg."""
-    root = _tidy(_draw(ledger, key=True), "curve-")
-    _describe(root, ledger, "curve-", title)
+    text = ET.tostring(_standalone(ledger, title), encoding="unicode")
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'
+
+
+def _standalone(ledger: Ledger, title: str) -> ET.Element:
+    root = _tidy(_draw(ledger), OWN)
+    _describe(root, ledger, OWN, title)
     style = ET.Element(f"{{{SVG}}}style")
     style.text = files("lab.report").joinpath("templates/curve.css").read_text("utf-8")
     root.insert(0, style)
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+    root.set(STAMP, _stamp(ledger))
+    return root
+
+
+def _stamp(ledger: Ledger) -> str:
+    return hashlib.sha256(f"{DRAWING} {ledger!r}".encode()).hexdigest()
+
+
+def _drawn(ledger: Ledger, drawn: str) -> ET.Element | None:
+    """The picture, if it is one of this ledger: to draw it anew takes a hundred times as long."""
+    if STAMP not in drawn:
+        return None
+    with contextlib.suppress(ET.ParseError):
+        root = ET.fromstring(drawn)  # noqa: S314 - of whom the caller trusts
+        return root if root.get(STAMP) == _stamp(ledger) else None
+    return None
 
 
 def thin(points: Sequence[LedgerPoint], peak: LedgerPoint | None = None) -> list[LedgerPoint]:
@@ -110,13 +150,13 @@ def _start(ledger: Ledger) -> float:
     return ledger.points[0].t if ledger.points else min((t for t, _ in ledger.marks), default=0.0)
 
 
-def _draw(ledger: Ledger, *, key: bool) -> str:
+def _draw(ledger: Ledger) -> str:
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     marks = marks_of(ledger)
-    below = ROW * (2 + len(marks)) if key else 0
+    below = ROW * (2 + len(marks))
     height = HEIGHT + below
     with matplotlib.rc_context(
         {"svg.fonttype": "none", "svg.hashsalt": "lab", "font.size": 11.0, "font.sans-serif": ["DejaVu Sans"]}
@@ -127,8 +167,7 @@ def _draw(ledger: Ledger, *, key: bool) -> str:
         _lines(axes, ledger)
         _frame(axes, ledger)
         _marks(axes, marks)
-        if key:
-            _key(figure, marks, height)
+        _key(figure, marks, height)
         out = StringIO()
         FigureCanvasSVG(figure).print_svg(  # type: ignore[no-untyped-call]
             out, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -226,11 +265,14 @@ def _key(figure: Figure, marks: Sequence[Mark], height: float) -> None:
     legend = figure.legend(
         handles=handles, loc="lower left", bbox_to_anchor=place, ncols=len(SERIES), frameon=False, fontsize=10
     )
-    for line in legend.get_lines():
-        line.set_gid(str(line.get_label()))
+    legend.set_gid("key")
+    for handle in legend.get_lines():
+        handle.set_gid(str(handle.get_label()))
     for mark in marks:
         y = (len(marks) - mark.number) * ROW + 5
-        figure.text(LEFT / WIDTH, y / height, f"{mark.number}   {mark.t:.2f} s   {mark.text}", parse_math=False)
+        figure.text(
+            LEFT / WIDTH, y / height, f"{mark.number}   {mark.t:.2f} s   {mark.text}", parse_math=False, gid="key"
+        )
 
 
 def _tidy(text: str, prefix: str) -> ET.Element:
@@ -254,17 +296,18 @@ def _tidy(text: str, prefix: str) -> ET.Element:
     return root
 
 
-def _rename(element: ET.Element, referred: set[str], prefix: str) -> None:
+def _rename(element: ET.Element, referred: set[str], prefix: str, before: str = "") -> None:
+    """Give the ids that something refers to, and what refers to them, a prefix for the one they had `before`."""
     own = element.attrib.pop("id", None)
     if own in referred:
-        element.set("id", prefix + own)
+        element.set("id", prefix + own.removeprefix(before))
     elif own in CLASSES:
         element.set("class", own)
     for name, value in element.attrib.items():
         if value.startswith("#") and name.endswith("href"):
-            element.set(name, f"#{prefix}{value[1:]}")
+            element.set(name, f"#{prefix}{value[1:].removeprefix(before)}")
         elif "url(#" in value:
-            element.set(name, value.replace("url(#", f"url(#{prefix}"))
+            element.set(name, value.replace(f"url(#{before}", f"url(#{prefix}"))
 
 
 def _describe(root: ET.Element, ledger: Ledger, prefix: str, title: str) -> None:

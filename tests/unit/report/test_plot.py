@@ -87,6 +87,27 @@ def test_the_standalone_curve_brings_its_colours_and_its_key() -> None:
     assert sum(element.get("class") == "held" for element in root.iter()) == 2
 
 
+def test_in_a_page_the_key_and_the_colours_are_left_to_the_page() -> None:
+    root = parsed(plot.curve(builder.ledger(), "r1-", "t"))
+    assert "key" not in classes(root)
+    assert sum(element.get("class") == "held" for element in root.iter()) == 1
+    assert root.get("viewBox") == f"0 0 {plot.WIDTH} {plot.HEIGHT}"
+
+
+def test_a_picture_of_this_ledger_is_not_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    book = builder.ledger()
+    there, fresh = plot.standalone(book, "of the bundle"), plot.curve(book, "r1-", "t")
+    monkeypatch.delattr(plot, "_draw")
+    assert plot.curve(book, "r1-", "t", there) == fresh
+
+
+def test_no_other_picture_is_taken_for_one_of_this_ledger() -> None:
+    book = builder.ledger()
+    fresh, other = plot.curve(book, "r1-", "t"), plot.standalone(builder.ledger(held=3 << 20), "t")
+    for wrong in (other, plot.standalone(book, "t")[:-20], "", "no picture"):
+        assert plot.curve(book, "r1-", "t", wrong) == fresh
+
+
 def test_thinning_keeps_the_ends_and_the_peak() -> None:
     points = builder.ledger(points=5001).points
     thinned = plot.thin(points, points[1234])
