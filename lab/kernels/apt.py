@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from lab.commands import run
 from lab.errors import CommandFailed
 from lab.kernels.deb import Deb
+from lab.paths import cache_root
 
 # Not: meta packages (no third number), -rt, -dbg, -unsigned, other architectures.
 _PACKAGE = re.compile(r"linux-image-(?P<release>\d+\.\d+\.\d+\S*?-(?P<cloud>cloud-)?amd64)")
@@ -32,11 +34,22 @@ class Offer:
 def offers() -> tuple[Offer, ...]:
     """Every kernel package on offer, the newest version of each."""
     try:
-        return parse_offers(run(["apt-cache", "show", "linux-image-*-amd64"]).decode())
+        return parse_offers(_show("linux-image-*-amd64"))
     except CommandFailed as exc:
         if "No packages found" in exc.output:
             return ()
         raise
+
+
+def _show(names: str) -> str:
+    """apt keeps what it has parsed, and sees when its lists have changed; images for containers turn that off.
+
+    Without it every call parses all lists anew: 0.9 s of CPU time instead of 0.1. Raises CommandFailed.
+    """
+    kept = cache_root() / "apt" / "pkgcache.bin"
+    with contextlib.suppress(OSError):  # apt does without it
+        kept.parent.mkdir(parents=True, exist_ok=True)
+    return run(["apt-cache", "-o", f"Dir::Cache::pkgcache={kept}", "show", names]).decode()
 
 
 def parse_offers(text: str) -> tuple[Offer, ...]:
@@ -64,7 +77,7 @@ def parse_offers(text: str) -> tuple[Offer, ...]:
 def source_packages(package: str) -> tuple[Deb, ...]:
     """Every version on offer of a source package, oldest first; none when there is no such package."""
     try:
-        text = run(["apt-cache", "show", package]).decode()
+        text = _show(package)
     except CommandFailed as exc:
         if "No packages found" in exc.output:
             return ()
