@@ -14,6 +14,7 @@ from lab.errors import BadInput
 from lab.filecache import key_of
 
 _FROM_LINE = re.compile(rb"^From \S.*\d{4}\r?\n", re.MULTILINE)
+_DATED = re.compile(rb"From \S+ +[A-Z][a-z]{2} [A-Z][a-z]{2} +\d+ \d\d:\d\d:\d\d \d{4}\r?\n")
 _ESCAPED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
 _FROM_AT_START = re.compile(r"^(>*From )", re.MULTILINE)
 _REPLY = re.compile(r"\s*(re|aw|fwd?)\s*:", re.IGNORECASE)
@@ -84,10 +85,12 @@ def from_files(files: Iterable[tuple[str, bytes]]) -> Series:
 
 
 def _mails(data: bytes) -> Iterator[EmailMessage]:
-    """Messages of an mbox; text that does not begin like one is a message by itself."""
-    cuts = [
-        m for m in _FROM_LINE.finditer(data) if m.start() == 0 or data[: m.start()].endswith((b"\n\n", b"\r\n\r\n"))
-    ]
+    """Messages of an mbox; text that does not begin like one is a message by itself.
+
+    As for git-mailsplit, a line with sender and date begins a message also where no empty line is before it: patches
+    put together with cat(1) need not have one.
+    """
+    cuts = [m for m in _FROM_LINE.finditer(data) if _begins_a_mail(data, m)]
     starts = [m.end() for m in cuts] if cuts and cuts[0].start() == 0 else [0, *(m.end() for m in cuts)]
     ends = [m.start() for m in cuts if m.start() > 0] + [len(data)]
     parser = BytesParser(policy=policy.default)
@@ -98,6 +101,11 @@ def _mails(data: bytes) -> Iterator[EmailMessage]:
         message = parser.parsebytes(chunk)
         if isinstance(message, EmailMessage):
             yield message
+
+
+def _begins_a_mail(data: bytes, line: re.Match[bytes]) -> bool:
+    before = data[max(0, line.start() - 4) : line.start()]
+    return not before or before.endswith((b"\n\n", b"\r\n\r\n")) or _DATED.fullmatch(line[0]) is not None
 
 
 def _is_bare_diff(chunk: bytes) -> bool:

@@ -59,6 +59,17 @@ def test_a_thread_gives_its_patches_in_order_without_cover_and_replies() -> None
     assert [p.source for p in series.patches] == ["m, message 4", "m, message 2"]
 
 
+def test_patches_put_together_without_an_empty_line_between_them_are_apart() -> None:
+    """What `cat *.patch` makes of files that end with their last hunk."""
+    one, two = (mail(f"[PATCH] mm: {name}", f"Why.\n{DIFF}").rstrip(b"\n") + b"\n" for name in ("one", "two"))
+    assert subjects(from_mbox(one + two, "m")) == ["mm: one", "mm: two"]
+
+
+def test_a_line_of_a_message_that_only_begins_like_a_mail_stays_in_it() -> None:
+    (patch,) = from_mbox(mail("[PATCH] mm: x", f"It is\nFrom an idea of March 2021\n\n{REST}"), "m").patches
+    assert "From an idea of March 2021" in patch.message
+
+
 def test_the_newest_version_of_a_thread_is_taken() -> None:
     both = mail("[PATCH 1/1] mm: old", REST) + mail("[PATCH v2 1/1] mm: new", REST)
     assert subjects(from_mbox(both, "m")) == ["mm: new"]
