@@ -6,9 +6,19 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from lab.evidence.ledger import bracket, client_record, kills_seen, living, state_at
-from lab.evidence.model import ClientEvent, Console, Evidence, GuestEvidence, Ledger, OomKill, ProgramLog, Sample
+from lab.evidence.model import (
+    CgroupSample,
+    ClientEvent,
+    Console,
+    Evidence,
+    GuestEvidence,
+    Ledger,
+    OomKill,
+    ProgramLog,
+    Sample,
+)
 from lab.plan.cases import Case, ClientSpec
-from lab.units import MIB, PAGE_SIZE
+from lab.units import MIB, PAGE_SIZE, mib
 from lab.verdict.model import Finding, Word
 
 Rule = Callable[[Evidence, Case, Ledger], Iterable[Finding]]
@@ -118,24 +128,54 @@ def refused(evidence: Evidence, name: str) -> ClientEvent | None:
     return next((e for e in events if e.event == "holding" and e.fields.get("errno") in (ENOMEM, "ENOMEM")), None)
 
 
-def own_charge(evidence: Evidence, name: str) -> int:
+@dataclass(frozen=True)
+class Between:
+    """What is known of a number of bytes: it is no less than `low` and no more than `high`."""
+
+    low: int
+    high: int
+
+    def word(self, low: int, high: int) -> Word:
+        """PASS when all that it may be lies within these bounds, FAIL when none of it does, else ERROR."""
+        if low <= self.low and self.high <= high:
+            return Word.PASS
+        return Word.FAIL if self.high < low or high < self.low else Word.ERROR
+
+    def __str__(self) -> str:
+        low, high = mib(self.low), mib(self.high)
+        return low if low == high else f"{low} to {high}"
+
+
+def own_charge(evidence: Evidence, name: str) -> Between:
     """What the client was charged before the first byte came: its process, its sockets. Bytes.
 
-    A sample bears the time at which it was begun, and on a slow kernel it is read when the first bytes are there: what
-    is mapped or queued by then is none of the client's own. The one before it, which was whole by then, is the least.
+    A sample bears the time at which it was begun, and on a slow kernel it is read when the first bytes are there, while
+    memory.stat can be two seconds older (FLUSH_TIME of mm/memcontrol.c). So the last sample tells no more than the
+    most, less what it says is mapped or queued; nor is it more than the client is ever said to have in memory of a
+    named kind. The sample before, which was whole by then, tells the least, and so do the named kinds of the last.
     """
     log = evidence.clients.get(name)
     first = next((e.t for e in log.events if e.count("delivered")), 0.0) if log else 0.0
     waiting = log.last("accepted") if log else None
     ready = waiting.t if waiting else first
-    samples = [s for s in evidence.receiver.samples if name in s.cgroups and s.t <= min(ready, first)]
+    seen = [s for s in evidence.receiver.samples if name in s.cgroups]
+    samples = [s for s in seen if s.t <= min(ready, first)]
     if not samples:
-        return 0
+        return Between(0, 0)
     last, before = samples[-1], samples[-2:-1]
     group = last.cgroups[name]
     queued = max(group.stat.get("sock", 0), *(tcp_growth(last, s) for s in before), 0)
     came = group.stat.get("file_mapped", 0) + queued
-    return max(group.current - came, *(s.cgroups[name].current for s in before), 0)
+    low = max(min(_named(group), group.current), *(s.cgroups[name].current for s in before), 0)
+    most = [group.current - came]
+    if "kernel" in group.stat:  # since v5.18, commit a8c49af3be5f; its parts alone would not be all
+        most.append(max(_named(s.cgroups[name]) for s in seen) + batch(evidence))
+    return Between(low, max(low, min(most)))
+
+
+def _named(group: CgroupSample) -> int:
+    """Bytes of a cgroup that memory.stat names and that are no network pages, unless a kernel bills those that way."""
+    return sum(group.stat.get(kind, 0) for kind in ("anon", "file", "kernel"))
 
 
 RING_CALLS = ("io_uring", "IORING_REGISTER_BUFFERS_UPDATE")

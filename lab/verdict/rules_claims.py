@@ -10,6 +10,7 @@ from lab.evidence.model import ClientEvent, Evidence, Ledger, ProgramLog, Sample
 from lab.plan.cases import Case, ClientSpec
 from lab.units import MIB, mib
 from lab.verdict.measure import (
+    Between,
     at,
     at_kill,
     at_sample,
@@ -86,15 +87,18 @@ def _charge_back(evidence: Evidence, name: str, released: Sample) -> Finding:
     group, pointer = released.cgroups.get(name), at_sample(released)
     if group is None:
         return unclear("returned", f"/lab/{name} was gone before its charge could be read", pointer)
-    allowed = own_charge(evidence, name) + MIB + batch(evidence)
+    own, slack = own_charge(evidence, name), MIB + batch(evidence)
+    allowed = Between(own.low + slack, own.high + slack)
     after = next(
         (s.cgroups[name].current for s in evidence.receiver.samples if s.t >= released.t and name in s.cgroups), 0
     )
     current = max(group.current, after)  # it had settled, so a reading just after must not be higher
-    message = f"memory.current is {mib(current)} after release, up to {mib(allowed)} is its own"
+    message = f"memory.current is {mib(current)} after release, up to {allowed} is its own"
     if current > mem_total(evidence):
         return failed("returned", f"{message}: it underflowed", pointer)
-    return (passed if current <= allowed else failed)("returned", message, pointer)
+    if allowed.low < current <= allowed.high:
+        return unclear("returned", f"{message}: that is not known well enough", pointer)
+    return (passed if current <= allowed.low else failed)("returned", message, pointer)
 
 
 def _memory_back(rule: str, when: tuple[Sample, ...], start: Sample, held: int) -> Finding:

@@ -14,6 +14,7 @@ from lab.plan.designs import OPT_IN_SYSCTL, OPTED_IN
 from lab.plan.nics import NICS
 from lab.units import MIB, PAGE_SIZE, mib
 from lab.verdict.measure import (
+    Between,
     agreement,
     at_kill,
     at_sample,
@@ -29,7 +30,7 @@ from lab.verdict.measure import (
     tolerance,
     unclear,
 )
-from lab.verdict.model import Finding
+from lab.verdict.model import Finding, Word
 
 CHECKPOINTS = "receiver/checkpoints.jsonl"
 
@@ -50,9 +51,10 @@ def _state(evidence: Evidence, name: str, t: float) -> ClientEvent | None:
     return state_at(log, t) if log else None
 
 
-def _growth(evidence: Evidence, name: str, sample: Sample) -> int:
+def _growth(evidence: Evidence, name: str, sample: Sample) -> Between:
     """Growth of memory.current of a client's cgroup since it was ready for its first byte."""
-    return sample.cgroups[name].current - own_charge(evidence, name)
+    current, own = sample.cgroups[name].current, own_charge(evidence, name)
+    return Between(current - own.high, current - own.low)
 
 
 # -- cross-memcg -----------------------------------------------------------------------------------------------------
@@ -69,16 +71,18 @@ def own_bill(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding
 
 def _bills(evidence: Evidence, case: Case, turn: Sample) -> Iterator[Finding]:
     bills = [_bill(evidence, c.name, turn) for c in case.clients if c.name in turn.cgroups]
-    wrong = [b for b in bills if not b.low <= b.charged <= b.high]
+    words = {b.name: b.charged.word(b.low, b.high) for b in bills}
+    worst = next((word for word in (Word.FAIL, Word.ERROR) if word in words.values()), Word.PASS)
     told = [
-        f"{b.name} held {mib(b.held)} and was charged {mib(b.charged)}" for b in wrong or bills if b in wrong or b.held
+        f"{b.name} held {mib(b.held)} and was charged {b.charged}"
+        for b in bills
+        if words[b.name] is worst and (b.held or worst is not Word.PASS)
     ]
     message = f"in turn `{turn.name}` {'; '.join(told) or 'nobody held anything'}"
-    idle = [abs(b.charged) for b in bills if not b.held]
-    if idle and not wrong:
+    idle = [abs(edge) for b in bills if not b.held for edge in (b.charged.low, b.charged.high)]
+    if idle and worst is Word.PASS:
         message += f"; the others no more than {mib(max(idle))}"
-    judge = failed if wrong else passed if told else unclear
-    yield judge("own-bill", message, at_sample(turn))
+    yield Finding("own-bill", worst if told else Word.ERROR, message, at_sample(turn))
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ class _Bill:
 
     name: str
     held: int
-    charged: int
+    charged: Between
     low: int
     high: int
 
@@ -139,12 +143,12 @@ def _mapped_and(evidence: Evidence, name: str, sample: Sample, event: ClientEven
     share = event.count("mapped") / max(1, event.count("delivered"))
     message = (
         f"with {OPT_IN_SYSCTL} {sample.net[SETTING]} client {name} mapped {share:.0%}, held {mib(held)} and was "
-        f"charged {mib(bill)}; expected is {'all' if charged else 'nothing'}"
+        f"charged {bill}; expected is {'all' if charged else 'nothing'}"
     )
     if event.count("refusals") or share < evidence.manifest.floor:
         return failed("opted", f"{message}; {_refusals(event)}", at_sample(sample))
-    off = abs(bill - (held if charged else 0))
-    return (passed if off <= tolerance(evidence, held) else failed)("opted", message, at_sample(sample))
+    due, slack = held if charged else 0, tolerance(evidence, held)
+    return Finding("opted", bill.word(due - slack, due + slack), message, at_sample(sample))
 
 
 def _refused(evidence: Evidence, name: str, sample: Sample, event: ClientEvent) -> Finding:
