@@ -33,8 +33,8 @@ from lab.provision.hypervisor import EMBEDDED, connect
 from lab.provision.pair import PairRequest
 from lab.provision.plugin import ensure_plugin
 from lab.provision.qemu import installed_qemu
+from lab.provision.states import cannot_save
 from lab.spec.suite import SuiteSpec, load_suite, unknown
-from lab.warm import cannot_save
 
 DEFAULT_SUITE = "default"
 
@@ -244,7 +244,7 @@ def prepare(
     ordered = _ordered(runs, kernels, at_once.pairs, known, way)
     plan = SessionPlan(
         name=name,
-        started=started.isoformat(timespec="seconds"),
+        started=started.isoformat(timespec="milliseconds"),
         command=request.command,
         folder=session,
         sockets=sockets,

@@ -33,7 +33,7 @@ from lab.plan.names import Role
 from lab.provision.guest import Guest
 from lab.provision.hypervisor import EMBEDDED, Hypervisor
 from lab.provision.pair import PairRequest, emulator, provisioned
-from lab.provision.states import RECORD, SAMPLE, SavedState, boot_id, drop, find, folder_of, prune, seal
+from lab.provision.states import CONNECTIONS, RECORD, SAMPLE, SavedState, boot_id, drop, find, folder_of, prune, seal
 from lab.timeline import Timeline
 from lab.units import MIB, Deadline, utc_now, wait_until
 
@@ -42,9 +42,6 @@ NEEDED = 2048 * MIB
 
 DRIFT = 8 * MIB
 """Unexplained memory by which a restored receiver may differ from the one that was saved."""
-
-CONNECTIONS = (EMBEDDED, "qemu:///session")
-"""Where QEMU runs on this host as this user: its files are ours, and it takes open descriptors from us."""
 
 
 def about(hypervisor: Hypervisor, request: PairRequest) -> dict[str, str]:
@@ -78,13 +75,6 @@ def key_for(facts: dict[str, str]) -> str:
 def exists(hypervisor: Hypervisor, request: PairRequest) -> bool:
     """Whether a state is there, so that a warm pair is a matter of a second."""
     return folder_of(key_for(about(hypervisor, request))).is_dir()
-
-
-def cannot_save(connection: str) -> str:
-    """Why pairs cannot be saved and restored through this connection; "" when they can."""
-    if connection in CONNECTIONS:
-        return ""
-    return f"states are kept where QEMU runs as this user on this host, which {connection} does not promise"
 
 
 @contextlib.contextmanager

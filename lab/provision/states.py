@@ -18,6 +18,7 @@ from typing import Any
 
 from lab.errors import HostTrouble
 from lab.paths import cache_root
+from lab.provision.hypervisor import EMBEDDED
 from lab.units import MIB
 
 RECORD = "state.json"
@@ -28,6 +29,16 @@ FORMAT = 1
 MAX_AGE = timedelta(days=7)
 MAX_MIB = 12 * 1024
 """Limits of the store: states that were not used for so long go, then the least recently used until it fits."""
+
+CONNECTIONS = (EMBEDDED, "qemu:///session")
+"""Where QEMU runs on this host as this user: its files are ours, and it takes open descriptors from us."""
+
+
+def cannot_save(connection: str) -> str:
+    """Why pairs cannot be saved and restored through this connection; "" when they can."""
+    if connection in CONNECTIONS:
+        return ""
+    return f"states are kept where QEMU runs as this user on this host, which {connection} does not promise"
 
 
 @dataclass(frozen=True)

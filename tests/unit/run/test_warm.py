@@ -13,8 +13,9 @@ from lab.evidence.model import Sample
 from lab.plan.commands import wake_order
 from lab.plan.limits import ran_ahead
 from lab.plan.names import LinkAddress
+from lab.provision.states import cannot_save
 from lab.units import MIB
-from lab.warm import CannotSaveError, FastClockError, _in_time, _require_time, cannot_save, changes, key_for
+from lab.warm import CannotSaveError, FastClockError, _in_time, _require_time, changes, key_for
 
 FACTS = {"kernel_sha256": "a", "nic": "virtio", "boot": "b"}
 
