@@ -100,12 +100,15 @@ class Attempt:
         """Make incidents of what ended the block."""
         if isinstance(exc, KeyboardInterrupt):
             self._incident("interrupted", "", "interrupted by the user")
-        elif isinstance(exc, LabTrouble) and not isinstance(exc, NothingToMeasureError):
-            self._blame(exc)
+        elif isinstance(exc, LabTrouble):
+            if not isinstance(exc, NothingToMeasureError):
+                self._blame(exc)
         elif disk_full(exc):
             self._incident("host", "", str(exc))
         elif exc is None:
             self._check_captures()
+        else:
+            self._incident("host", "", f"a fault of the lab, {type(exc).__name__}: {exc}")
 
     def _check_captures(self) -> None:
         """On a full disk QEMU drops what guests say, and tells nobody."""

@@ -7,6 +7,7 @@ states/KEY/state.json                what it is, and the stamp of every file bel
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import time
@@ -61,16 +62,23 @@ class SavedState:
 
     @property
     def disk_mib(self) -> int:
-        """What it takes of the disk: memory that was never touched takes nothing."""
-        return sum(path.stat().st_blocks for path in self.folder.rglob("*") if path.is_file()) * 512 // MIB
+        """What it takes of the disk: memory that was never touched takes nothing, nor does a state that was dropped."""
+        blocks = 0
+        with contextlib.suppress(FileNotFoundError):
+            for path in self.folder.rglob("*"):
+                blocks += path.stat().st_blocks if path.is_file() else 0
+        return blocks * 512 // MIB
 
     @property
     def last_used(self) -> float:
-        """Seconds since 1970."""
-        return (self.folder / USED).stat().st_mtime
+        """Seconds since 1970; 0 when another process has dropped the state meanwhile."""
+        with contextlib.suppress(FileNotFoundError):
+            return (self.folder / USED).stat().st_mtime
+        return 0.0
 
     def touch(self) -> None:
-        (self.folder / USED).touch()
+        with contextlib.suppress(FileNotFoundError):  # dropped meanwhile
+            (self.folder / USED).touch()
 
 
 def store() -> Path:

@@ -118,6 +118,18 @@ def test_states_of_an_earlier_boot_go() -> None:
     assert [state.key for state in stored()] == ["k2"]
 
 
+def test_a_state_that_another_process_drops_meanwhile_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two workers that save at once both make room."""
+    saved("k1", boot="b")
+    saved("k2", boot="b")
+    states = list(stored())
+    drop("k1")
+    monkeypatch.setattr("lab.provision.states.stored", lambda: iter(states))
+    assert [(state.key, size) for state, size in prune(boot="b")] == [("k1", 0)]
+    states[[state.key for state in states].index("k1")].touch()
+    assert [folder.name for folder in store().iterdir()] == ["k2"]
+
+
 def test_the_record_names_every_file() -> None:
     saved()
     record = json.loads((folder_of("k1") / RECORD).read_text())

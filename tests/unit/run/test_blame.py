@@ -183,11 +183,13 @@ def test_a_full_disk_is_the_hosts_trouble(plan: SessionPlan) -> None:
     assert kinds(subject) == ["host"]
 
 
-def test_a_mistake_of_a_script_is_nobody_elses(plan: SessionPlan) -> None:
+def test_a_mistake_of_ours_is_told_by_name_and_no_guests(plan: SessionPlan) -> None:
     subject = experiment(plan)
     with pytest.raises(KeyError), subject:
         raise KeyError("abuser")
-    assert kinds(subject) == []
+    assert [(i.kind, i.guest, i.detail) for i in subject.incidents] == [
+        ("host", "", "a fault of the lab, KeyError: 'abuser'")
+    ]
 
 
 def test_a_nic_that_this_qemu_does_not_have_is_a_skip_and_asks_for_no_pair(plan: SessionPlan) -> None:
