@@ -80,7 +80,7 @@ def read_session(folder: Path, known: Mapping[str, RunResult] | None = None) -> 
 def write_reports(plan: SessionPlan, known: Mapping[str, RunResult] | None = None) -> Session:
     """HTML, Markdown, JUnit XML, KTAP and JSON Lines of a session, in its folder. `known` is that of `read_session`."""
     session = read_session(plan.folder, known)
-    curves = {path.parent.name: path.read_text("utf-8") for path in plan.folder.glob(f"*/{CURVE}")}
+    curves = {path.parent.name: path.read_text("utf-8", "replace") for path in plan.folder.glob(f"*/{CURVE}")}
     (plan.folder / REPORT).write_text(html.render(session, curves), encoding="utf-8")
     (plan.folder / TABLE).write_text(markdown.render(session), encoding="utf-8")
     (plan.folder / "junit.xml").write_bytes(junit.render(session))
