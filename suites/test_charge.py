@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from lab.experiment import Experiment
 from lab.run import Trial
 from lab.units import MIB
@@ -25,7 +23,7 @@ def test_never_over(trial: Trial) -> None:
     """Many sockets map more than the limit at once, and nobody may be killed for it."""
     with trial as experiment:
         experiment.start("abuser")
-        experiment.until_something_gives("abuser", patience=timedelta(seconds=20))  # it may come to a standstill
+        experiment.until_something_gives("abuser", patience=experiment.limits.standstill)
         experiment.still("abuser")
         experiment.checkpoint("held")
         experiment.release()
@@ -41,7 +39,7 @@ def test_never_over_lowered(trial: Trial) -> None:
         experiment.flowing("abuser", bytes_more=20 * MIB, into="held")
         experiment.lower_limit("abuser")
         experiment.checkpoint("lowered")
-        experiment.until_something_gives("abuser", patience=timedelta(seconds=20))
+        experiment.until_something_gives("abuser", patience=experiment.limits.standstill)
         experiment.still("abuser")
         experiment.checkpoint("held")
         experiment.release()

@@ -30,6 +30,7 @@ class Limits:
     settle      counters that the kernel batches or flushes late (2 s)
     silence     telemetry, ten lines a second, locked in memory and safe from OOM: beyond it a guest has hung
     stall       bytes to the abuser, before it counts as stopped
+    standstill  the same for one that a limit slows down, and who may go on
     death       between a lost connection and libvirt's word that the guest died
     """
 
@@ -41,6 +42,7 @@ class Limits:
     settle: timedelta = timedelta(seconds=6)
     silence: timedelta = timedelta(seconds=20)
     stall: timedelta = timedelta(seconds=3)
+    standstill: timedelta = timedelta(seconds=20)
     death: timedelta = timedelta(seconds=2)
 
     def longer(self, times: int) -> Limits:
