@@ -14,7 +14,7 @@ from lab.blame import Watch
 from lab.collect.stream import last_lines, size
 from lab.drive.ssh import Program
 from lab.errors import DeadlinePassed
-from lab.evidence.memory import REST, is_at_rest, unexplained
+from lab.evidence.memory import is_at_rest, unexplained
 from lab.evidence.model import Sample
 from lab.evidence.programs import mapped_share, parse_program
 from lab.evidence.telemetry import parse_checkpoints, parse_telemetry
@@ -25,6 +25,8 @@ from lab.timeline import CASE
 from lab.units import MIB, Deadline, wait_until
 
 TRICKLE = 4 * MIB
+RECENT = 8
+"""Samples, ten a second and two with each checkpoint, that are enough to tell rest by."""
 
 
 @dataclass
@@ -138,10 +140,7 @@ class Experiment(Attempt):
         return counted
 
     def _count(self, name: str) -> tuple[bytes, Sample | None]:
-        """One count, after the next sample of telemetry."""
-        asked = self._sequence()
-        with self._part("next sample"):
-            self._await_sample(f"telemetry before {name}", lambda s: s.seq > asked, self.limits.silence)
+        """One count, between two samples that telemetry takes for it."""
         line = self.ready.receiver.check(list(checkpoint_argv(name)), seconds=self.limits.answer.total_seconds())
         return line, next(iter(parse_checkpoints(line).samples), None)
 
@@ -155,7 +154,7 @@ class Experiment(Attempt):
 
     def still(self, name: str) -> None:
         """Give what was on its way to a client that takes no more the time to come to rest in its sockets."""
-        self.settled("queues still", lambda _: is_at_rest(self._recent(REST), name))
+        self.settled("queues still", lambda _: is_at_rest(self._recent(RECENT), name))
 
     def charge_gone(self, name: str) -> None:
         """Give the charge of a client that released time to go."""

@@ -36,6 +36,8 @@
 
 #include "lab-init.h"
 
+#define TELEMETRY_SOCKET "/run/lab-telemetry"
+
 static int ready_fd = -1;
 static pid_t telemetry_pid;
 static int echo_fd = -1;
@@ -245,7 +247,8 @@ static void start_telemetry(void)
 		say("there is no virtio-serial port lab.telemetry");
 		return;
 	}
-	telemetry_pid = spawn((char *[]){ "/usr/lib/lab/lab-telemetry", "--out", port, "--interval", "100", NULL }, -1);
+	telemetry_pid = spawn((char *[]){ "/usr/lib/lab/lab-telemetry", "--out", port, "--interval", "100", "--socket",
+					  TELEMETRY_SOCKET, NULL }, -1);
 }
 
 /* A host key of this boot alone; its public half goes to the host on the ready port, which then knows whom it talks to. */

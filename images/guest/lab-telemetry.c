@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,16 +20,18 @@
 static const char about[] =
 	"lab-telemetry: samples memory, network and cgroups, one JSON object a line.\n"
 	"\n"
-	"  lab-telemetry --out PORT --interval MS [--root DIR]   for ever\n"
-	"  lab-telemetry --once NAME [--pages] [--root DIR]      one checkpoint on standard output\n"
+	"  lab-telemetry --out PORT --interval MS [--socket PATH] [--root DIR]   for ever\n"
+	"  lab-telemetry --once NAME [--pages] [--socket PATH] [--root DIR]      one checkpoint on standard output\n"
 	"\n"
 	"For ever: locked in memory, never chosen by the OOM killer, no allocation after the\n"
 	"start. A line that the reader does not take is dropped; seq counts it all the same.\n"
+	"At its socket it can be asked for a sample between two of its interval.\n"
 	"A checkpoint has event checkpoint and its name; with --pages also the number of\n"
-	"plain, free, mapped_uncharged, offline and charged pages of the whole machine (needs root).\n"
+	"plain, free, mapped_uncharged, offline and charged pages of the whole machine (needs root);\n"
+	"with --socket the one that listens there takes a sample before it and one after it.\n"
 	"Fields: t, seq, meminfo, vmstat, pcp_pages, net, dying, cg. See docs/formats.md.\n";
 
-static const char *out, *once, *root = "/sys/fs/cgroup/lab";
+static const char *out, *once, *asked_at, *root = "/sys/fs/cgroup/lab";
 static uint64_t interval_ms, samples;
 static bool pages;
 
@@ -117,16 +120,38 @@ static void protect(void)
 
 static void run(void)
 {
-	int fd = open_out(), timer = open_timer();
+	struct pollfd due[] = {{ .fd = open_timer(), .events = POLLIN }, { .fd = -1, .events = POLLIN }};
+	int fd = open_out();
 	uint64_t ticks, seq;
+	int asker;
 
+	if (asked_at)
+		due[1].fd = ask_listen(asked_at);
 	signal(SIGPIPE, SIG_IGN);
 	protect();
 	for (seq = 0; !samples || seq < samples; seq++) {
-		if (read(timer, &ticks, sizeof(ticks)) < 0 && errno != EINTR)
+		while (poll(due, 2, -1) < 0)
+			if (errno != EINTR)
+				die(1, "poll: %s", strerror(errno));
+		if ((due[0].revents & POLLIN) && read(due[0].fd, &ticks, sizeof(ticks)) < 0)
 			die(1, "timerfd: %s", strerror(errno));
+		asker = due[1].revents & POLLIN ? ask_taken(due[1].fd) : -1;
 		sample_into(fd, (int64_t)seq);
+		if (asker >= 0)
+			ask_answered(asker);
 	}
+}
+
+static bool checkpoint(void)
+{
+	struct json j;
+
+	if (asked_at)
+		ask(asked_at);
+	compose(&j, "checkpoint", 0);
+	if (asked_at)
+		ask(asked_at);
+	return json_emit(&j);
 }
 
 static void parse_options(int argc, char **argv)
@@ -137,6 +162,8 @@ static void parse_options(int argc, char **argv)
 		{"samples", OPT_NUMBER, &samples, "N", "stop after N samples, default 0: never", 0, INT64_MAX, false},
 		{"once", OPT_TEXT, &once, "NAME", "print one checkpoint of this name", 0, 0, false},
 		{"pages", OPT_FLAG, &pages, NULL, "with --once: count pages too", 0, 0, false},
+		{"socket", OPT_TEXT, &asked_at, "PATH", "where to be asked for a sample; with --once: where to ask", 0, 0,
+		 false},
 		{"root", OPT_TEXT, &root, "DIR", "its child cgroups are sampled, default /sys/fs/cgroup/lab", 0, 0,
 		 false},
 	};
@@ -153,14 +180,10 @@ static void parse_options(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct json j;
-
 	parse_options(argc, argv);
 	sample_prepare();
-	if (!once) {
-		run();
-		return 0;
-	}
-	compose(&j, "checkpoint", 0);
-	return json_emit(&j) ? 0 : 1;
+	if (once)
+		return checkpoint() ? 0 : 1;
+	run();
+	return 0;
 }

@@ -42,4 +42,10 @@ void sample_cgroups(struct json *j, const char *root, struct children *found);
 /* lab-pages.c */
 void sample_pages(struct json *j, const struct children *children);
 
+/* lab-ask.c; what cannot be done there ends the program, but for ask_taken. */
+int ask_listen(const char *path);
+int ask_taken(int s); /* who asks, to be answered; -1: nobody any more */
+void ask_answered(int asker);
+void ask(const char *path); /* returns when the sample is out, or was dropped */
+
 #endif

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from lab.evidence.model import Evidence, Sample
 from lab.units import MIB, PAGE_SIZE
 
-REST = 5
-"""Samples, ten a second, over which nothing may have moved before it is said to be at rest."""
+REST = 0.4
+"""Seconds over which nothing may have moved before it is said to be at rest."""
 
 EXPLAINED: tuple[tuple[str, str], ...] = (
     # Lines of /proc/meminfo that name an owner and do not overlap; Documentation/filesystems/proc.rst.
@@ -73,6 +73,8 @@ def gone(sample: Sample, start: Sample) -> int:
 
 
 def is_at_rest(samples: Sequence[Sample], name: str) -> bool:
-    """Whether the charge of a cgroup has moved by less than 1 MiB over REST samples at least."""
-    charges = [s.cgroups[name].current for s in samples if name in s.cgroups]
-    return len(charges) >= REST and max(charges) - min(charges) < MIB
+    """Whether the charge of a cgroup has moved by less than 1 MiB over the last REST seconds; not if they are fewer."""
+    there = [s for s in samples if name in s.cgroups]
+    before = [i for i, s in enumerate(there) if there[-1].t - s.t >= REST]
+    charges = [s.cgroups[name].current for s in there[before[-1] :]] if before else []
+    return bool(charges) and max(charges) - min(charges) < MIB

@@ -8,6 +8,8 @@ from lab.plan.names import LinkAddress
 BIN = "/usr/lib/lab"
 CGROUPS = "/sys/fs/cgroup/lab"
 FIRST_PORT = 5001
+TELEMETRY_SOCKET = "/run/lab-telemetry"
+"""Where a guest's telemetry takes a sample when asked; images/guest/lab-init.c."""
 SEED_BYTES = 32
 """Of fresh entropy for a guest that was restored; images/guest/lab-init-wake.c."""
 
@@ -45,7 +47,9 @@ def sender_argv(client: ClientSpec, address: str, port: int, seed: int) -> tuple
 
 
 def checkpoint_argv(name: str, *, pages: bool = True) -> tuple[str, ...]:
-    return (f"{BIN}/lab-telemetry", "--once", name, *(("--pages",) if pages else ()))
+    """argv of the checkpoint that lies between two samples of telemetry; `pages`: it counts pages too."""
+    argv = (f"{BIN}/lab-telemetry", "--once", name, "--socket", TELEMETRY_SOCKET)
+    return (*argv, "--pages") if pages else argv
 
 
 def press_argv(size: int) -> tuple[str, ...]:

@@ -64,18 +64,19 @@ def test_gone_is_growth_since_the_baseline() -> None:
 @pytest.mark.parametrize(
     ("charges", "rests"),
     [
-        ([60, 60, 60, 60, 60], True),
-        ([20, 60, 60, 60, 60, 60], False),  # who asks for more samples wants all of them at rest
-        ([60, 60, 60, 60, 61], False),
-        ([60, 55, 60, 60, 60], False),
-        ([60, 60, 60, 60], False),
-        ([], False),
+        ({0.0: 60, 0.1: 60, 0.2: 60, 0.3: 60, 0.41: 60}, True),
+        ({0.0: 20, 0.1: 60, 0.2: 60, 0.3: 60, 0.4: 60, 0.51: 60}, True),  # what was before does not count
+        ({0.0: 60, 0.1: 60, 0.2: 60, 0.3: 60, 0.41: 61}, False),
+        ({0.0: 60, 0.1: 55, 0.2: 60, 0.3: 60, 0.41: 60}, False),
+        ({0.0: 60, 0.1: 60, 0.2: 60, 0.3: 60}, False),
+        ({0.0: 60, 0.01: 60, 0.02: 60, 0.1: 60, 0.12: 60, 0.2: 60}, False),  # many samples, but no time
+        ({}, False),
     ],
 )
-def test_a_charge_is_at_rest_when_it_has_not_moved_for_long_enough(charges: list[int], rests: bool) -> None:
+def test_a_charge_is_at_rest_when_it_has_not_moved_for_long_enough(charges: dict[float, int], rests: bool) -> None:
     samples = parse(story("never-over").files()).receiver.samples
     group = next(s.cgroups["abuser"] for s in samples if "abuser" in s.cgroups)
-    seen = [replace(sample(), cgroups={"abuser": replace(group, current=mib * MIB)}) for mib in charges]
+    seen = [replace(sample(t), cgroups={"abuser": replace(group, current=mib * MIB)}) for t, mib in charges.items()]
     assert is_at_rest(seen, "abuser") is rests
     assert not is_at_rest(seen, "nobody")
 

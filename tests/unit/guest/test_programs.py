@@ -1,4 +1,4 @@
-"""zc-client, zc-sender and lab-telemetry, really built and really talking, with or without root and mappable pages."""
+"""zc-client and zc-sender, really built and really talking, with or without root and mappable pages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 from datetime import timedelta
@@ -17,21 +16,8 @@ import pytest
 from lab.units import Deadline, wait_until
 from tests.unit.guest.programs import Line, Tools, pattern
 
-SOURCES = Path(__file__).parents[3] / "images" / "guest"
 KEEPERS = ("map", "copy", "hold", "hold-or-copy", "pin-vmsplice", "pin-tee", "pin-fork", "pin-sendzc")
 MIB = 1 << 20
-
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("gcc") and shutil.which("make")), reason="the guest programs are built with gcc and make"
-)
-
-
-@pytest.fixture(scope="module")
-def tools(tmp_path_factory: pytest.TempPathFactory) -> Tools:
-    out = tmp_path_factory.mktemp("guest")
-    names = [str(out / name) for name in ("zc-sender", "zc-client", "lab-telemetry", "lab-press")]
-    subprocess.run(["make", "-j3", "-C", str(SOURCES), f"OUT={out}", *names], check=True, capture_output=True)
-    return Tools(out)
 
 
 def check_counters(line: Line) -> None:
@@ -372,96 +358,6 @@ def test_help_tells_every_option(tools: Tools, program: str) -> None:
     done = subprocess.run([str(tools.path / program), "--help"], capture_output=True, text=True, check=True)
     assert "Options:" in done.stdout
     assert all(len(line) <= 110 for line in done.stdout.splitlines())
-
-
-def fake_root(path: Path) -> Path:
-    """A cgroup tree of plain files: a child with a limit, one without memory.peak, one removed while it is read."""
-    files = {
-        "cgroup.stat": "nr_descendants 2\nnr_dying_descendants 5\n",
-        "one/memory.current": "8192\n",
-        "one/memory.peak": "12288\n",
-        "one/memory.max": "67108864\n",
-        "one/cgroup.procs": "12\n13\n",
-        "one/memory.events": "low 0\nmax 3\noom_kill 1\n",
-        "one/memory.stat": "anon 4096\nfile 0\nsock 100\npgfault 7\n",
-        "two/memory.current": "0\n",
-        "two/memory.max": "max\n",
-        "going/memory.max": "max\n",
-    }
-    for name, text in files.items():
-        (path / name).parent.mkdir(exist_ok=True)
-        (path / name).write_text(text)
-    return path
-
-
-def test_checkpoint_tells_the_cgroups(tools: Tools, tmp_path: Path) -> None:
-    line, status = tools.run("lab-telemetry", "--once", "base", "--root", fake_root(tmp_path))
-    assert (status, line.event, line.text("name"), line["dying"]) == (0, "checkpoint", "base", 5)
-    cgroups = line.fields["cg"]
-    assert isinstance(cgroups, dict)
-    assert cgroups["one"] == {
-        "ino": os.stat(tmp_path / "one").st_ino,
-        "current": 8192,
-        "peak": 12288,
-        "max": 67108864,
-        "procs": 2,
-        "events": {"low": 0, "max": 3, "oom_kill": 1},
-        "stat": {"anon": 4096, "file": 0, "sock": 100},
-    }
-    assert set(cgroups) == {"one", "two"}
-    assert (cgroups["two"]["max"], cgroups["two"]["peak"], cgroups["two"]["procs"]) == (-1, -1, -1)
-
-
-def test_checkpoint_tells_the_machine(tools: Tools, tmp_path: Path) -> None:
-    line, _ = tools.run("lab-telemetry", "--once", "base", "--root", tmp_path / "nowhere")
-    meminfo, vmstat, net = (line.fields[k] for k in ("meminfo", "vmstat", "net"))
-    assert isinstance(meminfo, dict)
-    assert isinstance(vmstat, dict)
-    assert isinstance(net, dict)
-    total = next(x for x in Path("/proc/meminfo").read_text().splitlines() if x.startswith("MemTotal:"))
-    assert meminfo["MemTotal"] == int(total.split()[1]) * 1024
-    assert "Active(anon)" in meminfo
-    assert vmstat["nr_free_pages"] > 0
-    assert set(net) == {"tcp_mem_pages", "rx_bytes", "rx_packets", "rx_dropped"}
-    assert (line["dying"], line.fields["cg"]) == (-1, {})
-
-
-def test_checkpoint_counts_pages_or_says_why_not(tools: Tools, tmp_path: Path) -> None:
-    line, status = tools.run("lab-telemetry", "--once", "base", "--pages", "--root", fake_root(tmp_path))
-    if not os.access("/proc/kpageflags", os.R_OK):
-        assert (line.event, status) == ("error", 1)
-        return
-    pages = line.fields["pages"]
-    assert isinstance(pages, dict)
-    assert pages["plain"] > 0
-    assert pages["free"] > 0
-    assert pages["offline"] == 0
-    assert set(pages["charged"]) == {str(os.stat(tmp_path / c).st_ino) for c in ("one", "two")}
-
-
-def test_samples_keep_their_cadence_and_number(tools: Tools, tmp_path: Path) -> None:
-    with tools.start(
-        "lab-telemetry", "--out", "-", "--interval", 20, "--samples", 10, "--root", fake_root(tmp_path)
-    ) as telemetry:
-        _, status = telemetry.end()
-    times = [x.fields["t"] for x in telemetry.lines]
-    assert status == 0
-    assert [x["seq"] for x in telemetry.lines] == list(range(10))
-    assert isinstance(times[0], float)
-    assert isinstance(times[-1], float)
-    assert 0.15 < times[-1] - times[0] < 2
-
-
-def test_a_reader_that_does_not_read_loses_whole_lines_only(tools: Tools, tmp_path: Path) -> None:
-    argv = [str(tools.path / "lab-telemetry"), "--out", "-", "--interval", "1", "--samples", "300"]
-    argv += ["--root", str(fake_root(tmp_path))]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as telemetry:
-        assert telemetry.wait(timeout=10) == 0  # nobody has read yet: it never blocks
-        assert telemetry.stdout is not None
-        whole = telemetry.stdout.read().rsplit(b"\n", 1)[0].splitlines()
-    seqs = [json.loads(x)["seq"] for x in whole]
-    assert 0 < len(seqs) < 300
-    assert seqs == list(range(len(seqs)))
 
 
 def test_a_client_that_falls_back_counts_its_refusals(tools: Tools) -> None:
