@@ -1,4 +1,7 @@
-"""From bundles on disk to verdicts and reports. Needs nothing that boots a machine."""
+"""From bundles on disk to verdicts and reports. Needs nothing that boots a machine.
+
+Renderers are imported by what renders: a worker judges its runs and writes no report.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,12 @@ import json
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from rich.console import Console
-
 from lab.collect.bundle import MANIFEST, read_bundle
 from lab.evidence.bundle import parse
 from lab.evidence.selftest import RECORD, parse_selftest
 from lab.plan.selftests import row_for
 from lab.plan.session import PLAN_FILE, SessionPlan, load
-from lab.report import RunResult, Session, html, jsonl, junit, ktap, markdown, text
+from lab.report import RunResult, Session, jsonl
 from lab.report.jsonl import as_record
 from lab.report.plot import standalone
 from lab.report.selftest import SelftestResult
@@ -79,6 +80,8 @@ def read_session(folder: Path, known: Mapping[str, RunResult] | None = None) -> 
 
 def write_reports(plan: SessionPlan, known: Mapping[str, RunResult] | None = None) -> Session:
     """HTML, Markdown, JUnit XML, KTAP and JSON Lines of a session, in its folder. `known` is that of `read_session`."""
+    from lab.report import html, junit, ktap, markdown
+
     session = read_session(plan.folder, known)
     curves = {path.parent.name: path.read_text("utf-8", "replace") for path in plan.folder.glob(f"*/{CURVE}")}
     (plan.folder / REPORT).write_text(html.render(session, curves), encoding="utf-8")
@@ -91,6 +94,10 @@ def write_reports(plan: SessionPlan, known: Mapping[str, RunResult] | None = Non
 
 def overview_text(session: Session) -> str:
     """The verdict table as plain text, 120 columns."""
+    from rich.console import Console
+
+    from lab.report import text
+
     out = io.StringIO()
     Console(file=out, width=120, no_color=True).print(text.overview(session))
     return out.getvalue()

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import ansible_runner
-
 from lab.contracts import Progress
 from lab.errors import HostTrouble
 from lab.interrupt import held_back
@@ -77,6 +75,8 @@ def run_playbook(
     Ansible's own files lie in a folder in `scratch`, else in the host's for temporary files, and go with it.
     `watch` sees each of Ansible's events as it comes; the playbook is ended when `cancelled` says so.
     """
+    import ansible_runner  # a restored pair needs no playbook
+
     result = PlaybookResult()
 
     def take(event: Mapping[str, Any]) -> None:
