@@ -14,7 +14,7 @@ LEFT: list[str] = []
 
 
 @contextlib.contextmanager
-def manager(name: str, meet: threading.Barrier, trouble: str = "") -> Iterator[str]:
+def manager(name: str, meet: threading.Barrier, trouble: str = "", *, part: str = "") -> Iterator[str]:
     meet.wait(20)  # passed only when all are entered at the same time
     if trouble:
         raise ValueError(trouble)
@@ -22,6 +22,9 @@ def manager(name: str, meet: threading.Barrier, trouble: str = "") -> Iterator[s
         yield name
     finally:
         LEFT.append(name)
+    if part:
+        meet.wait(20)  # the same for leaving
+        raise OSError(part)
 
 
 def test_all_are_entered_at_once_and_left() -> None:
@@ -39,3 +42,11 @@ def test_one_that_fails_leaves_nobody_behind() -> None:
     with pytest.raises(ValueError, match="second"), contextlib.ExitStack() as stack:
         entered(stack, {n: manager(str(n), meet, {1: "second", 2: "third"}.get(n, "")) for n in range(3)})
     assert LEFT == ["0"]
+
+
+def test_all_are_left_at_once_and_the_first_trouble_is_told() -> None:
+    LEFT.clear()
+    meet = threading.Barrier(2)
+    with pytest.raises(OSError, match="first"), contextlib.ExitStack() as stack:
+        entered(stack, {n: manager(n, meet, part=n) for n in ("first", "second")})
+    assert sorted(LEFT) == ["first", "second"]
