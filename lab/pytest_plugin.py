@@ -132,28 +132,11 @@ def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:  # noqa: ANN401 - xdist classes
-    """The runs of a batch share a pair, so they go to one worker.
-
-    `--dist loadgroup` would do, but xdist 3.8 marks groups in a way that pytest 9.1 and later do not carry to the
-    controller.
-    """
     if not _targets_suites(config):
         return None
-    from xdist.scheduler import LoadScopeScheduling
+    from lab.scheduler import PairScheduling
 
-    config.option.loadscopereorder = False  # the plan's order is the one wanted
-    keys = {item_name(run): f"{run.pair_key} {run.batch}" for run in session_plan(config).runs}
-
-    class PairScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist tells mypy nothing
-        def _split_scope(self, nodeid: str) -> str:
-            return keys.get(nodeid.split("::", 1)[-1], nodeid)
-
-        def _reschedule(self, node: Any) -> None:  # noqa: ANN401 - an xdist class
-            """Not before it is needed: a worker goes on with its last run only when it knows its next one."""
-            if self._pending_of(self.assigned_work[node]) <= 1 or not self.workqueue:
-                super()._reschedule(node)
-
-    return PairScheduling(config, log)
+    return PairScheduling(config, log, {item_name(run): run for run in session_plan(config).runs})
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -231,8 +214,11 @@ def lab_plan(pytestconfig: pytest.Config) -> SessionPlan:
 
 
 @pytest.fixture(scope="session")
-def lab_keeper(lab_plan: SessionPlan, pytestconfig: pytest.Config) -> Iterator[PairKeeper]:
-    """This worker's connection to the hypervisor, and the pair it keeps open."""
+def lab_keeper(lab_plan: SessionPlan, lab_later: Later) -> Iterator[PairKeeper]:
+    """This worker's connection to the hypervisor, and the pair it keeps open.
+
+    It takes lab_later only so that its guests are ended first, beside what is still done there.
+    """
     from lab.keeper import PairKeeper
     from lab.provision.hypervisor import connect
     from lab.workers import registered

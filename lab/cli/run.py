@@ -156,12 +156,12 @@ class Show:
 
     def catch_up(self) -> list[str]:
         """Take the events written since the last call; returns the ids of runs that have a verdict now."""
+        from lab.collect.stream import Mark, since
         from lab.plan.session import EVENTS_FILE
 
-        path = self.plan.folder / EVENTS_FILE
-        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-        fresh = [json.loads(line) for line in lines[self.seen :]]
-        self.seen = len(lines)
+        told = since(Mark(self.plan.folder / EVENTS_FILE, self.seen))
+        fresh = [json.loads(line) for line in told.splitlines()]
+        self.seen += len(told)
         for event in fresh:
             self.doing[event["worker"]] = f"{event.get('run', '')} {event.get('what', '')}".strip()
         return [event["run"] for event in fresh if event["event"] == "verdict"]
@@ -226,7 +226,7 @@ def watch(plan: SessionPlan, *, as_json: bool) -> Watched:
                 progress(show.status())
             return engine.poll(), show.status()
 
-        wait_until(step, deadline=Deadline.after("the runs", FOR_EVER), pause=timedelta(milliseconds=200))
+        wait_until(step, deadline=Deadline.after("the runs", FOR_EVER), pause=timedelta(milliseconds=50))
         step()
     return Watched(bool(signals), log, show.results)
 

@@ -16,7 +16,8 @@ class Run:
     """One cell of kernel x NIC profile x case, and its number when the cell is repeated.
 
     kernel is the resolved name of a kernel, design the row of the designs table it is expected to behave like;
-    reference is the kernel it is compared with, "" in a case that compares nothing; batch is a number of running_order.
+    reference is the kernel it is compared with, "" in a case that compares nothing; batch is a number of running_order,
+    and seconds is how long it is expected to take there.
     """
 
     session: str
@@ -27,6 +28,7 @@ class Run:
     repeat: int
     reference: str = ""
     batch: int = 0
+    seconds: float = 0.0
 
     @property
     def id(self) -> str:

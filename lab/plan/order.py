@@ -42,7 +42,9 @@ def running_order(
         tried.append(cut)
     best = min(tried, key=lambda batches: cost(batches, pairs, length))
     ordered = sorted(best, key=lambda batch: -length(batch))
-    return tuple(replace(run, batch=number) for number, batch in enumerate(ordered) for run in batch)
+    return tuple(
+        replace(run, batch=number, seconds=seconds(run)) for number, batch in enumerate(ordered) for run in batch
+    )
 
 
 def cost(batches: Sequence[Batch], pairs: int, length: Callable[[Batch], float]) -> float:
@@ -56,6 +58,22 @@ def makespan(batches: Iterable[Batch], pairs: int, length: Callable[[Batch], flo
     for seconds in sorted(map(length, batches), reverse=True):
         heapq.heapreplace(busy, busy[0] + seconds)
     return max(busy)
+
+
+def next_batch(mine: float, others: Iterable[float], waiting: Iterable[float]) -> int | None:
+    """Which of the batches that wait a worker takes when it is asked; None where the others will be free before it.
+
+    mine, others  seconds until this worker, and each of the others, has done all it has
+    waiting       lengths of the batches, in the order in which they go to whoever is free first
+    """
+    busy = [(mine, 0), *((seconds, 1) for seconds in others)]
+    heapq.heapify(busy)
+    for place, length in enumerate(waiting):
+        free, who = busy[0]
+        if who == 0:
+            return place
+        heapq.heapreplace(busy, (free + length, who))
+    return None
 
 
 def _cut_longest(batches: list[Batch], pairs: int, length: Callable[[Batch], float]) -> list[Batch]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.plan.matrix import Run, expand
-from lab.plan.order import PAIR_SECONDS, by_table, cost, makespan, running_order
+from lab.plan.order import PAIR_SECONDS, by_table, cost, makespan, next_batch, running_order
 from tests.unit.plan.test_matrix import CELLS, Cells, runs_of
 
 
@@ -26,6 +26,7 @@ def test_every_run_is_there_once_and_a_batch_is_one_pairs(cells: Cells, pairs: i
     asked = runs_of(cells)
     ordered = running_order(asked, pairs, lambda run: float(hash((salt, run.id)) % 100))
     assert sorted(run.id for run in ordered) == sorted(run.id for run in asked)
+    assert all(run.seconds == hash((salt, run.id)) % 100 for run in ordered)
     told = batches(ordered)
     assert [batch[0].batch for batch in told] == list(range(len(told)))
     assert all(len({run.pair_key for run in batch}) == 1 for batch in told)
@@ -115,3 +116,21 @@ def test_workers_take_the_longest_left_as_they_become_free() -> None:
     assert makespan(told, 2, length) == 8.0
     assert makespan(told, 1, length) == 15.0
     assert makespan([], 3, length) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("mine", "others", "waiting", "place"),
+    [
+        (0, [], [5], 0),
+        (13, [8], [12], None),  # 20 until all is done, not 25
+        (13, [8], [12, 3], 1),  # the other gets the long one, and is not free again before we are
+        (8, [13], [12], 0),
+        (8, [8], [12], 0),
+        (30, [8, 9], [5, 5, 5], None),
+        (30, [8, 9], [15, 40, 5], None),
+        (20, [8, 9], [15, 40, 5], 2),
+        (0, [1], [], None),
+    ],
+)
+def test_a_batch_is_for_who_is_free_first(mine: float, others: list[float], waiting: list[float], place: int) -> None:
+    assert next_batch(mine, others, waiting) == place
