@@ -67,6 +67,7 @@ def _tried(
     wanted: Sequence[Mutant], pairs: str, repeat: int, results: ResultsFolder
 ) -> tuple[tuple[Judged, ...], bool]:
     """Build, run one session and judge. Raises BadInput with every mutant that does not build."""
+    from lab.cli.engine import started
     from lab.cli.run import pairs_of, watch
     from lab.interrupt import end_in_order
     from lab.mutants import is_wanted, judge_mutants
@@ -86,11 +87,12 @@ def _tried(
     end_in_order()
     sockets = runtime_dir()
     try:
-        with shown() as progress:
-            _built(request.kernels, progress)
-            folder = (results or results_root()).resolve()
-            plan = prepare(request, folder, sockets, progress, only=is_wanted(wanted))
-        watched = watch(plan, as_json=False)
+        with started() as engine:
+            with shown() as progress:
+                _built(request.kernels, progress)
+                folder = (results or results_root()).resolve()
+                plan = prepare(request, folder, sockets, progress, only=is_wanted(wanted))
+            watched = watch(plan, engine, as_json=False)
     finally:
         tidy(sockets)
     session = watched.session(plan)

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import shlex
-import shutil
-import signal
-import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from lab.cli import complete
+from lab.cli.engine import LOG, Engine, handing_on, started
 from lab.cli.exits import LAB_FAILED, code_of
 from lab.cli.options import Cold, ResultsFolder
 from lab.cli.progress import shown
@@ -30,14 +25,7 @@ if TYPE_CHECKING:
     from lab.plan.session import SessionPlan
     from lab.report import RunResult, Session
 
-# the controller gives its workers 40 s, and xdist 10 s more
-STOP_LIMIT = timedelta(seconds=75)
 FOR_EVER = timedelta(days=7)
-
-ENGINE_PLUGINS = ("xdist.plugin", "lab.pytest_plugin")
-"""What the engine needs. Others that are installed cost each of its processes a second or two at its start and its end,
-and so does rewriting of assertions, which covers all modules of a plugin's package."""
-
 INTERRUPTED = 130
 
 
@@ -98,9 +86,12 @@ def run(
     end_in_order()  # a SIGTERM before the first worker, or after the last, must tidy up as well
     sockets = runtime_dir()
     try:
-        with shown() as progress:
-            plan = prepare(request, (results or results_root()).resolve(), sockets, progress)
-        session, status = conduct(plan, as_json=as_json)
+        with started() as engine:
+            with shown() as progress:
+                plan = prepare(request, (results or results_root()).resolve(), sockets, progress)
+            watched = watch(plan, engine, as_json=as_json)
+        session = watched.session(plan)
+        status = _close(plan, session, watched, as_json=as_json)
         if timing:
             _tell_timing(plan, session, as_json=as_json)
         raise typer.Exit(status)
@@ -126,21 +117,6 @@ def pairs_of(text: str) -> int:
     if text == "auto":
         return 0
     return int(text) if text.isdigit() and int(text) else -1
-
-
-def engine_argv(plan: SessionPlan) -> list[str]:
-    """The pytest that runs a plan: under a child subreaper, and in its own network namespace if a link needs that."""
-    from lab.plan.session import PLAN_FILE
-    from lab.provision.namespace import argv_in_own_namespace
-    from lab.session import suites_dir
-
-    argv = [sys.executable, "-m", "pytest", str(suites_dir()), "-q", "-p", "no:cacheprovider", "--assert=plain"]
-    argv += [word for plugin in ENGINE_PLUGINS for word in ("-p", plugin)]
-    argv += ["-n", str(plan.pairs), "--lab-plan", str(plan.folder / PLAN_FILE)]
-    if any(run.profile.link == "tap" for run in plan.runs):
-        argv = argv_in_own_namespace(argv)
-    reaper = shutil.which("tini")
-    return [reaper, "-s", "--", *argv] if reaper else argv
 
 
 @dataclass
@@ -190,13 +166,6 @@ class Show:
         return " | ".join(text for _, text in sorted(self.doing.items())) or "starting workers"
 
 
-def conduct(plan: SessionPlan, *, as_json: bool) -> tuple[Session, int]:
-    """Run a plan to its end and show it. Returns what came out, and the exit status."""
-    watched = watch(plan, as_json=as_json)
-    session = watched.session(plan)
-    return session, _close(plan, session, watched, as_json=as_json)
-
-
 @dataclass(frozen=True)
 class Watched:
     """How the engine ended: whether by a signal, its log, and the results of runs whose verdicts were told."""
@@ -213,53 +182,22 @@ class Watched:
         return read_session(plan.folder, self.results) if there else write_reports(plan, self.results)
 
 
-def watch(plan: SessionPlan, *, as_json: bool) -> Watched:
-    """Run a plan to its end, telling each verdict."""
+def watch(plan: SessionPlan, engine: Engine, *, as_json: bool) -> Watched:
+    """Have an engine run a plan to its end, telling each verdict. Raises HostTrouble."""
     show = Show(plan, as_json, Console(stderr=True))
-    log = plan.folder / "pytest.log"
-    with log.open("wb") as out, _engine(engine_argv(plan), out) as (engine, signals), shown() as progress:
+    with handing_on(engine), shown() as progress:
+        engine.begin(plan)
 
         def step() -> tuple[int | None, object]:
             for run_id in show.catch_up():
                 show.tell(run_id)
             if show.console.is_terminal:
                 progress(show.status())
-            return engine.poll(), show.status()
+            return engine.process.poll(), show.status()
 
         wait_until(step, deadline=Deadline.after("the runs", FOR_EVER), pause=timedelta(milliseconds=50))
         step()
-    return Watched(bool(signals), log, show.results)
-
-
-@contextlib.contextmanager
-def _engine(argv: list[str], out: Any) -> Iterator[tuple[subprocess.Popen[bytes], list[int]]]:  # noqa: ANN401 - a file
-    """pytest in a process group of its own, and the signals that came: they are handed on, its end is waited for."""
-    signals: list[int] = []
-    env = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    engine = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, start_new_session=True)
-
-    def stop(signum: int, _frame: FrameType | None) -> None:
-        signals.append(signum)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(engine.pid, signal.SIGINT)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield engine, signals
-    finally:
-        _end(engine)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _end(engine: subprocess.Popen[bytes]) -> None:
-    if engine.poll() is None:
-        os.killpg(engine.pid, signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            engine.wait(STOP_LIMIT.total_seconds())
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(engine.pid, signal.SIGKILL)
-    engine.wait()
+    return Watched(bool(engine.signals), plan.folder / LOG, show.results)
 
 
 def _close(plan: SessionPlan, session: Session, watched: Watched, *, as_json: bool) -> int:

@@ -1,0 +1,38 @@
+"""The process that runs a plan: pytest with what it needs, imported before there is a plan.
+
+Started by lab.cli.engine, it reads one order, a line of JSON on standard input: `argv` for pytest, `log` for all that
+it says, and `instead`, a command line to become (in a namespace of its own), [] to stay. No order: nothing to do.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+import pytest
+import xdist.dsession
+import xdist.plugin  # noqa: F401 - the controller imports it otherwise when the plan is there
+
+import lab.plan.session
+import lab.pytest_plugin
+import lab.scheduler  # noqa: F401
+
+
+def main() -> int:
+    """Exit status of pytest."""
+    line = sys.stdin.readline()
+    if not line:
+        return 0
+    order = json.loads(line)
+    log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for here, there in ((nothing, 0), (log, 1), (log, 2)):
+        os.dup2(here, there)
+    if order["instead"]:
+        os.execvp(order["instead"][0], order["instead"])  # noqa: S606 - an argv list of ours
+    return int(pytest.main(order["argv"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
