@@ -32,7 +32,7 @@ from lab.reports import judged, write_curve, write_verdict
 from lab.timeline import CASE
 from lab.units import utc_now
 from lab.verdict.model import Word
-from lab.verdict.predict import agrees, predict
+from lab.verdict.predict import predict
 
 Later = Callable[[Callable[[], None]], object]
 
@@ -142,8 +142,10 @@ class Trial:
 
     @property
     def as_predicted(self) -> bool:
-        """Whether the measured word is one that was predicted. What a suite asserts."""
-        return agrees(self.verdict, self.predicted)
+        """Whether what was measured is what was predicted. What a suite asserts. Raises as `verdict` does."""
+        if self.result is None:
+            raise LabError(f"{self.run.id} has not been run")
+        return self.result.as_predicted
 
     def __repr__(self) -> str:
         """What pytest shows of a verdict nobody predicted: its findings."""

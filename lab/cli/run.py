@@ -153,7 +153,7 @@ class Show:
             print(json.dumps(record), flush=True)
             return
         seconds = sum(record["seconds"].values())
-        mark = "" if not result.disagrees else f"  ! predicted {result.predicted}"
+        mark = "" if not result.disagrees else f"  ! predicted {result.instead_of}"
         self.console.print(
             f"[{len(self.results)}/{len(self.plan.runs)}] {record['verdict']:5} {record['case']:13} {record['nic']:13} "
             f"{record['kernel']}  {seconds:.0f} s{mark}",

@@ -61,7 +61,7 @@ def _outcome(result: RunResult) -> FinalResult | None:
     if not result.disagrees:
         return None
     kind = Error if word in (Word.ERROR, Word.MISS) else Failure
-    return kind(one_line(f"{word.value}, predicted {result.predicted}: {reason(result)}"), f"unexpected-{word.value}")
+    return kind(one_line(f"{word.value}, predicted {result.instead_of}: {reason(result)}"), f"unexpected-{word.value}")
 
 
 def _properties(result: RunResult) -> Properties:

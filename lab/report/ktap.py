@@ -43,7 +43,7 @@ def _diagnostics(result: RunResult) -> Iterator[str]:
     if word is Word.PASS and result.as_predicted:
         return
     yield f"# {word.value}"
-    yield f"# predicted {one_line(result.predicted)}"
+    yield f"# predicted {one_line(result.instead_of)}"
     for finding in worst_first(result.verdict.findings):
         if finding.word is not Word.PASS:
             told = f"{finding.word.value} {finding.rule}: {finding.message} [{finding.pointer}]"

@@ -33,7 +33,7 @@ def _surprise(surprise: Surprise) -> str:
     run, column = surprise.first, surprise.column
     times = f" in {len(surprise.runs)} of {surprise.of} runs" if surprise.of > 1 else ""
     where = f"- **{_plain(surprise.case)}** on {_plain(column.kernel)}, {_plain(column.nic)}"
-    return f"{where}: {run.verdict.word.value}{times} instead of {_plain(run.predicted)}. {_plain(sentence(run))}"
+    return f"{where}: {run.verdict.word.value}{times} instead of {_plain(run.instead_of)}. {_plain(sentence(run))}"
 
 
 def _table(table: Table) -> Iterator[str]:

@@ -45,6 +45,11 @@ class Cell:
         return tuple(dict.fromkeys(run.predicted for run in self.runs))
 
     @property
+    def instead_of(self) -> tuple[str, ...]:
+        """What was predicted where something else came."""
+        return tuple(dict.fromkeys(run.instead_of for run in self.runs if run.disagrees))
+
+    @property
     def disagreeing(self) -> tuple[RunResult, ...]:
         return tuple(run for run in self.runs if run.disagrees)
 

@@ -121,7 +121,9 @@ def _cell(cell: Cell) -> Text:
     if cell.not_measured:
         told += Text("\n(not measured)", style="dim")
     if cell.disagreeing:
-        told += Text(f"\n! not {one_line(' or '.join(cell.predicted))}", style="bold")
+        dead = any(run.verdict.kernel_died for run in cell.disagreeing)
+        what = "! it died" if dead else f"! not {one_line(' or '.join(cell.predicted))}"
+        told += Text(f"\n{what}", style="bold")
     return told
 
 
@@ -140,7 +142,7 @@ def _heading(text: str) -> Text:
 def _disagreement(surprise: Surprise) -> Text:
     run = surprise.first
     times = f" ({len(surprise.runs)} of {surprise.of} runs)" if surprise.of > 1 else ""
-    told = f" {one_line(run.manifest.run)}, predicted {one_line(run.predicted)}{times}"
+    told = f" {one_line(run.manifest.run)}, predicted {one_line(run.instead_of)}{times}"
     return _word(run.verdict.word) + Text(f"{told}\n  {one_line(sentence(run))}")
 
 

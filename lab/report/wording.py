@@ -129,7 +129,7 @@ def prediction(result: RunResult) -> str:
     if result.as_predicted:
         return "as predicted"
     if result.disagrees:
-        return f"not as predicted: {printable(result.predicted)}"
+        return f"not as predicted: {printable(result.instead_of)}"
     return f"{printable(result.predicted)} was predicted"
 
 

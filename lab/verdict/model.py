@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -28,6 +29,11 @@ class Finding:
     word: Word
     message: str
     pointer: str
+
+
+def kernel_died(findings: Sequence[Finding]) -> bool:
+    """Whether a rule found a fault in a kernel's console, or that it hung: that is no answer to what the case asks."""
+    return any(f.rule == "kernel-alive" and f.word is Word.FAIL for f in findings)
 
 
 class Oom(StrEnum):
@@ -60,3 +66,8 @@ class Verdict:
     ledger: Ledger
     oom: OomOutcome
     cost: Cost | None = None
+
+    @property
+    def kernel_died(self) -> bool:
+        """See the function of that name."""
+        return kernel_died(self.findings)

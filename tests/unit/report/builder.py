@@ -126,6 +126,13 @@ def result(  # noqa: PLR0913 - one argument for each thing that a report tells
     return RunResult(record, verdict, bundle or f"bundles/{record.run}")
 
 
+def dead(predicted: str = "FAIL") -> RunResult:
+    """A run whose kernel panicked, where the design is said to fail."""
+    run = result(Word.FAIL, predicted=predicted)
+    panic = Finding("kernel-alive", Word.FAIL, "the receiver's kernel: panic: no TCP today", "receiver/console.log:3")
+    return replace(run, verdict=replace(run.verdict, findings=(panic, *run.verdict.findings[1:])))
+
+
 def session(*results: RunResult) -> Session:
     return Session(
         name="thread of March 2021",

@@ -43,6 +43,13 @@ def test_a_session_as_predicted_and_an_empty_one() -> None:
     assert rendered(text.overview(builder.session())) == "No runs.\n"
 
 
+def test_a_kernel_that_died_is_told_though_its_word_is_the_predicted_one() -> None:
+    shown = rendered(text.overview(builder.session(builder.dead())))
+    assert "! it died" in shown
+    assert "predicted FAIL of a kernel that lives" in " ".join(shown.split())
+    assert "1 is not as predicted" in " ".join(shown.split())
+
+
 def test_a_hole_of_the_matrix_is_not_blank() -> None:
     runs = builder.result(), builder.result(case="release", nic="e1000")
     assert rendered(text.overview(builder.session(*runs))).count("not run") == 2

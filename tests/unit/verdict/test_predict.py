@@ -63,6 +63,11 @@ def test_an_open_prediction_hides_no_trouble() -> None:
     assert [word for word in Word if agrees(word, "PASS")] == [Word.PASS]
 
 
+@pytest.mark.parametrize("predicted", Predicted)
+def test_no_prediction_is_that_the_kernel_dies(predicted: Predicted) -> None:
+    assert not any(agrees(word, predicted, kernel_died=True) for word in Word)
+
+
 @pytest.mark.parametrize("name", ["put-hook", "put-hook+recycling", "put-hook~leak", "put-hook+recycling+debug~leak"])
 def test_the_design_is_the_first_part_of_a_kernels_name(name: str) -> None:
     assert design_of(name) == "put-hook"
