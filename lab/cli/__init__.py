@@ -46,7 +46,7 @@ EPILOG = """\
 
   [bold]2[/bold]  bad input
 
-  [bold]3[/bold]  the lab itself failed (also: a MISS or ERROR that was not predicted)
+  [bold]3[/bold]  the lab failed, nothing was tried, or a MISS or ERROR not predicted
 """
 
 app = typer.Typer(

@@ -23,9 +23,12 @@ _REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def code_of(results: Iterable[RunResult]) -> int:
-    """3 when a MISS or ERROR was not predicted, else 1 when some other verdict was not, else 0."""
-    words = {result.verdict.word for result in results if result.disagrees}
-    if words & {Word.MISS, Word.ERROR}:
+    """3 when a MISS or ERROR was not predicted, or nothing was tried that should have been; else 1 when some other
+    verdict was not predicted, else 0."""
+    told = tuple(results)
+    words = {result.verdict.word for result in told if result.disagrees}
+    nothing_tried = all(result.verdict.word is Word.SKIP for result in told)
+    if words & {Word.MISS, Word.ERROR} or (nothing_tried and not all(result.as_predicted for result in told)):
         return LAB_FAILED
     return OTHER_VERDICT if words else AS_PREDICTED
 
