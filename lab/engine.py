@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # there is nothing to tidy up until lab.pytest_plugin takes it
+
+# ruff: noqa: E402, F401 - what a controller would import when the plan is there
 import pytest
 import xdist.dsession
-import xdist.plugin  # noqa: F401 - the controller imports it otherwise when the plan is there
+import xdist.plugin
 
 import lab.plan.session
 import lab.pytest_plugin
-import lab.scheduler  # noqa: F401
+import lab.scheduler
 
 
 def main() -> int:

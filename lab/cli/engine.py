@@ -16,6 +16,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from lab.errors import HostTrouble
+from lab.interrupt import held_back
 
 if TYPE_CHECKING:
     from lab.plan.session import SessionPlan
@@ -66,7 +67,8 @@ def started() -> Iterator[Engine]:
     try:
         yield engine
     finally:
-        _end(engine)
+        with held_back():
+            _end(engine)
 
 
 @contextlib.contextmanager
