@@ -30,13 +30,13 @@ class RunResult:
     @property
     def as_predicted(self) -> bool:
         """The measured word is the predicted one, or the prediction was open and something was measured."""
-        return agrees(self.verdict.word, self.predicted, kernel_died=self.verdict.kernel_died)
+        return agrees(self.verdict.word, self.predicted, kernel_fault=self.verdict.kernel_fault)
 
     @property
     def instead_of(self) -> str:
         """What was predicted, where it is not what came: the word alone would not tell when it is the same."""
         same = self.verdict.word.value == self.predicted
-        return f"{self.predicted} of a kernel that lives" if same and self.disagrees else self.predicted
+        return f"{self.predicted} without a fault of the kernel" if same and self.disagrees else self.predicted
 
     @property
     def disagrees(self) -> bool:

@@ -121,8 +121,8 @@ def _cell(cell: Cell) -> Text:
     if cell.not_measured:
         told += Text("\n(not measured)", style="dim")
     if cell.disagreeing:
-        dead = any(run.verdict.kernel_died for run in cell.disagreeing)
-        what = "! it died" if dead else f"! not {one_line(' or '.join(cell.predicted))}"
+        fault = any(run.verdict.kernel_fault for run in cell.disagreeing)
+        what = "! a fault" if fault else f"! not {one_line(' or '.join(cell.predicted))}"
         told += Text(f"\n{what}", style="bold")
     return told
 

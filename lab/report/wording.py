@@ -21,6 +21,7 @@ OOM_SENTENCES = {
     Oom.GLOBAL_ABUSER: "The guest ran out of memory and killed the abuser.",
     Oom.GLOBAL_OTHER: "The guest ran out of memory and killed somebody else than the abuser.",
     Oom.ENOMEM: "A system call of the abuser failed with ENOMEM; nobody was killed.",
+    Oom.DEADLOCK: "The guest's memory was gone and nobody left to kill: its kernel panicked.",
     Oom.PANIC: "The guest's kernel panicked.",
     Oom.HANG: "The guest hung.",
 }

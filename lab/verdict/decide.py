@@ -9,7 +9,7 @@ from lab.evidence.ledger import build_ledger
 from lab.evidence.model import Evidence
 from lab.plan.cases import CASES, Case
 from lab.verdict.cost import compare
-from lab.verdict.model import Finding, Verdict, Word, kernel_died
+from lab.verdict.model import Finding, Verdict, Word, faults
 from lab.verdict.oom import classify
 from lab.verdict.rules import RULES
 
@@ -28,7 +28,7 @@ def decide(findings: Sequence[Finding], case: Case) -> Word:
     but that the kernel did not allow what the case is about, nothing was tried, and that is a SKIP.
     """
     words = [f.word for f in findings]
-    if kernel_died(findings):
+    if faults(findings):
         return Word.FAIL
     if Word.MISS in words:
         return Word.MISS

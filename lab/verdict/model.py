@@ -31,9 +31,9 @@ class Finding:
     pointer: str
 
 
-def kernel_died(findings: Sequence[Finding]) -> bool:
-    """Whether a rule found a fault in a kernel's console, or that it hung: that is no answer to what the case asks."""
-    return any(f.rule == "kernel-alive" and f.word is Word.FAIL for f in findings)
+def faults(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """What was found of a kernel that warned, died or hung."""
+    return tuple(f for f in findings if f.rule == "kernel-alive" and f.word is Word.FAIL)
 
 
 class Oom(StrEnum):
@@ -45,6 +45,7 @@ class Oom(StrEnum):
     GLOBAL_ABUSER = "global-kill-abuser"
     GLOBAL_OTHER = "global-kill-other"
     ENOMEM = "enomem"
+    DEADLOCK = "deadlock"
     PANIC = "panic"
     HANG = "hang"
 
@@ -68,6 +69,12 @@ class Verdict:
     cost: Cost | None = None
 
     @property
-    def kernel_died(self) -> bool:
-        """See the function of that name."""
-        return kernel_died(self.findings)
+    def kernel_fault(self) -> bool:
+        """Whether a kernel faulted in a way that is no answer to what the case asks.
+
+        One whose memory was taken to the end panics when nobody is left to kill: where that is all, and a rule of the
+        case fails as well, it is how the promise was broken.
+        """
+        found = faults(self.findings)
+        others = any(f.word is Word.FAIL and f not in found for f in self.findings)
+        return bool(found) and not (len(found) == 1 and self.oom.outcome is Oom.DEADLOCK and others)

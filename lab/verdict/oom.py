@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from lab.evidence.model import Constraint, Evidence, OomKill
@@ -12,6 +13,7 @@ from lab.verdict.model import Oom, OomOutcome
 WORST_FIRST = (
     Oom.HANG,
     Oom.PANIC,
+    Oom.DEADLOCK,
     Oom.GLOBAL_OTHER,
     Oom.MEMCG_OTHER,
     Oom.GLOBAL_ABUSER,
@@ -19,6 +21,9 @@ WORST_FIRST = (
     Oom.ENOMEM,
     Oom.NONE,
 )
+
+OUT_OF_MEMORY = re.compile(r"System is deadlocked on memory|Out of memory: .*panic_on_oom")
+"""What out_of_memory() of mm/oom_kill.c panics with."""
 
 
 def classify(evidence: Evidence, case: Case) -> OomOutcome:
@@ -38,8 +43,9 @@ def victim(evidence: Evidence, kill: OomKill) -> tuple[str, str]:
 def _deaths(evidence: Evidence) -> Iterator[Oom]:
     if any(i.kind == "hang" for i in evidence.manifest.incidents):
         yield Oom.HANG
-    if any(s.kind == "panic" for s in evidence.receiver.console.splats):
-        yield Oom.PANIC
+    for splat in evidence.receiver.console.splats:
+        if splat.kind == "panic":
+            yield Oom.DEADLOCK if OUT_OF_MEMORY.search(splat.title) else Oom.PANIC
 
 
 def _kills(evidence: Evidence, case: Case) -> Iterator[Oom]:

@@ -27,9 +27,9 @@ def predict(design: str, nic: str, case: str) -> Predicted:
     return told if NICS[nic].mappable or told is Predicted.SKIP else Predicted.ERROR
 
 
-def agrees(word: Word, predicted: str, *, kernel_died: bool = False) -> bool:
-    """Whether a verdict is what was predicted, in the words of the manifest. Nobody predicts that a kernel dies."""
-    if kernel_died:
+def agrees(word: Word, predicted: str, *, kernel_fault: bool = False) -> bool:
+    """Whether a verdict is what was predicted, in the words of the manifest. Nobody predicts a fault of a kernel."""
+    if kernel_fault:
         return False
     return word in MEASURED if predicted == Predicted.OPEN else word.value == predicted
 

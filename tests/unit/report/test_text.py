@@ -45,8 +45,8 @@ def test_a_session_as_predicted_and_an_empty_one() -> None:
 
 def test_a_kernel_that_died_is_told_though_its_word_is_the_predicted_one() -> None:
     shown = rendered(text.overview(builder.session(builder.dead())))
-    assert "! it died" in shown
-    assert "predicted FAIL of a kernel that lives" in " ".join(shown.split())
+    assert "! a fault" in shown
+    assert "predicted FAIL without a fault of the kernel" in " ".join(shown.split())
     assert "1 is not as predicted" in " ".join(shown.split())
 
 

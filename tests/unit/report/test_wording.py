@@ -23,7 +23,7 @@ def test_any_other_word_than_the_predicted_disagrees(word: Word) -> None:
 def test_a_kernel_that_died_is_no_fail_that_was_predicted() -> None:
     run = builder.dead()
     assert (run.as_predicted, run.disagrees) == (False, True)
-    assert wording.prediction(run) == "not as predicted: FAIL of a kernel that lives"
+    assert wording.prediction(run) == "not as predicted: FAIL without a fault of the kernel"
     assert wording.prediction(builder.dead("PASS")) == "not as predicted: PASS"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from lab.evidence.bundle import parse
 from lab.plan.cases import CASES
 from lab.verdict.measure import run_kills
@@ -52,6 +54,8 @@ def test_a_neighbour_in_its_own_cgroup() -> None:
 def test_panic_outranks_kills_and_hang_outranks_panic() -> None:
     told = story("copy-control")
     console("Kernel panic - not syncing: System is deadlocked on memory")(told)
+    assert outcome(told).outcome is Oom.DEADLOCK
+    console("Kernel panic - not syncing: Fatal exception")(told)
     assert outcome(told).outcome is Oom.PANIC
     told.incident("hang")
     assert outcome(told).outcome is Oom.HANG
@@ -82,3 +86,26 @@ def test_an_earlier_kill_does_not_contain_a_client_that_got_away() -> None:
     told = story("copy-control")
     told.machine.console[:] = [line.replace("[  101.", "[   41.") for line in told.machine.console]
     assert told.verdict().word is Word.ERROR
+
+
+DEADLOCK = "Kernel panic - not syncing: System is deadlocked on memory"
+WARNING = "WARNING: CPU: 0 PID: 1 at mm/page_counter.c:1 f+0x1/0x2"
+
+
+@pytest.mark.parametrize(
+    ("case", "kernel", "lines", "fault"),
+    [
+        ("bystander", "stock", [], False),
+        ("bystander", "stock", [DEADLOCK], False),  # what the abuser took ended the machine
+        ("bystander", "put-hook", [DEADLOCK], True),  # nobody took anything
+        ("bystander", "stock", [DEADLOCK, WARNING], True),
+        ("bystander", "stock", ["Kernel panic - not syncing: Fatal exception"], True),
+        ("hold", "stock", [WARNING], True),
+    ],
+)
+def test_only_a_panic_for_want_of_memory_answers_a_case(case: str, kernel: str, lines: list[str], fault: bool) -> None:
+    told = story(case, KERNELS[kernel])
+    for line in lines:
+        console(line)(told)
+    verdict = told.verdict()
+    assert (verdict.word is Word.FAIL, verdict.kernel_fault) == (bool(lines) or kernel == "stock", fault)

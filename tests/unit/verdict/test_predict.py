@@ -64,8 +64,8 @@ def test_an_open_prediction_hides_no_trouble() -> None:
 
 
 @pytest.mark.parametrize("predicted", Predicted)
-def test_no_prediction_is_that_the_kernel_dies(predicted: Predicted) -> None:
-    assert not any(agrees(word, predicted, kernel_died=True) for word in Word)
+def test_no_prediction_is_a_fault_of_the_kernel(predicted: Predicted) -> None:
+    assert not any(agrees(word, predicted, kernel_fault=True) for word in Word)
 
 
 @pytest.mark.parametrize("name", ["put-hook", "put-hook+recycling", "put-hook~leak", "put-hook+recycling+debug~leak"])
