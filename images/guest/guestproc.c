@@ -35,10 +35,13 @@ int cgroup_join(const char *dir)
 
 int oom_score_set(int score)
 {
+	static int fd = -1; /* kept open: a cgroup at its limit has no memory for an open file */
 	char text[16];
 
+	if (fd < 0)
+		fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 	snprintf(text, sizeof(text), "%d", score);
-	return spit("/proc/self/oom_score_adj", text);
+	return fd < 0 || write(fd, text, strlen(text)) < 0 ? -1 : 0;
 }
 
 int oom_score_get(void)

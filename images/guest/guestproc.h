@@ -8,7 +8,7 @@
 /* Moves this process into a cgroup; 0 or -1 with errno. */
 int cgroup_join(const char *dir);
 
-/* Writes oom_score_adj; 0 or -1 with errno. */
+/* Writes oom_score_adj, of the process that did so first; 0 or -1 with errno. */
 int oom_score_set(int score);
 int oom_score_get(void);
 
