@@ -86,6 +86,7 @@ def test_a_kernel_that_panics_at_boot_fails(make_plan: MakePlan, base_plan: Sess
     plan = make_plan(HOLD, **with_initrd(base_plan, [cpio.directory("dev")], tmp_path))
     result = only_result(plan)
     assert result["verdict"] == "FAIL", result
+    assert (result["predicted"], result["as_predicted"]) == ("FAIL", False)  # of what the case asks, not this
     assert "panic" in findings(result, "kernel-alive")
     assert "Kernel panic" in console(result)
     assert incidents(result)[0].startswith("boot: ")
@@ -122,6 +123,7 @@ def test_a_guest_kernel_that_crashes_during_traffic_fails(make_plan: MakePlan) -
     plan = make_plan(HOLD)
     result = run_script(plan, "crash")
     assert result["verdict"] == "FAIL", result
+    assert not result["as_predicted"]
     assert "panic" in findings(result, "kernel-alive")
     assert "sysrq" in console(result)
     assert incidents(result)[0].startswith("lost: ")
@@ -132,6 +134,7 @@ def test_a_guest_that_falls_silent_while_its_qemu_runs_has_hung(make_plan: MakeP
     plan = make_plan(HOLD, limits=Limits(silence=timedelta(seconds=6)))
     result = run_script(plan, "hush")
     assert result["verdict"] == "FAIL", result
+    assert not result["as_predicted"]
     assert "hung" in findings(result, "kernel-alive")
     assert incidents(result)[0].startswith("hang: ")
     assert not qemus(plan)
