@@ -85,7 +85,7 @@ app.add_typer(cache.cache, name="cache")
 
 
 def main() -> None:
-    """Entry point of the `lab` script."""
+    """All of `lab`; see lab.start."""
     try:
         app(prog_name="lab")
     except Exception:  # noqa: BLE001 - a fault of ours must not look like a verdict

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
@@ -8,11 +9,9 @@ import typer
 from typer.testing import CliRunner
 
 from lab.cli import app
-from lab.cli.exits import LabGroup, code_of, told
+from lab.cli.exits import LabGroup, told
 from lab.errors import BadInput, HostTrouble
-from lab.verdict.model import Word
 from tests.unit.cli.conftest import Lab
-from tests.unit.report.builder import result
 
 COMMANDS = (
     "setup",
@@ -51,15 +50,6 @@ def test_help_imports_nothing_heavy() -> None:
     code = "import sys, lab.cli; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"libvirt", "paramiko", "ansible_runner", "matplotlib", "jinja2", "pytest"} & set(loaded)
-
-
-def test_words_to_exit_codes() -> None:
-    agreed, failed = result(Word.PASS, predicted="PASS"), result(Word.FAIL, predicted="PASS")
-    missed, skipped = result(Word.MISS, predicted="PASS"), result(Word.SKIP, predicted="PASS")
-    control = result(Word.ERROR, predicted="ERROR")
-    assert code_of([]) == code_of([agreed, control, skipped]) == 0
-    assert code_of([agreed, failed]) == 1
-    assert code_of([failed, missed]) == code_of([result(Word.ERROR, predicted="FAIL")]) == 3
 
 
 def _app_that_raises(exc: BaseException) -> typer.Typer:
@@ -118,3 +108,21 @@ def test_unknown_commands_and_options_are_bad_input(lab: Lab) -> None:
 
 def test_the_group_has_shell_completion() -> None:
     assert "--show-completion" in CliRunner().invoke(app, ["--help"]).stdout
+
+
+INTERRUPTED_IMPORT = """
+import os, signal, sys
+class Interrupt:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "lab.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupt)
+from lab.start import main
+main()
+"""
+
+
+def test_an_interrupt_before_there_is_anything_to_tidy_up_says_nothing() -> None:
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED_IMPORT], capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")

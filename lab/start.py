@@ -1,0 +1,16 @@
+"""The `lab` script. Until it has imported its commands there is nothing to tidy up: Ctrl-C ends it without a word."""
+
+from __future__ import annotations
+
+import signal
+
+
+def main() -> None:
+    """Entry point."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from lab.cli import main as lab
+
+    signal.signal(signal.SIGINT, before)
+    lab()
