@@ -33,13 +33,20 @@ int cgroup_join(const char *dir)
 	return spit(path, "0"); /* 0: the writer itself */
 }
 
-int oom_score_set(int score)
+int oom_score_file(void)
 {
-	static int fd = -1; /* kept open: a cgroup at its limit has no memory for an open file */
-	char text[16];
+	static int fd = -1;
 
 	if (fd < 0)
 		fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	return fd;
+}
+
+int oom_score_set(int score)
+{
+	int fd = oom_score_file();
+	char text[16];
+
 	snprintf(text, sizeof(text), "%d", score);
 	return fd < 0 || write(fd, text, strlen(text)) < 0 ? -1 : 0;
 }

@@ -8,7 +8,10 @@
 /* Moves this process into a cgroup; 0 or -1 with errno. */
 int cgroup_join(const char *dir);
 
-/* Writes oom_score_adj, of the process that did so first; 0 or -1 with errno. */
+/* oom_score_adj of the process that asked first, for writing. Kept open: a cgroup at its limit has no memory for that. */
+int oom_score_file(void);
+
+/* Writes there; 0 or -1 with errno. */
 int oom_score_set(int score);
 int oom_score_get(void);
 

@@ -55,6 +55,31 @@ __attribute__((noreturn)) static void keep_mapping(pid_t parent)
 		pause();
 }
 
+/*
+ * fork(), and then write "0" to the file, in the parent alone: only the child keeps a score that saves it from the OOM
+ * killer. Nothing else may come in between, hence the registers: by then the parent shares its stack with the child, so
+ * the next word on it is a page more, for which a cgroup at its limit would try for ever, with nobody it may kill.
+ */
+static pid_t fork_and_be_killable(int score_file)
+{
+	long child = SYS_fork;
+
+	__asm__ volatile("syscall\n\t"
+			 "test %0, %0\n\t"
+			 "jz 1f\n\t"
+			 "mov %0, %%r8\n\t"
+			 "mov %4, %%eax\n\t"
+			 "syscall\n\t"
+			 "mov %%r8, %0\n"
+			 "1:"
+			 : "+a"(child)
+			 : "D"((long)score_file), "S"("0"), "d"(1L), "i"(SYS_write)
+			 : "rcx", "r8", "r11", "memory");
+	if (child < 0)
+		errno = (int)-child;
+	return child < 0 ? -1 : (pid_t)child;
+}
+
 size_t pin_by_fork(struct client *c, char *from, size_t len)
 {
 	pid_t parent = getpid(), child;
@@ -66,14 +91,13 @@ size_t pin_by_fork(struct client *c, char *from, size_t len)
 	}
 	/* Of the two the OOM killer should take the parent, which counts, and whose end ends the children. */
 	oom_score_set(-1000);
-	child = fork();
+	child = fork_and_be_killable(oom_score_file());
 	if (child == 0)
 		keep_mapping(parent);
-	if (child < 0)
+	if (child < 0) {
 		fail(c, "fork", errno);
-	oom_score_set(0);
-	if (child < 0)
 		return 0;
+	}
 	children[child_count++] = child;
 	c->pinned += len;
 	return len;

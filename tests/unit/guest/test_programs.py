@@ -324,6 +324,18 @@ def test_ipv6(tools: Tools) -> None:
         assert sender.end()[0].event == "done"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may lower oom_score_adj")
+def test_the_oom_killer_may_take_the_client_and_not_its_children(tools: Tools) -> None:
+    with tools.client("pin-fork", "--bytes", MIB) as (client, port), tools.sender(port, "--bytes", MIB):
+        if not client.until("holding")["pinned"]:
+            pytest.skip("nothing could be mapped on loopback here, so nothing was forked")
+        me = client.process.pid
+        children = Path(f"/proc/{me}/task/{me}/children").read_text().split()
+        scores = [Path(f"/proc/{pid}/oom_score_adj").read_text().strip() for pid in (me, *children)]
+    assert scores == ["0", *["-1000"] * len(children)]
+    assert children
+
+
 def test_nobody_listens(tools: Tools) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
