@@ -15,7 +15,6 @@ from lab.cli import complete
 from lab.cli.exits import AS_PREDICTED, LAB_FAILED, OTHER_VERDICT
 from lab.cli.listing import print_entries
 from lab.cli.options import ResultsFolder
-from lab.cli.progress import shown
 from lab.errors import BadInput
 
 if TYPE_CHECKING:
@@ -67,14 +66,10 @@ def _tried(
     wanted: Sequence[Mutant], pairs: str, repeat: int, results: ResultsFolder
 ) -> tuple[tuple[Judged, ...], bool]:
     """Build, run one session and judge. Raises BadInput with every mutant that does not build."""
-    from lab.cli.engine import started
-    from lab.cli.run import pairs_of, watch
-    from lab.interrupt import end_in_order
+    from lab.cli.run import conducted, pairs_of
     from lab.mutants import is_wanted, judge_mutants
-    from lab.paths import results_root
-    from lab.provision.sweep import tidy
     from lab.reports import REPORT
-    from lab.session import SessionRequest, prepare, runtime_dir
+    from lab.session import SessionRequest
 
     request = SessionRequest(
         names=tuple(dict.fromkeys(case for m in wanted for case in m.cases)),
@@ -84,17 +79,9 @@ def _tried(
         pairs=pairs_of(pairs),
         command=shlex.join(["lab", *sys.argv[1:]]),
     )
-    end_in_order()
-    sockets = runtime_dir()
-    try:
-        with started() as engine:
-            with shown() as progress:
-                _built(request.kernels, progress)
-                folder = (results or results_root()).resolve()
-                plan = prepare(request, folder, sockets, progress, only=is_wanted(wanted))
-            watched = watch(plan, engine, as_json=False)
-    finally:
-        tidy(sockets)
+    plan, watched = conducted(
+        request, results, before=lambda progress: _built(request.kernels, progress), only=is_wanted(wanted)
+    )
     session = watched.session(plan)
     typer.echo(f"report: {plan.folder / REPORT}", err=True)
     return judge_mutants(wanted, session.results), watched.interrupted

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
@@ -22,8 +22,11 @@ from lab.cli.progress import shown
 from lab.units import Deadline, wait_until
 
 if TYPE_CHECKING:
+    from lab.contracts import Progress
+    from lab.plan.matrix import Run
     from lab.plan.session import SessionPlan
     from lab.report import RunResult, Session
+    from lab.session import SessionRequest
 
 FOR_EVER = timedelta(days=7)
 INTERRUPTED = 130
@@ -65,10 +68,7 @@ def run(
     timing: Annotated[bool, typer.Option("--timing", help="Show where the time of each run went.")] = False,
 ) -> None:
     """Run suites or cases on pairs of guests, and judge them."""
-    from lab.interrupt import end_in_order
-    from lab.paths import results_root
-    from lab.provision.sweep import tidy
-    from lab.session import SessionRequest, prepare, runtime_dir
+    from lab.session import SessionRequest
 
     request = SessionRequest(
         names=tuple(names or ()),
@@ -83,18 +83,39 @@ def run(
         cold=cold,
         command=shlex.join(["lab", *sys.argv[1:]]),
     )
+    plan, watched = conducted(request, results, as_json=as_json)
+    session = watched.session(plan)
+    status = _close(plan, session, watched, as_json=as_json)
+    if timing:
+        _tell_timing(plan, session, as_json=as_json)
+    raise typer.Exit(status)
+
+
+def conducted(
+    request: SessionRequest,
+    results: Path | None,
+    *,
+    as_json: bool = False,
+    before: Callable[[Progress], None] = lambda _: None,
+    only: Callable[[Run], bool] = lambda _: True,
+) -> tuple[SessionPlan, Watched]:
+    """Plan what was asked for, `before` that what must be there, and have an engine run it, telling each verdict.
+
+    The session's private folder goes with it, whatever happens. Raises as `prepare` and `watch` do.
+    """
+    from lab.interrupt import end_in_order
+    from lab.paths import results_root
+    from lab.provision.sweep import tidy
+    from lab.session import prepare, runtime_dir
+
     end_in_order()  # a SIGTERM before the first worker, or after the last, must tidy up as well
     sockets = runtime_dir()
     try:
         with started() as engine:
             with shown() as progress:
-                plan = prepare(request, (results or results_root()).resolve(), sockets, progress)
-            watched = watch(plan, engine, as_json=as_json)
-        session = watched.session(plan)
-        status = _close(plan, session, watched, as_json=as_json)
-        if timing:
-            _tell_timing(plan, session, as_json=as_json)
-        raise typer.Exit(status)
+                before(progress)
+                plan = prepare(request, (results or results_root()).resolve(), sockets, progress, only=only)
+            return plan, watch(plan, engine, as_json=as_json)
     finally:
         tidy(sockets)
 

@@ -8,8 +8,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+import lab.cli
 from lab.cli import app
-from lab.cli.exits import LabGroup, told
+from lab.cli.exits import LAB_FAILED, LabGroup, told
 from lab.errors import BadInput, HostTrouble
 from tests.unit.cli.conftest import Lab
 
@@ -108,6 +109,19 @@ def test_unknown_commands_and_options_are_bad_input(lab: Lab) -> None:
 
 def test_the_group_has_shell_completion() -> None:
     assert "--show-completion" in CliRunner().invoke(app, ["--help"]).stdout
+
+
+def test_a_fault_of_the_lab_itself_is_no_green(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(**_: object) -> None:
+        raise ZeroDivisionError("a fault")
+
+    monkeypatch.setattr("lab.cli.app", broken)
+    with pytest.raises(SystemExit) as ended:
+        lab.cli.main()
+    assert ended.value.code == LAB_FAILED
+    assert "ZeroDivisionError: a fault" in capsys.readouterr().err
 
 
 INTERRUPTED_IMPORT = """
