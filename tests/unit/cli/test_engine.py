@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import select
 import signal
 from pathlib import Path
 
@@ -53,7 +54,11 @@ def test_it_runs_pytest_on_the_plan_and_logs_what_it_says(plan: SessionPlan) -> 
 def test_one_that_is_gone_takes_no_plan(plan: SessionPlan) -> None:
     with started() as engine:
         os.killpg(engine.process.pid, signal.SIGKILL)
-        engine.process.wait(30)
+        engine.process.wait(30)  # of the reaper: what it started may still hold the pipe
+        assert engine.process.stdin is not None
+        broken = select.poll()
+        broken.register(engine.process.stdin, 0)
+        assert broken.poll(30_000)
         with pytest.raises(HostTrouble, match="status -9"):
             engine.begin(plan)
 
