@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import select
 import signal
 from pathlib import Path
 
 import pytest
 
 from lab.cli.engine import LOG, handing_on, started
-from lab.errors import HostTrouble
 from lab.plan.session import PLAN_FILE, SessionPlan, dump, load
 from tests.unit.cli.conftest import write_session
 
@@ -49,18 +46,6 @@ def test_it_runs_pytest_on_the_plan_and_logs_what_it_says(plan: SessionPlan) -> 
         status = engine.process.wait(60)
     assert status == pytest.ExitCode.NO_TESTS_COLLECTED
     assert "no tests ran" in (plan.folder / LOG).read_text()
-
-
-def test_one_that_is_gone_takes_no_plan(plan: SessionPlan) -> None:
-    with started() as engine:
-        os.killpg(engine.process.pid, signal.SIGKILL)
-        engine.process.wait(30)  # of the reaper: what it started may still hold the pipe
-        assert engine.process.stdin is not None
-        broken = select.poll()
-        broken.register(engine.process.stdin, 0)
-        assert broken.poll(30_000)
-        with pytest.raises(HostTrouble, match="status -9"):
-            engine.begin(plan)
 
 
 def test_a_signal_is_noted_and_handed_on(plan: SessionPlan) -> None:
