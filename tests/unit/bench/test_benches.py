@@ -85,12 +85,15 @@ def test_files_in_a_sessions_own_folder_are_left_behind(tmp_path: Path) -> None:
 def test_a_process_that_knows_the_folder_is_left_behind(tmp_path: Path) -> None:
     import subprocess
 
-    with subprocess.Popen(["sleep", "60"], env={"PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path)}) as sleeper:
-        try:
-            (told,) = leftovers(tmp_path)
-        finally:
-            sleeper.kill()
-    assert told.startswith(f"process {sleeper.pid}: ")
+    environ = {"PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(["cat"], env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as cat:
+        assert cat.stdin and cat.stdout
+        cat.stdin.write(b"\n")
+        cat.stdin.flush()
+        cat.stdout.readline()  # Popen() returns before the kernel has laid out the new program's environment
+        (told,) = leftovers(tmp_path)
+        cat.stdin.close()
+    assert told.startswith(f"process {cat.pid}: ")
 
 
 def test_memory_is_read_from_smaps_rollup() -> None:
