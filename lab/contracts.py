@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+EMBEDDED = "embed"
+"""The `--connect` word for the default connection: no daemon, nothing to configure on the host."""
+
 
 @dataclass(frozen=True)
 class Address:

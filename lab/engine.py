@@ -6,6 +6,9 @@ it says, and `instead`, a command line to become (in a namespace of its own), []
 
 from __future__ import annotations
 
+import atexit
+import gc
+import importlib
 import json
 import os
 import signal
@@ -17,14 +20,27 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)  # there is nothing to tidy up unti
 import pytest
 import xdist.dsession
 import xdist.plugin
+from _pytest.config import default_plugins
 
+import lab.learnt
 import lab.plan.session
 import lab.pytest_plugin
+import lab.report.html
+import lab.report.junit
+import lab.report.ktap
+import lab.report.markdown
+import lab.reports
 import lab.scheduler
+
+for _name in default_plugins:
+    importlib.import_module(f"_pytest.{_name}")
+
+atexit.register(gc.freeze)  # see lab.start
 
 
 def main() -> int:
     """Exit status of pytest."""
+    lab.report.html.page()
     line = sys.stdin.readline()
     if not line:
         return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import platformdirs
@@ -20,5 +21,15 @@ def results_root() -> Path:
 
 
 def project_root() -> Path:
-    """The checkout: `images/` and `playbooks/` lie here, beside the package."""
+    """The checkout: `images/`, `playbooks/` and `suites/` lie here, beside the package."""
     return Path(__file__).resolve().parent.parent
+
+
+def suites_dir() -> Path:
+    """Where suites and the scripts of cases lie."""
+    return project_root() / "suites"
+
+
+def runtime_dir() -> Path:
+    """A short private directory for sockets and libvirt state (AF_UNIX paths end at 108 bytes)."""
+    return Path(tempfile.mkdtemp(prefix="lab-", dir=os.environ.get("LAB_RUNTIME") or "/tmp"))  # noqa: S108

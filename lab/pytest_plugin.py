@@ -7,7 +7,9 @@ suite is really run: this plugin is loaded by every pytest in the environment.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import gc
 import json
 import os
 import shlex
@@ -55,14 +57,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def _targets_suites(config: pytest.Config) -> bool:
-    from lab.session import suites_dir
+    from lab.paths import suites_dir
 
     roots = [Path(str(arg).split("::")[0]).resolve() for arg in config.args]
     return any(suites_dir() == root or suites_dir() in root.parents for root in roots)
 
 
 def _request(config: pytest.Config) -> Any:  # noqa: ANN401 - imported late
-    from lab.session import SessionRequest
+    from lab.spec.request import SessionRequest
 
     option = config.option
     wanted = getattr(option, "numprocesses", None)
@@ -93,9 +95,9 @@ def session_plan(config: pytest.Config) -> SessionPlan:
 
 
 def _make_plan(config: pytest.Config) -> SessionPlan:
-    from lab.paths import results_root
+    from lab.paths import results_root, runtime_dir
     from lab.provision.sweep import tidy
-    from lab.session import prepare, runtime_dir
+    from lab.session import prepare
 
     folder = Path(config.option.results).resolve() if config.option.results else results_root()
     sockets = runtime_dir()
@@ -283,6 +285,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     """A signal ends the work in order from here on; what was asked for is refused here, once, or planned."""
     if _targets_suites(config):
         end_in_order()
+        atexit.register(gc.freeze)  # see lab.start
         session_plan(config)
 
 

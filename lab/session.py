@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import os
 import secrets
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,7 @@ from lab.kernels.bootable import make_bootable
 from lab.kernels.catalogue import Kernel, resolve, united
 from lab.kernels.reference import references
 from lab.learnt import load_learnt
-from lab.paths import project_root
+from lab.paths import suites_dir
 from lab.plan.capacity import admit, pairs_that_fit
 from lab.plan.cases import CASES, STANDARD, Shape
 from lab.plan.learnt import Learnt, host_key, kernel_kind, way_of
@@ -29,41 +27,15 @@ from lab.plan.pairs import Choice, choose
 from lab.plan.session import PLAN_FILE, SessionPlan, dump
 from lab.provision.accel import prove, remembered
 from lab.provision.hostsize import host_size, memory_mib
-from lab.provision.hypervisor import EMBEDDED, connect
+from lab.provision.hypervisor import connect
 from lab.provision.pair import PairRequest
 from lab.provision.plugin import ensure_plugin
 from lab.provision.qemu import installed_qemu
 from lab.provision.states import cannot_save
+from lab.spec.request import SessionRequest
 from lab.spec.suite import SuiteSpec, load_suite, unknown
 
 DEFAULT_SUITE = "default"
-
-
-@dataclass(frozen=True)
-class SessionRequest:
-    """What the user asked for; empty tuples mean what the suite says.
-
-    names     suites or cases;  suites what may be a suite only
-    pairs     how many at once, 0 for as many as fit
-    cold      every pair boots; else it is restored from a saved state, which is made where there is none
-    reference the kernel that cases which compare set beside each other one; "" for the stock one of its kind
-    """
-
-    names: tuple[str, ...] = ()
-    suites: tuple[str, ...] = ()
-    kernels: tuple[str, ...] = ()
-    nics: tuple[str, ...] = ()
-    repeat: int = 0
-    pairs: int = 0
-    connect: str = EMBEDDED
-    accelerator: str = "auto"
-    command: str = ""
-    reference: str = ""
-    cold: bool = False
-
-
-def suites_dir() -> Path:
-    return project_root() / "suites"
 
 
 def suite_names() -> tuple[str, ...]:
@@ -149,11 +121,6 @@ def _cases(names: Sequence[str], suites: Sequence[SuiteSpec], base: SuiteSpec) -
 def host_shape(way: str) -> str:
     """By what this host is remembered. Raises CommandFailed when QEMU does not run."""
     return host_key(host_size().cpus, memory_mib("MemTotal"), way, str(installed_qemu()))
-
-
-def runtime_dir() -> Path:
-    """A short private directory for sockets and libvirt state (AF_UNIX paths end at 108 bytes)."""
-    return Path(tempfile.mkdtemp(prefix="lab-", dir=os.environ.get("LAB_RUNTIME") or "/tmp"))  # noqa: S108
 
 
 def probe_request(kernel: BootableKernel, image: GuestImage, folder: Path, sockets: Path) -> PairRequest:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from lab.contracts import Progress
+from lab.contracts import EMBEDDED, Progress
 from lab.drive.ssh import GuestShell, connected
 from lab.errors import HostTrouble, LabTrouble
 from lab.evidence.memory import unexplained
@@ -31,7 +31,7 @@ from lab.plan.domain import BASE_CMDLINE
 from lab.plan.limits import ran_ahead
 from lab.plan.names import Role
 from lab.provision.guest import Guest
-from lab.provision.hypervisor import EMBEDDED, Hypervisor
+from lab.provision.hypervisor import Hypervisor
 from lab.provision.pair import PairRequest, emulator, provisioned
 from lab.provision.states import CONNECTIONS, RECORD, SAMPLE, SavedState, boot_id, drop, find, folder_of, prune, seal
 from lab.timeline import Timeline

@@ -98,8 +98,8 @@ def _end(engine: Engine) -> None:
 
 def pytest_argv(plan: SessionPlan) -> list[str]:
     """Arguments of the pytest that runs a plan."""
+    from lab.paths import suites_dir
     from lab.plan.session import PLAN_FILE
-    from lab.session import suites_dir
 
     argv = [str(suites_dir()), "-q", "-p", "no:cacheprovider", "--assert=plain"]
     argv += [word for plugin in PLUGINS for word in ("-p", plugin)]

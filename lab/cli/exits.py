@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperGroup
 
 from lab.errors import BadInput, LabError
-from lab.report.model import RunResult
-from lab.verdict.model import Word
+
+if TYPE_CHECKING:
+    from lab.report.model import RunResult
 
 AS_PREDICTED = 0
 OTHER_VERDICT = 1
@@ -25,6 +26,8 @@ _REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 def code_of(results: Iterable[RunResult]) -> int:
     """3 when a MISS or ERROR was not predicted, or nothing was tried that should have been; else 1 when some other
     verdict was not predicted, else 0."""
+    from lab.verdict.model import Word
+
     told = tuple(results)
     words = {result.verdict.word for result in told if result.disagrees}
     nothing_tried = all(result.verdict.word is Word.SKIP for result in told)

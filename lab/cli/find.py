@@ -6,18 +6,20 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab.collect.bundle import MANIFEST
 from lab.errors import BadInput
-from lab.plan.session import PLAN_FILE
 
 HINT = "lab show (lists the runs of the newest session)"
 
 
 def is_bundle(path: Path) -> bool:
+    from lab.collect.bundle import MANIFEST
+
     return (path / MANIFEST).is_file()
 
 
 def is_session(path: Path) -> bool:
+    from lab.plan.session import PLAN_FILE
+
     return (path / PLAN_FILE).is_file()
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from lab.contracts import BootableKernel, GuestImage, Progress
+from lab.contracts import EMBEDDED, BootableKernel, GuestImage, Progress
 
 if TYPE_CHECKING:
     from lab.provision.hypervisor import Hypervisor
@@ -50,9 +50,9 @@ def private_hypervisor(uri: str = "") -> Iterator[tuple[Hypervisor, Path]]:
 
     Raises HostTrouble. The first SIGINT, SIGTERM or SIGHUP ends the block in order; later ones do not hurry it.
     """
-    from lab.provision.hypervisor import EMBEDDED, connect
+    from lab.paths import runtime_dir
+    from lab.provision.hypervisor import connect
     from lab.provision.sweep import tidy
-    from lab.session import runtime_dir
 
     with _signals_end_the_block():
         folder = runtime_dir()

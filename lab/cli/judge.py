@@ -12,9 +12,9 @@ import typer
 from lab.cli.exits import code_of
 from lab.cli.find import bundles_of, is_bundle, is_session
 from lab.errors import BadInput
-from lab.report.model import RunResult
 
 if TYPE_CHECKING:
+    from lab.report.model import RunResult
     from lab.report.selftest import SelftestResult
 
 

@@ -69,7 +69,7 @@ def _tried(
     from lab.cli.run import conducted, pairs_of
     from lab.mutants import is_wanted, judge_mutants
     from lab.reports import REPORT
-    from lab.session import SessionRequest
+    from lab.spec.request import SessionRequest
 
     request = SessionRequest(
         names=tuple(dict.fromkeys(case for m in wanted for case in m.cases)),

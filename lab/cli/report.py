@@ -9,7 +9,6 @@ import typer
 from lab.cli.find import find, is_session, newest_session
 from lab.cli.options import ResultsFolder, RunOrSession
 from lab.errors import BadInput
-from lab.plan.session import PLAN_FILE, load
 
 
 def report(
@@ -18,6 +17,7 @@ def report(
 ) -> None:
     """Write a session's reports again (HTML, Markdown, JUnit XML, KTAP, JSON Lines)."""
     from lab.paths import results_root
+    from lab.plan.session import PLAN_FILE, load
 
     root = (results or results_root()).resolve()
     found = find(name, root) if name else newest_session(root)

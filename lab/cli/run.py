@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lab.plan.matrix import Run
     from lab.plan.session import SessionPlan
     from lab.report import RunResult, Session
-    from lab.session import SessionRequest
+    from lab.spec.request import SessionRequest
 
 FOR_EVER = timedelta(days=7)
 INTERRUPTED = 130
@@ -68,7 +68,7 @@ def run(
     timing: Annotated[bool, typer.Option("--timing", help="Show where the time of each run went.")] = False,
 ) -> None:
     """Run suites or cases on pairs of guests, and judge them."""
-    from lab.session import SessionRequest
+    from lab.spec.request import SessionRequest
 
     request = SessionRequest(
         names=tuple(names or ()),
@@ -104,20 +104,21 @@ def conducted(
     The session's private folder goes with it, whatever happens. Raises as `prepare` and `watch` do.
     """
     from lab.interrupt import end_in_order
-    from lab.paths import results_root
-    from lab.provision.sweep import tidy
-    from lab.session import prepare, runtime_dir
+    from lab.paths import results_root, runtime_dir
 
     end_in_order()  # a SIGTERM before the first worker, or after the last, must tidy up as well
-    sockets = runtime_dir()
-    try:
-        with started() as engine:
+    with started() as engine:
+        from lab.provision.sweep import tidy
+        from lab.session import prepare  # half a second of imports, beside those of the engine
+
+        sockets = runtime_dir()
+        try:
             with shown() as progress:
                 before(progress)
                 plan = prepare(request, (results or results_root()).resolve(), sockets, progress, only=only)
             return plan, watch(plan, engine, as_json=as_json)
-    finally:
-        tidy(sockets)
+        finally:
+            tidy(sockets)
 
 
 def _tell_timing(plan: SessionPlan, session: Session, *, as_json: bool) -> None:

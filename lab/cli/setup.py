@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lab.cli.progress import shown
 from lab.contracts import Progress
 from lab.errors import BadInput
-from lab.kernels import CatalogueKernel, Kernel, catalogue, make_bootable, resolve
+
+if TYPE_CHECKING:
+    from lab.kernels import CatalogueKernel, Kernel
 
 
 def setup(
@@ -51,6 +53,7 @@ def _packages(*, check: bool, with_browser: bool, progress: Progress) -> list[st
 
 def _kernels(names: Sequence[str], *, check: bool, progress: Progress) -> list[str]:
     from lab.guestimage import ensure_init
+    from lab.kernels import CatalogueKernel, catalogue, make_bootable, resolve
 
     chosen = resolve(names) if names else newest_of_each_line(catalogue())
     done = []

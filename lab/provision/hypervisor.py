@@ -18,11 +18,9 @@ os.environ.setdefault("LIBVIRT_LOG_OUTPUTS", "4:file:/dev/null")
 import libvirt
 import libvirt_qemu
 
+from lab.contracts import EMBEDDED
 from lab.errors import HostTrouble
 from lab.paths import cache_root
-
-EMBEDDED = "embed"
-"""The `--connect` word for the default connection: no daemon, nothing to configure on the host."""
 
 # Without this the driver starts a virtlogd that outlives us by minutes.
 EMBEDDED_CONF = """\

@@ -17,9 +17,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from lab.contracts import EMBEDDED
 from lab.errors import HostTrouble
 from lab.paths import cache_root
-from lab.provision.hypervisor import EMBEDDED
 from lab.units import MIB
 
 RECORD = "state.json"

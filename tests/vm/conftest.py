@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from lab.paths import runtime_dir
 from lab.plan.session import SessionPlan
 from lab.provision.sweep import sweep
-from lab.session import SessionRequest, prepare, runtime_dir
+from lab.session import prepare
+from lab.spec.request import SessionRequest
 from tests.vm.sessions import derived, qemus
 
 MakePlan = Callable[..., SessionPlan]

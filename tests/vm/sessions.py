@@ -20,11 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from lab.pairs import pair_request
-from lab.paths import project_root
+from lab.paths import project_root, runtime_dir, suites_dir
 from lab.plan.matrix import expand
 from lab.plan.session import EVENTS_FILE, PLAN_FILE, SessionPlan, dump
 from lab.reports import RESULTS
-from lab.session import runtime_dir, suites_dir
 from lab.units import Deadline, wait_until
 
 Json = dict[str, Any]

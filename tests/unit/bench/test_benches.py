@@ -87,7 +87,8 @@ def test_a_process_that_knows_the_folder_is_left_behind(tmp_path: Path) -> None:
 
     environ = {"PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path)}
     with subprocess.Popen(["cat"], env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as cat:
-        assert cat.stdin and cat.stdout
+        assert cat.stdin
+        assert cat.stdout
         cat.stdin.write(b"\n")
         cat.stdin.flush()
         cat.stdout.readline()  # Popen() returns before the kernel has laid out the new program's environment

@@ -15,7 +15,8 @@ from lab.kernels.catalogue import LocalKernel
 from lab.plan.matrix import expand
 from lab.provision.accel import Proof
 from lab.provision.pair import PairRequest
-from lab.session import SessionRequest, check, choose_accelerator, combine, most_pairs, read_suite
+from lab.session import check, choose_accelerator, combine, most_pairs, read_suite
+from lab.spec.request import SessionRequest
 
 
 def test_nothing_asked_for_means_the_default_suite() -> None:

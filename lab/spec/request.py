@@ -1,0 +1,30 @@
+"""What a user asks a session for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lab.contracts import EMBEDDED
+
+
+@dataclass(frozen=True)
+class SessionRequest:
+    """What the user asked for; empty tuples mean what the suite says.
+
+    names     suites or cases;  suites what may be a suite only
+    pairs     how many at once, 0 for as many as fit
+    cold      every pair boots; else it is restored from a saved state, which is made where there is none
+    reference the kernel that cases which compare set beside each other one; "" for the stock one of its kind
+    """
+
+    names: tuple[str, ...] = ()
+    suites: tuple[str, ...] = ()
+    kernels: tuple[str, ...] = ()
+    nics: tuple[str, ...] = ()
+    repeat: int = 0
+    pairs: int = 0
+    connect: str = EMBEDDED
+    accelerator: str = "auto"
+    command: str = ""
+    reference: str = ""
+    cold: bool = False
