@@ -16,7 +16,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,13 +30,16 @@ from lab.plan.session import EVENTS_FILE, PLAN_FILE, SessionPlan, load
 
 if TYPE_CHECKING:
     from lab.keeper import PairKeeper
-    from lab.report.model import Session
-    from lab.run import Later, Trial
+    from lab.report.model import RunResult, Session
+    from lab.reports import Draughtsman
+    from lab.run import Trial
 
 PLAN = pytest.StashKey[SessionPlan]()
 OWNER = pytest.StashKey[bool]()
 NEXT = pytest.StashKey[Run | None]()
 SUMMARY = pytest.StashKey[str]()
+DRAWING = pytest.StashKey["Drawing"]()
+BUNDLE = "lab_bundle"
 
 
 # -- options -------------------------------------------------------------------------------------------------------
@@ -216,11 +219,8 @@ def lab_plan(pytestconfig: pytest.Config) -> SessionPlan:
 
 
 @pytest.fixture(scope="session")
-def lab_keeper(lab_plan: SessionPlan, lab_later: Later) -> Iterator[PairKeeper]:
-    """This worker's connection to the hypervisor, and the pair it keeps open.
-
-    It takes lab_later only so that its guests are ended first, beside what is still done there.
-    """
+def lab_keeper(lab_plan: SessionPlan) -> Iterator[PairKeeper]:
+    """This worker's connection to the hypervisor, and the pair it keeps open."""
     from lab.keeper import PairKeeper
     from lab.provision.hypervisor import connect
     from lab.workers import registered
@@ -240,23 +240,8 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     item.stash[NEXT] = _run_of(nextitem) if nextitem is not None else None
 
 
-@pytest.fixture(scope="session")
-def lab_later() -> Iterator[Later]:
-    """Does what no run waits for beside the next one; all is done when the session ends."""
-    from concurrent.futures import Future, ThreadPoolExecutor
-
-    def look(done: Future[None]) -> None:
-        if exc := done.exception():
-            print(f"lab: not drawn: {exc}", file=sys.stderr)
-
-    with ThreadPoolExecutor(1, "later") as pool:
-        yield lambda work: pool.submit(work).add_done_callback(look)
-
-
 @pytest.fixture
-def trial(
-    request: pytest.FixtureRequest, lab_plan: SessionPlan, lab_keeper: PairKeeper, lab_later: Later
-) -> Iterator[Trial]:
+def trial(request: pytest.FixtureRequest, lab_plan: SessionPlan, lab_keeper: PairKeeper) -> Iterator[Trial]:
     """One planned run; see `lab.run.Trial`."""
     from lab.run import Trial
 
@@ -266,13 +251,13 @@ def trial(
     def progress(what: str) -> None:
         _tell(lab_plan, event="stage", worker=worker, run=run.id, what=what)
 
-    subject = Trial(run, lab_plan, lab_keeper, progress, following=request.node.stash.get(NEXT, None), later=lab_later)
+    subject = Trial(run, lab_plan, lab_keeper, progress, following=request.node.stash.get(NEXT, None))
     lab_keeper.progress = progress
+    request.node.user_properties.append((BUNDLE, run.id))
     progress("waiting for a pair")
     try:
         yield subject
     finally:
-        request.node.user_properties.append(("lab_bundle", run.id))
         if subject.result is not None:
             _tell(lab_plan, event="verdict", worker=worker, run=run.id, word=subject.verdict.value)
 
@@ -286,7 +271,35 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     if _targets_suites(config):
         end_in_order()
         atexit.register(gc.freeze)  # see lab.start
-        session_plan(config)
+        plan = session_plan(config)
+        if not hasattr(config, "workerinput"):
+            config.stash[DRAWING] = Drawing(plan)
+            config.pluginmanager.register(config.stash[DRAWING])
+
+
+class Drawing:
+    """Has each run drawn beside those after it, by the controlling process, which has little else to do."""
+
+    def __init__(self, plan: SessionPlan) -> None:
+        self.plan = plan
+        self._draughtsman: Draughtsman | None = None
+
+    def pytest_runtest_logstart(self) -> None:
+        """The first run begins: there is time now to get ready."""
+        if self._draughtsman is None:
+            from lab.reports import Draughtsman
+
+            self._draughtsman = Draughtsman(self.plan.folder)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """A run that was called has left its bundle, whatever it says."""
+        if report.when == "call" and self._draughtsman is not None:
+            for run in (str(value) for name, value in report.user_properties if name == BUNDLE):
+                self._draughtsman.take(run)
+
+    def finish(self) -> Mapping[str, RunResult]:
+        """Wait for all that was begun; the results by run."""
+        return self._draughtsman.finish() if self._draughtsman is not None else {}
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
@@ -304,12 +317,12 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Iterator[N
         from lab.reports import REPORT, overview_text
 
         plan = config.stash[PLAN]
-        done = _conclude(plan, owner=config.stash.get(OWNER, False))
+        done = _conclude(plan, config.stash[DRAWING].finish(), owner=config.stash.get(OWNER, False))
         if done is not None:
             config.stash[SUMMARY] = f"{overview_text(done)}report: {plan.folder / REPORT}\n"
 
 
-def _conclude(plan: SessionPlan, *, owner: bool) -> Session | None:
+def _conclude(plan: SessionPlan, known: Mapping[str, RunResult], *, owner: bool) -> Session | None:
     """Reports, and what they teach about this host; None when the reports could not be written."""
     from lab.learnt import remember
     from lab.provision.sweep import tidy
@@ -319,7 +332,7 @@ def _conclude(plan: SessionPlan, *, owner: bool) -> Session | None:
         print(f"lab: {what}", file=sys.stderr)
 
     try:
-        session = write_reports(plan)
+        session = write_reports(plan, known)
     except (LabError, OSError) as exc:
         say(f"no reports: {exc}")
         return None

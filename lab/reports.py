@@ -5,19 +5,23 @@ Renderers are imported by what renders: a worker judges its runs and writes no r
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import io
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 from lab.collect.bundle import MANIFEST, read_bundle
+from lab.errors import BadInput
 from lab.evidence.bundle import parse
 from lab.evidence.selftest import RECORD, parse_selftest
 from lab.plan.selftests import row_for
 from lab.plan.session import PLAN_FILE, SessionPlan, load
 from lab.report import RunResult, Session, jsonl
 from lab.report.jsonl import as_record
+from lab.report.plot import prepare as prepare_to_draw
 from lab.report.plot import standalone
 from lab.report.selftest import SelftestResult
 from lab.verdict.decide import judge
@@ -56,6 +60,34 @@ def write_curve(bundle: Path, result: RunResult) -> None:
     """The picture of the ledger; can be made again at any time."""
     picture = standalone(result.verdict.ledger, f"{result.manifest.run}")
     (bundle / CURVE).write_text(picture, encoding="utf-8")
+
+
+class Draughtsman:
+    """Judges and draws the runs of a session folder while others go on, so that its reports do not wait for that.
+
+    A bundle that cannot be read, or whose curve cannot be written, is left to `write_reports`, which tells of it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._known: dict[str, RunResult] = {}
+        self._pool = ThreadPoolExecutor(1, "draughtsman")
+        self._pool.submit(prepare_to_draw)
+
+    def take(self, run: str) -> None:
+        """A run has left its bundle."""
+        self._pool.submit(self._draw, run)
+
+    def finish(self) -> Mapping[str, RunResult]:
+        """Wait for all that was taken; the results by run."""
+        self._pool.shutdown()
+        return self._known
+
+    def _draw(self, run: str) -> None:
+        with contextlib.suppress(BadInput, OSError):
+            result = judged(self.folder / run, run)
+            self._known[run] = result
+            write_curve(self.folder / run, result)
 
 
 def read_session(folder: Path, known: Mapping[str, RunResult] | None = None) -> Session:

@@ -6,9 +6,8 @@ import contextlib
 import importlib.metadata
 import itertools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -28,25 +27,18 @@ from lab.plan.domain import cmdline
 from lab.plan.matrix import Run
 from lab.plan.session import SessionPlan
 from lab.report.model import RunResult
-from lab.reports import judged, write_curve, write_verdict
+from lab.reports import judged, write_verdict
 from lab.timeline import CASE
 from lab.units import utc_now
 from lab.verdict.model import Word
 from lab.verdict.predict import predict
-
-Later = Callable[[Callable[[], None]], object]
-
-
-def at_once(work: Callable[[], None]) -> None:
-    """Do it now."""
-    work()
 
 
 class Trial:
     """One run in a `with` block: the block drives the experiment, its end leaves a judged bundle, whatever happened.
 
     `result` is there after the block; `verdict` and `predicted` are what a suite compares. The pair of the run that is
-    `following` is restored meanwhile. `later` is given what nobody waits for; it may do that at any time.
+    `following` is restored meanwhile.
     """
 
     def __init__(
@@ -57,9 +49,8 @@ class Trial:
         progress: Progress,
         *,
         following: Run | None = None,
-        later: Later = at_once,
     ) -> None:
-        self.run, self.plan, self.following, self.later = run, plan, following, later
+        self.run, self.plan, self.following = run, plan, following
         self.experiment = Experiment(
             run, keeper, BundleWriter(plan.folder / run.id), progress, plan.limits_of(run.kernel)
         )
@@ -119,7 +110,6 @@ class Trial:
                 self.result = judged(bundle.root, self.run.id)
                 write_verdict(bundle.root, self.result)
             _tell_timing(self.experiment, manifest)
-            self.later(partial(write_curve, bundle.root, self.result))
         except OSError as refusal:
             message = f"cannot write the bundle {bundle.root}: {refusal.strerror}"
             raise HostTrouble(message, hint="free some disk, or --results elsewhere") from refusal
