@@ -84,8 +84,9 @@ def handing_on(engine: Engine) -> Iterator[None]:
 
 def _end(engine: Engine) -> None:
     process = engine.process
-    if engine.begun and process.poll() is None:
-        os.killpg(process.pid, signal.SIGINT)
+    if process.poll() is None:
+        # one that only waits has nothing to tidy up; the reaper hands the signal on and ends after its child
+        os.killpg(process.pid, signal.SIGINT if engine.begun else signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(STOP_LIMIT.total_seconds())
     with contextlib.suppress(ProcessLookupError, PermissionError):

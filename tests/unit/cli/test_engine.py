@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lab.cli.engine import LOG, handing_on, started
+from lab.errors import HostTrouble
 from lab.plan.session import PLAN_FILE, SessionPlan, dump, load
 from tests.unit.cli.conftest import write_session
 
@@ -29,8 +30,17 @@ def is_there(pid: int) -> bool:
 def test_without_a_plan_it_is_ended_with_the_block() -> None:
     with started() as engine:
         assert engine.process.poll() is None
-    assert engine.process.returncode == -signal.SIGKILL
+    # 128 + n is the reaper's, when the engine has ended
+    assert engine.process.returncode in (-signal.SIGTERM, 128 + signal.SIGTERM)
     assert not is_there(engine.process.pid)
+
+
+def test_one_that_died_before_it_had_a_plan_is_told(plan: SessionPlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.cli.engine.sys.executable", "/bin/false")
+    with started() as engine:
+        engine.process.wait(30)
+        with pytest.raises(HostTrouble, match="ended before it had a plan, status 1"):
+            engine.begin(plan)
 
 
 def test_it_ends_by_itself_when_nobody_can_give_it_a_plan_any_more() -> None:
