@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -131,6 +132,12 @@ def test_waiting_is_bounded_and_quotes_the_last_words(start: Start) -> None:
     with pytest.raises(DeadlinePassed, match=r'waited 0\.05 s for delivery; .*holding of client: .*"ready"'):
         program.wait("holding", lambda p: p.said("holding"), soon("delivery", 0.05))
     program.close()
+
+
+def test_small_packets_are_not_held_back(shell: GuestShell) -> None:
+    (wire,) = (transport.sock for transport in shell.dialler.open)
+    assert isinstance(wire, socket.socket)
+    assert wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_another_host_key_is_refused(server: SshServer, tmp_path: Path) -> None:
