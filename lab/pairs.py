@@ -68,7 +68,7 @@ class ReadyPair:
         """Make the client's cgroup and start it; returns when it listens. Raises CommandFailed, GuestLost, ..."""
         group = cgroup_of(client.name)
         limit = "max" if client.limit is None else str(client.limit)
-        # by the shell that becomes the client: a command of its own costs a round trip of 0.13 s under emulation
+        # by the shell that becomes the client: a command of its own costs a process and a round trip
         make = f'mkdir {group} && echo {limit} > {group}/memory.max && exec "$@"'
         argv = ("sh", "-c", make, client.name, *client_argv(client, port, seed))
         program = self.receiver.start(client.name, argv, folder / f"{client.name}.jsonl")
