@@ -95,7 +95,7 @@ def warm_pair(
         except CannotSaveError as exc:
             note = exc.message
         except RestoreError as exc:
-            note = f"the state {key} was dropped: {exc.message}"
+            note = f"the state {key} was dropped{_set_aside(request.captures)}: {exc.message}"
             drop(key)
         if note:
             progress("booting instead: " + note.splitlines()[0])
@@ -103,6 +103,15 @@ def warm_pair(
             ready = stack.enter_context(ready_pair(hypervisor, request, progress, timeline))
             ready.note = note
         yield ready
+
+
+def _set_aside(captures: Path) -> str:
+    """Keep what guests said that could not be used, if there were any: a kernel may have crashed. Says where it is."""
+    kept = captures.with_name(f"{captures.name}-dropped")
+    with contextlib.suppress(FileNotFoundError):
+        captures.rename(kept)
+        return f" (what its guests said is in pairs/{kept.name})"
+    return ""
 
 
 NOT_KEPT = shutil.ignore_patterns("telemetry.jsonl", "instructions.jsonl", "domain.xml")

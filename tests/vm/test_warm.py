@@ -81,6 +81,10 @@ def test_a_state_that_is_not_fit_is_dropped_and_the_run_boots(spoil, warm: Json,
     assert again["verdict"] == warm["verdict"]
     assert again["pair"]["warm"] == ""
     assert WRONG[spoil] in again["pair"]["note"]
+    if spoil is not spoil_memory:  # which is seen before there are guests
+        kept = f"pairs/{again['pair']['id']}-dropped"
+        assert kept in again["pair"]["note"]
+        assert (plan.folder / kept / "receiver" / "console.log").is_file()
     assert states.find(key) is None
     assert not qemus(plan)
 
