@@ -11,7 +11,7 @@ from pathlib import Path
 from lab.contracts import Progress
 from lab.errors import LabTrouble
 from lab.interrupt import held_back
-from lab.pairs import ReadyPair, pair_request, ready_pair
+from lab.pairs import ReadyPair, pair_request
 from lab.plan.capacity import room_for_another
 from lab.plan.matrix import Run
 from lab.plan.session import SessionPlan
@@ -19,7 +19,7 @@ from lab.provision.hostsize import host_size
 from lab.provision.hypervisor import Hypervisor
 from lab.provision.pair import PairRequest
 from lab.timeline import Timeline
-from lab.warm import exists, warm_pair
+from lab.warm import booted_pair, exists, warm_pair
 
 
 @dataclass
@@ -138,7 +138,7 @@ class PairKeeper:
 
     def _make(self, run: Run, request: PairRequest, progress: Progress, timeline: Timeline) -> _Held:
         stack = contextlib.ExitStack()
-        get = ready_pair if self.plan.cold else warm_pair
+        get = booted_pair if self.plan.cold else warm_pair
         with stack:
             ready = stack.enter_context(get(self.hypervisor, request, progress, timeline))
             return _Held(run.pair_key, request, ready, stack.pop_all())

@@ -42,7 +42,7 @@ class ReadyPair:
     """A pair and its open shells.
 
     served  runs it has been used for
-    warm    key of the saved state it was restored from, "" when it was booted;  note  why it was booted instead
+    warm    key of the saved state it was restored from, "" when it was booted;  note  why it was booted, or again
     """
 
     pair: Pair
