@@ -61,7 +61,9 @@ def combine(request: SessionRequest) -> SuiteSpec:
     if request.accelerator not in ("auto", "kvm", "tcg"):
         problems.append(f"--accel {request.accelerator!r} is none of auto, kvm, tcg")
     if problems:
-        raise BadInput(problems, hint="lab cases, lab nics, lab kernels list what there is")
+        raise BadInput(
+            problems, hint="lab cases, lab nics, lab kernels list what there is; lab run --help says what options take"
+        )
     named = (*request.suites, *(name for name in request.names if name not in CASES))
     suites = [read_suite(name) for name in dict.fromkeys(named)]
     base = suites[0] if suites else read_suite(DEFAULT_SUITE)
