@@ -7,14 +7,13 @@
  * an SSH server, and says so on the virtio-serial port "lab.ready". From then on it reaps orphans and reports
  * carrier changes of the link NIC on the same port, so that the host waits for signals and never for seconds.
  *
- * The same port takes three orders, a line each: "rest" is answered when no process is left but telemetry, so that the
+ * The same port takes three orders, a line each: "rest" is answered when no process is left but those two, so that the
  * guest can be saved; "wake" gives the guest that was restored from there an identity of its own (lab-init-wake.c);
  * "echo ADDRESS" is answered when the other end of the link has.
  *
  * Kernel command line: lab.nic=MODULE (driver of the link NIC), lab.ctl=MAC, lab.link=MAC, lab.host=NAME.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +26,6 @@
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -40,8 +38,10 @@
 
 static int ready_fd = -1;
 static pid_t telemetry_pid;
+static pid_t ssh_pid;
 static int echo_fd = -1;
 static int resting; /* asked to rest, and not answered yet */
+static int awaited_fd = -1; /* of a process that has to end before that */
 
 double uptime(void)
 {
@@ -220,8 +220,8 @@ static int find_port(const char *want, char *dev, size_t size)
 	return found;
 }
 
-/* Starts a program; `io` becomes its standard input and output, unless it is -1. */
-pid_t spawn(char *const argv[], int io)
+/* Starts the program in `path`; `out` becomes its standard output, unless it is -1. */
+static pid_t spawn(const char *path, char *const argv[], int out)
 {
 	static char *const env[] = { "PATH=/usr/lib/lab:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", NULL };
 	sigset_t none;
@@ -232,10 +232,10 @@ pid_t spawn(char *const argv[], int io)
 	setsid();
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	if (io >= 0)
-		dup2(dup2(io, 0), 1);
-	execve(argv[0], argv, env);
-	say("cannot start %s: %s", argv[0], strerror(errno));
+	if (out >= 0)
+		dup2(out, 1);
+	execve(path, argv, env);
+	say("cannot start %s: %s", path, strerror(errno));
 	_exit(127);
 }
 
@@ -247,50 +247,12 @@ static void start_telemetry(void)
 		say("there is no virtio-serial port lab.telemetry");
 		return;
 	}
-	telemetry_pid = spawn((char *[]){ "/usr/lib/lab/lab-telemetry", "--out", port, "--interval", "100", "--socket",
-					  TELEMETRY_SOCKET, NULL }, -1);
+	telemetry_pid = spawn("/usr/lib/lab/lab-telemetry", (char *[]){ "lab-telemetry", "--out", port, "--interval", "100",
+									"--socket", TELEMETRY_SOCKET, NULL }, -1);
 }
 
-/* A host key of this boot alone; its public half goes to the host on the ready port, which then knows whom it talks to. */
-static void make_hostkey(char *hostkey, size_t size)
-{
-	char text[2048], *at;
-	int out = open("/run/hostkey.pub", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-
-
-	waitpid(spawn((char *[]){ "/usr/bin/dropbearkey", "-t", "ed25519", "-f", "/run/hostkey", NULL }, out), NULL, 0);
-	close(out);
-	slurp("/run/hostkey.pub", text, sizeof(text));
-	at = strstr(text, "ssh-ed25519 ");
-	snprintf(hostkey, size, "%s", at ? at : "");
-	hostkey[strcspn(hostkey, "\n")] = 0;
-}
-
-/* init itself listens, so that "ready" cannot be said before a connection would be answered. */
-static int listen_ssh(void)
-{
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(22) };
-	int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
-
-	setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(s, (struct sockaddr *)&a, sizeof(a)) || listen(s, 16))
-		die("listen on port 22");
-	return s;
-}
-
-static void serve_ssh(int listener)
-{
-	static char *const argv[] = { "/usr/sbin/dropbear", "-i", "-s", "-j", "-k", "-r", "/run/hostkey", NULL };
-	int c = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-
-	if (c >= 0) {
-		spawn(argv, c);
-		close(c);
-	}
-}
-
-/* Whether a process lives whose parent is init, beside telemetry: an SSH session, or what one left behind. */
-static int has_children(void)
+/* A process whose parent is init or the SSH server, beside these: an SSH session, or what one left behind. 0: none. */
+static pid_t other_process(void)
 {
 	char path[300], stat[512];
 	struct dirent *e;
@@ -300,22 +262,69 @@ static int has_children(void)
 	while (d && !found && (e = readdir(d))) {
 		pid = atoi(e->d_name);
 		snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-		if (pid <= 1 || pid == telemetry_pid || !slurp(path, stat, sizeof(stat)))
+		if (pid <= 1 || pid == telemetry_pid || pid == ssh_pid || !slurp(path, stat, sizeof(stat)))
 			continue;
 		/* the name in brackets may hold anything */
-		found = sscanf(strrchr(stat, ')') ? strrchr(stat, ')') : "", ") %*c %d", &parent) == 1 && parent == 1;
+		if (sscanf(strrchr(stat, ')') ? strrchr(stat, ')') : "", ") %*c %d", &parent) == 1 &&
+		    (parent == 1 || (ssh_pid && parent == ssh_pid))) /* kthreadd has parent 0 */
+			found = pid;
 	}
 	if (d)
 		closedir(d);
 	return found;
 }
 
+/*
+ * A server that forks for each connection: to execute one for each would have TCG translate the dynamic linker and half
+ * of libc first in every guest that was restored. dropbear executes itself again where its name is a file's (DROPBEAR_REEXEC
+ * in svr-main.c), hence the one it is given. It listens before it puts itself into the background, so "ready" is not said
+ * before a connection would be answered. By -R each connection reads /etc/dropbear/dropbear_ed25519_host_key, a link to
+ * /run/hostkey, for itself, which a restored guest has made anew by then; but only if it was not there from the beginning.
+ */
+static void start_ssh(void)
+{
+	int status = -1;
+
+	waitpid(spawn("/usr/sbin/dropbear", (char *[]){ "dropbear", "-R", "-s", "-j", "-k", NULL }, -1), &status, 0);
+	ssh_pid = other_process();
+	if (status || !ssh_pid)
+		die("start the SSH server");
+}
+
+/* A host key of this boot alone; its public half goes to the host on the ready port, which then knows whom it talks to. */
+static void make_hostkey(char *hostkey, size_t size)
+{
+	char text[2048], *at;
+	int out = open("/run/hostkey.pub", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	waitpid(spawn("/usr/bin/dropbearkey", (char *[]){ "dropbearkey", "-t", "ed25519", "-f", "/run/hostkey", NULL }, out),
+		NULL, 0);
+	close(out);
+	slurp("/run/hostkey.pub", text, sizeof(text));
+	at = strstr(text, "ssh-ed25519 ");
+	snprintf(hostkey, size, "%s", at ? at : "");
+	hostkey[strcspn(hostkey, "\n")] = 0;
+}
+
+/* Answers when nobody is left, or waits for the end of somebody who is, to look again. */
 static void rest(void)
 {
-	if (!resting || has_children())
-		return; /* asked again when the next child ends */
-	resting = 0;
-	tell("{\"t\":%.6f,\"event\":\"resting\"}\n", uptime());
+	pid_t pid;
+
+	if (awaited_fd >= 0)
+		close(awaited_fd);
+	awaited_fd = -1;
+	while (resting && awaited_fd < 0) {
+		pid = other_process();
+		if (!pid) {
+			resting = 0;
+			tell("{\"t\":%.6f,\"event\":\"resting\"}\n", uptime());
+		} else if ((awaited_fd = (int)syscall(SYS_pidfd_open, pid, 0)) < 0 && errno != ESRCH) {
+			resting = 0;
+			say("cannot wait for process %d: %s", pid, strerror(errno));
+			tell("{\"t\":%.6f,\"event\":\"refused\"}\n", uptime());
+		}
+	}
 }
 
 static void reap(void)
@@ -324,9 +333,9 @@ static void reap(void)
 	int status;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		if (pid == telemetry_pid)
-			tell("{\"t\":%.6f,\"event\":\"died\",\"program\":\"lab-telemetry\",\"status\":%d}\n", uptime(), status);
-	rest();
+		if (pid == telemetry_pid || pid == ssh_pid)
+			tell("{\"t\":%.6f,\"event\":\"died\",\"program\":\"%s\",\"status\":%d}\n", uptime(),
+			     pid == ssh_pid ? "dropbear" : "lab-telemetry", status);
 }
 
 /* One line of the ready port. An order that is not known is told there: the host waits for an answer. */
@@ -355,22 +364,23 @@ static void take_orders(void)
 	obey(line);
 }
 
-static void serve(int sfd, int nl, int ssh)
+static void serve(int sfd, int nl)
 {
-	struct pollfd p[] = { { sfd, POLLIN, 0 }, { nl, POLLIN, 0 }, { ssh, POLLIN, 0 }, { -1, POLLIN, 0 }, { ready_fd, POLLIN, 0 } };
+	struct pollfd p[] = { { sfd, POLLIN, 0 }, { nl, POLLIN, 0 }, { -1, POLLIN, 0 }, { -1, POLLIN, 0 }, { ready_fd, POLLIN, 0 } };
 	struct signalfd_siginfo si;
 
 	for (;;) {
 		/* A port without a reader says so for ever: then look for orders ten times a second. */
 		int alone = p[4].revents & POLLHUP;
 
+		p[2].fd = awaited_fd;
 		p[3].fd = echo_fd;
 		if (poll(p, alone ? 4 : 5, alone ? 100 : -1) < 0 && errno != EINTR)
 			die("poll");
 		if (p[1].revents)
 			read_links(nl);
 		if (p[2].revents)
-			serve_ssh(ssh);
+			rest();
 		if (p[3].revents)
 			read_echo(echo_fd);
 		if (alone)
@@ -391,7 +401,7 @@ int main(void)
 {
 	char port[128], hostkey[1024];
 	sigset_t set;
-	int nl, ssh, has_link;
+	int nl, has_link;
 
 	mount_or_die("devtmpfs", "/dev", "devtmpfs", 0);
 	dup2(dup2(open("/dev/console", O_RDWR), 1), 2);
@@ -407,12 +417,12 @@ int main(void)
 	nl = watch_links();
 	put("/proc/self/oom_score_adj", "-1000"); /* inherited by what serves SSH: the abuser is watched to its end */
 	start_telemetry();
+	start_ssh();
 	make_hostkey(hostkey, sizeof(hostkey));
-	ssh = listen_ssh();
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	put("/proc/sys/kernel/printk", "7"); /* boot is quiet for speed; what comes now is evidence */
 	if (find_port("lab.ready", port, sizeof(port)))
 		ready_fd = open(port, O_RDWR | O_CLOEXEC);
 	tell("{\"t\":%.6f,\"event\":\"ready\",\"link\":%s,\"hostkey\":\"%s\"}\n", uptime(), has_link ? "true" : "false", hostkey);
-	serve(signalfd(-1, &set, SFD_CLOEXEC), nl, ssh);
+	serve(signalfd(-1, &set, SFD_CLOEXEC), nl);
 }

@@ -16,7 +16,6 @@ double uptime(void);
 size_t slurp(const char *path, char *buf, size_t size);
 int put(const char *path, const char *text);
 const char *option(const char *key);
-pid_t spawn(char *const argv[], int io);
 
 /* lab-init-net.c */
 int start_network(void);

@@ -110,7 +110,12 @@ def _pack(tree: Path, target: Path, key: str, progress: Progress) -> None:
 
 
 def _files(overlay: Path) -> list[str | bytes]:
-    found = sorted(p for p in overlay.rglob("*") if p.is_file())
-    return [
-        part for p in found for part in (str(p.relative_to(overlay)), oct(p.stat().st_mode & 0o111), p.read_bytes())
-    ]
+    found = sorted(p for p in overlay.rglob("*") if p.is_symlink() or p.is_file())
+    return [part for path in found for part in (str(path.relative_to(overlay)), *_content(path))]
+
+
+def _content(path: Path) -> tuple[str, str | bytes]:
+    """A link counts by where it leads, which need not be there on this host."""
+    if path.is_symlink():
+        return "link", str(path.readlink())
+    return oct(path.stat().st_mode & 0o111), path.read_bytes()

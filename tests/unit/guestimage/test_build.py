@@ -15,7 +15,7 @@ import pytest
 from lab.guestimage import current_image, ensure_image, ensure_init
 from lab.guestimage.__main__ import main
 from lab.guestimage.base import base_dir
-from lab.guestimage.build import the_recipe
+from lab.guestimage.build import _files, the_recipe
 
 needs_erofs = pytest.mark.skipif(shutil.which("mkfs.erofs") is None, reason="this host has no mkfs.erofs")
 
@@ -72,6 +72,7 @@ def test_the_image_holds_what_a_guest_needs(base: Path, tmp_path: Path) -> None:
     shell = (listing / "etc/passwd").read_text().splitlines()[0].split(":")[-1]
     assert shell in (listing / "etc/shells").read_text().splitlines()  # dropbear lets nobody in with another one
     assert (listing / "etc/services").read_text() == "ssh 22/tcp\n"
+    assert (listing / "etc/dropbear/dropbear_ed25519_host_key").readlink() == Path("/run/hostkey")
     assert not (listing / "usr/share/perl5").exists()
     assert not (listing / "dev/console").exists()
     assert {"lab-init", "lab-telemetry", "zc-client", "zc-sender"} <= {
@@ -100,3 +101,14 @@ def test_init_is_static_and_made_once(base: Path) -> None:
 def test_an_unknown_part_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["imagge"]) == 2
     assert "choose one of base, programs, key, image" in capsys.readouterr().err
+
+
+def test_files_count_by_content_and_links_by_where_they_lead(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"a")
+    (tmp_path / "link").symlink_to("/nowhere/a")
+    before = _files(tmp_path)
+    (tmp_path / "link").unlink()
+    (tmp_path / "link").symlink_to("/nowhere/b")
+    between = _files(tmp_path)
+    (tmp_path / "file").write_bytes(b"b")
+    assert len({tuple(files) for files in (before, between, _files(tmp_path))}) == 3
