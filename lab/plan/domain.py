@@ -81,6 +81,9 @@ def link_netdev(role: Role, nic: NicProfile, link_socket: str, tap: str) -> str:
     return f"stream,id=link,server={server},addr.type=unix,addr.path={link_socket}"
 
 
+# QEMU would have a restored guest tell its neighbours where it is: by addresses that it is about to lose.
+NO_ANNOUNCEMENT = ("-global", "migration.announce-rounds=0")
+
 # Slots of the root bus that the domain template leaves free; igb works only at 0x8 or below.
 SLOTS = {"control": 4, "link": 5}
 
@@ -151,7 +154,7 @@ def _memory(files: GuestFiles, size_mib: int) -> tuple[str, ...]:
         return ()
     share = "off" if files.state else "on"
     backend = f"memory-backend-file,id=ram,size={size_mib}M,mem-path={files.ram},share={share}"
-    incoming = ("-incoming", "defer") if files.state else ()
+    incoming = ("-incoming", "defer", *NO_ANNOUNCEMENT) if files.state else ()
     return ("-object", backend, "-machine", "memory-backend=ram", *incoming)
 
 
