@@ -43,6 +43,7 @@ class ReadyPair:
 
     served  runs it has been used for
     warm    key of the saved state it was restored from, "" when it was booted;  note  why it was booted, or again
+    fast_clock  the guest whose clock ran away while it booted, "" when both kept time
     """
 
     pair: Pair
@@ -51,6 +52,7 @@ class ReadyPair:
     served: int = 0
     warm: str = ""
     note: str = ""
+    fast_clock: str = ""
 
     @property
     def receiver(self) -> GuestShell:

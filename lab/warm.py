@@ -12,7 +12,7 @@ import platform
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -111,20 +111,29 @@ def booted_pair(
 ) -> Iterator[ReadyPair]:
     """A pair as `ready_pair` gives it, booted again, and its `note` says so, while the clock of a guest runs away.
 
-    The last of ATTEMPTS is given as it is: the run's own rule finds it. Raises LabTrouble as `ready_pair` does.
+    The last of ATTEMPTS is given as it is, with what it is in `fast_clock`: a run's own rule finds that, and nobody
+    may save it. Raises LabTrouble as `ready_pair` does.
     """
     told: list[str] = []
     while True:
         with contextlib.ExitStack() as stack:
             ready = stack.enter_context(ready_pair(hypervisor, request, progress, timeline))
-            fast = "" if len(told) + 1 == ATTEMPTS else _fast_clock(ready)
-            if not fast:
+            ready.fast_clock = _fast_clock(ready)
+            if not ready.fast_clock or len(told) + 1 == ATTEMPTS:
                 ready.note = "".join(f"booted again: {what}\n" for what in told).rstrip()
                 yield ready
                 return
-        told.append(fast)
-        progress(f"{fast}: booting again")
+            told.append(ready.fast_clock)
+        progress(f"{told[-1]}: booting again")
         shutil.rmtree(request.captures, ignore_errors=True)
+        if request.saving:
+            _emptied(request.saving)
+
+
+def _emptied(folder: Path) -> None:
+    """A guest that boots must not find what was in the memory of one before it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
 
 
 def _set_aside(captures: Path) -> str:
@@ -143,10 +152,6 @@ NOT_KEPT = shutil.ignore_patterns("telemetry.jsonl", "instructions.jsonl", "doma
 POLL = timedelta(milliseconds=10)
 ATTEMPTS = 3
 """Boots before a host is believed not to give its guests a clock that keeps time."""
-
-
-class FastClockError(LabTrouble):
-    """A guest took its TSC for slower than it is."""
 
 
 class CannotSaveError(HostTrouble):
@@ -175,16 +180,10 @@ def make(
         _require_disk(folder)
         prune(boot=boot_id())
         partial = folder.with_name(f"{key}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        _emptied(partial)
         try:
             state = SavedState(key, request.id, utc_now(), facts)
-            wanted = replace(request, saving=partial)
-
-            def fill() -> None:
-                _fill(hypervisor, wanted, state, partial, progress, timeline)
-
-            _in_time(fill, (request.captures, partial), progress)
+            _fill(hypervisor, replace(request, saving=partial), state, partial, progress, timeline)
             partial.rename(folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -206,21 +205,6 @@ def _require_disk(folder: Path) -> None:
         raise CannotSaveError(f"no state can be saved: {exc}") from exc
 
 
-def _in_time(fill: Callable[[], None], folders: Sequence[Path], progress: Progress) -> None:
-    """A guest whose clock runs away (docs/decisions.md) would hand that on to all that are restored: boot again."""
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            return fill()
-        except FastClockError as exc:
-            if attempt == ATTEMPTS:
-                raise CannotSaveError(f"no state can be saved: {exc.message}, {ATTEMPTS} times over") from exc
-            progress(f"{exc.message}: booting again")
-            for folder in folders:
-                shutil.rmtree(folder)
-                folder.mkdir()
-    return None
-
-
 def _fill(
     hypervisor: Hypervisor,
     request: PairRequest,
@@ -229,10 +213,10 @@ def _fill(
     progress: Progress,
     timeline: Timeline,
 ) -> None:
-    with ready_pair(hypervisor, request, progress, timeline) as ready, timeline.span("save", lane="pair"):
+    with booted_pair(hypervisor, request, progress, timeline) as ready, timeline.span("save", lane="pair"):
+        if ready.fast_clock:  # all that are restored from it would have it too (docs/decisions.md)
+            raise CannotSaveError(f"no state can be saved: {ready.fast_clock}, {ATTEMPTS} times over")
         line = ready.receiver.check(list(checkpoint_argv("saved", pages=False)))
-        if fast := _fast_clock(ready):
-            raise FastClockError(fast)
         ready.hang_up()
         progress("saving")
         try:

@@ -19,9 +19,11 @@ from lab.plan.commands import wake_order
 from lab.plan.limits import ran_ahead
 from lab.plan.names import LinkAddress
 from lab.provision.states import cannot_save
+from lab.timeline import Timeline
 from lab.units import MIB
-from lab.warm import CannotSaveError, FastClockError, _in_time, booted_pair, changes, key_for, times_too_fast
+from lab.warm import CannotSaveError, _fill, booted_pair, changes, key_for, times_too_fast
 
+NONE: Any = None
 FACTS = {"kernel_sha256": "a", "nic": "virtio", "boot": "b"}
 
 
@@ -80,34 +82,22 @@ def test_a_clock_is_set_against_the_hosts(monkeypatch: pytest.MonkeyPatch) -> No
     assert times_too_fast((4.0, 100.0), b"44.3 9.0\n") == pytest.approx(4.03)
 
 
-def test_a_host_whose_guests_never_keep_time_is_told_after_three_boots(tmp_path: Path) -> None:
-    tried: list[bool] = []
-    folder = tmp_path / "partial"
-    folder.mkdir()
-
-    def fill() -> None:
-        tried.append(not any(folder.iterdir()))
-        (folder / "receiver.ram").touch()
-        raise FastClockError("the receiver's clock runs 4.0 times too fast")
-
-    with pytest.raises(CannotSaveError, match="3 times over"):
-        _in_time(fill, [folder], lambda _: None)
-    assert tried == [True, True, True]  # each begins with an empty folder
-
-
 @dataclass
 class Boots:
     """Stands for `ready_pair`: each boot has the next of these clocks, in guest seconds for ten of the host's."""
 
     clocks: list[float]
-    captures: Path
+    request: Any
     living: int = 0
 
     @contextlib.contextmanager
     def __call__(self, *_args: object) -> Iterator[ReadyPair]:
-        assert not self.captures.exists()
+        assert not self.request.captures.exists()
         assert self.living == 0
-        self.captures.mkdir()
+        self.request.captures.mkdir()
+        if self.request.saving:
+            assert not any(self.request.saving.iterdir())
+            (self.request.saving / "receiver.ram").touch()
         clock, self.living = self.clocks.pop(0), 1
         shell: Any = SimpleNamespace(check=lambda _argv: f"{clock} 0.0\n".encode())
         guest = SimpleNamespace(signals=SimpleNamespace(clock=(0.0, 100.0)))
@@ -125,13 +115,24 @@ def test_a_pair_whose_clock_runs_away_is_booted_again(
     clocks: list[float], again: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("time.monotonic", lambda: 110.0)
-    request: Any = SimpleNamespace(captures=tmp_path / "pair")
-    boots = Boots(list(clocks), request.captures)
+    request: Any = SimpleNamespace(captures=tmp_path / "pair", saving=None)
+    boots = Boots(list(clocks), request)
     monkeypatch.setattr("lab.warm.ready_pair", boots)
-    none: Any = None
-    with booted_pair(none, request, lambda _: None) as ready:
+    with booted_pair(NONE, request, lambda _: None) as ready:
         assert boots.living == 1
         assert ready.note.count("booted again: the receiver's clock runs 4.0 times too fast") == again
+        assert bool(ready.fast_clock) is (clocks[-1] == 40.0)
+    assert (boots.living, boots.clocks) == (0, [])
+
+
+def test_a_host_whose_guests_never_keep_time_saves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.monotonic", lambda: 110.0)
+    request: Any = SimpleNamespace(captures=tmp_path / "pair", saving=tmp_path / "partial")
+    request.saving.mkdir()
+    boots = Boots([40.0, 40.0, 40.0], request)
+    monkeypatch.setattr("lab.warm.ready_pair", boots)
+    with pytest.raises(CannotSaveError, match=r"4\.0 times too fast, 3 times over"):
+        _fill(NONE, request, NONE, request.saving, lambda _: None, Timeline())
     assert (boots.living, boots.clocks) == (0, [])
 
 
