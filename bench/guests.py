@@ -97,8 +97,10 @@ STARTS: dict[str, Start] = {"warm": _warm, "cold": _cold}
 
 
 def answers(ready: ReadyPair) -> None:
-    """Both guests run a command, and the link carries a ping from one to the other. Raises LabTrouble."""
-    ping = ["ping", "-c", "1", "-W", "5", ready.pair.addresses["receiver"].v4]
+    """Both guests run a command, and the link carries a ping from one to the other: one that lab-init sends, not a
+    program, and that a restored pair has had answered before anybody may use it. Raises LabTrouble."""
     with ThreadPoolExecutor(2) as pool:
-        for answer in (pool.submit(ready.receiver.check, ["true"]), pool.submit(ready.sender.check, ping)):
+        answers = [pool.submit(shell.check, ["true"]) for shell in (ready.receiver, ready.sender)]
+        ready.pair.sender.echo(ready.pair.addresses["receiver"].v4, ready.pair.request.limits.answer)
+        for answer in answers:
             answer.result()
