@@ -46,8 +46,8 @@ DRIFT = 8 * MIB
 
 def about(hypervisor: Hypervisor, request: PairRequest) -> dict[str, str]:
     """All that a saved pair depends on, by name. A later boot of this host may have another TSC: states end with it."""
-    kernel, roles = request.kernel, project_root() / "playbooks"
-    recipe = [path for path in sorted(roles.rglob("*")) if path.is_file() and "guest" in path.parts[-4:]]
+    kernel, role = request.kernel, project_root() / "playbooks" / "roles" / "guest"
+    recipe = [path for path in sorted(role.rglob("*")) if path.is_file()]
     return {
         "kernel": kernel.name,
         "kernel_sha256": kernel.sha256,

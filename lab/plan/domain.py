@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from lab.plan.cases import Shape
 from lab.plan.names import Role, domain_name, mac
@@ -163,7 +164,13 @@ def tap_name(pair: str, role: Role) -> str:
     return f"t{pair[:8]}{role[0]}"
 
 
+@functools.cache
+def _template() -> Template:
+    """Compiled once: that takes longer than all else about a guest's plan."""
+    env = Environment(loader=PackageLoader("lab.plan", "."), autoescape=True, undefined=StrictUndefined)
+    return env.get_template("domain.xml.j2")
+
+
 def render(plan: GuestPlan) -> str:
     """Domain XML."""
-    env = Environment(loader=PackageLoader("lab.plan", "."), autoescape=True, undefined=StrictUndefined)
-    return env.get_template("domain.xml.j2").render(g=plan)
+    return _template().render(g=plan)
