@@ -100,7 +100,7 @@ def answers(ready: ReadyPair) -> None:
     """Both guests run a command, and the link carries a ping from one to the other: one that lab-init sends, not a
     program, and that a restored pair has had answered before anybody may use it. Raises LabTrouble."""
     with ThreadPoolExecutor(2) as pool:
-        answers = [pool.submit(shell.check, ["true"]) for shell in (ready.receiver, ready.sender)]
+        commands = [pool.submit(shell.check, ["true"]) for shell in (ready.receiver, ready.sender)]
         ready.pair.sender.echo(ready.pair.addresses["receiver"].v4, ready.pair.request.limits.answer)
-        for answer in answers:
-            answer.result()
+        for command in commands:
+            command.result()

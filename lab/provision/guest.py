@@ -129,7 +129,9 @@ class Guest:
     def rest(self, limit: timedelta) -> None:
         """Wait until nothing but init and telemetry runs. Raises GuestLost, DeadlinePassed."""
         self.tell("rest")
-        self.wait("rest", lambda s: s.resting, limit)
+        self.wait("rest", lambda s: s.resting or s.refused, limit)
+        if not self.signals.resting:
+            raise GuestLost(f"{self.plan.name} could not come to rest\n{self.console_tail()}")
 
     def wake(self, order: str, hostkey: str, limit: timedelta) -> None:
         """Have a restored guest take an identity of its own, with that host key. Raises GuestLost, DeadlinePassed."""

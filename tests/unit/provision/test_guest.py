@@ -132,6 +132,12 @@ def test_a_guest_that_cannot_wake_is_lost(subject: Guest) -> None:
     assert subject.signals.hostkey == "ssh-ed25519 BBBB"
 
 
+def test_a_guest_that_cannot_rest_is_lost(subject: Guest) -> None:
+    subject.signals.heard('{"event":"refused"}')
+    with pytest.raises(GuestLost, match="could not come to rest"):
+        subject.rest(LONG)
+
+
 def test_orders_go_through_the_port(subject: Guest) -> None:
     ours, theirs = socket.socketpair()
     told = replace(subject, port=ours)
