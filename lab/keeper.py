@@ -32,6 +32,16 @@ class _Held:
     stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
 
+@dataclass(frozen=True)
+class _Ahead:
+    """A pair that is being restored for a run which has not begun."""
+
+    run: Run
+    request: PairRequest
+    timeline: Timeline
+    made: Future[_Held]
+
+
 class PairKeeper:
     """The pairs of one worker.
 
@@ -48,7 +58,7 @@ class PairKeeper:
         self._failed: dict[str, tuple[Path, LabTrouble]] = {}
         self._beside: PairKeeper | None = None
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="pairs")
-        self._next: tuple[Run, Timeline, Future[_Held]] | None = None
+        self._next: _Ahead | None = None
         self._leaving: list[Future[None]] = []
 
     @property
@@ -79,7 +89,8 @@ class PairKeeper:
         request = self._fresh_request(run)
         if exists(self.hypervisor, request) and room_for_another(host_size(), run.spec.shape):
             ahead = Timeline()
-            self._next = (run, ahead, self._pool.submit(self._make, run, request, lambda _: None, ahead))
+            made = self._pool.submit(self._make, run, request, lambda _: None, ahead)
+            self._next = _Ahead(run, request, ahead, made)
 
     def done(self, *, fit: bool) -> None:
         """A run has ended; `fit`: its pair is clean, and another run may use it."""
@@ -115,20 +126,20 @@ class PairKeeper:
 
     def _get(self, run: Run, timeline: Timeline) -> _Held:
         """The pair that was restored for this run, or one that is made now."""
-        begun, self._next = self._next, None
-        if begun is not None and begun[0].id == run.id:
+        if self._next is not None and self._next.run.id == run.id:
+            self.captures = self._next.request.captures
             try:
-                held = begun[2].result()
-                timeline.take(begun[1])
-                self.captures = held.request.captures
-                return held
+                held = self._next.made.result()
             except LabTrouble as exc:
                 self.progress(f"the pair that was restored ahead is lost: {exc.message.splitlines()[0]}")
-        elif begun is not None:
-            self._next = begun
-            self._forget_next()
-        request = self._fresh_request(run)
+            else:
+                timeline.take(self._next.timeline)
+                self._next = None
+                self.drop()
+                return held
+        self._forget_next()
         self.drop()
+        request = self._fresh_request(run)
         self.captures = request.captures
         try:
             return self._make(run, request, self.progress, timeline)
@@ -144,10 +155,10 @@ class PairKeeper:
             return _Held(run.pair_key, request, ready, stack.pop_all())
 
     def _forget_next(self) -> None:
-        begun, self._next = self._next, None
-        if begun is not None:
+        if self._next is not None:
             with contextlib.suppress(LabTrouble):
-                begun[2].result().stack.close()
+                self._next.made.result().stack.close()
+        self._next = None  # last: who is interrupted above ends it in close()
 
     def _fresh_request(self, run: Run) -> PairRequest:
         """A pair that nobody has made before, neither we nor a worker that died and whose runs we got."""

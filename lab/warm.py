@@ -254,9 +254,9 @@ def restored(
     """A healthy pair from a state. Raises RestoreError while it is being made, and nothing of its own after that."""
     with contextlib.ExitStack() as stack:
         try:
-            progress("restoring")
             with timeline.span("restore", lane="pair"):
                 _bring_captures(state, request.captures)
+                progress("restoring")  # who ends it from now on finds how its guests booted
                 wanted = replace(request, saved=state.folder, born=state.born)
                 ready = _connected(stack, hypervisor, wanted, timeline)
             progress("health check")

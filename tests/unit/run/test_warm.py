@@ -18,10 +18,10 @@ from lab.pairs import ReadyPair
 from lab.plan.commands import wake_order
 from lab.plan.limits import ran_ahead
 from lab.plan.names import LinkAddress
-from lab.provision.states import cannot_save
+from lab.provision.states import RECORD, cannot_save
 from lab.timeline import Timeline
 from lab.units import MIB
-from lab.warm import CannotSaveError, _fill, booted_pair, changes, key_for, times_too_fast
+from lab.warm import CannotSaveError, _fill, booted_pair, changes, key_for, restored, times_too_fast
 
 NONE: Any = None
 FACTS = {"kernel_sha256": "a", "nic": "virtio", "boot": "b"}
@@ -134,6 +134,21 @@ def test_a_host_whose_guests_never_keep_time_saves_none(tmp_path: Path, monkeypa
     with pytest.raises(CannotSaveError, match=r"4\.0 times too fast, 3 times over"):
         _fill(NONE, request, NONE, request.saving, lambda _: None, Timeline())
     assert (boots.living, boots.clocks) == (0, [])
+
+
+def test_who_is_told_of_restoring_finds_how_the_guests_booted(tmp_path: Path) -> None:
+    state: Any = SimpleNamespace(folder=tmp_path, captures=tmp_path / "captures")
+    request: Any = SimpleNamespace(captures=tmp_path / "pair")
+    (state.captures / "receiver").mkdir(parents=True)
+    (state.captures / "receiver" / "console.log").write_text("Linux version 6.12\n")
+    (tmp_path / RECORD).write_text("{}")
+
+    def interrupt(_what: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), restored(NONE, request, state, interrupt, Timeline()):
+        pass
+    assert (request.captures / "receiver" / "console.log").read_text() == "Linux version 6.12\n"
 
 
 def test_states_stay_where_qemu_runs_as_this_user() -> None:
