@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first ends the work in order, the next ones do not cut its clean-up short."""
+"""SIGINT, SIGTERM and SIGHUP: the first ends the work in order, the next ones do not cut its clean-up short."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def ending() -> tuple[signal.Signals, ...]:
+    """Those that shall end this process's work: nohup(1) has it ignore that its terminal goes away."""
+    return tuple(n for n in SIGNALS if n != signal.SIGHUP or signal.getsignal(n) is not signal.SIG_IGN)
 
 
 def raise_once(_signum: int, _frame: FrameType | None) -> None:
@@ -20,8 +25,8 @@ def raise_once(_signum: int, _frame: FrameType | None) -> None:
 
 
 def end_in_order() -> None:
-    """Make both signals end this process's work by KeyboardInterrupt, once. For the main thread."""
-    for number in SIGNALS:
+    """Make each of them end this process's work by KeyboardInterrupt, once. For the main thread."""
+    for number in ending():
         signal.signal(number, raise_once)
 
 
@@ -40,12 +45,12 @@ class Held:
 
 @contextlib.contextmanager
 def held_back() -> Iterator[Held]:
-    """Hold both signals back to the end of the block: what is begun here gets whole. For short, bounded work."""
+    """Hold them back to the end of the block: what is begun here gets whole. For short, bounded work."""
     held = Held()
     if threading.current_thread() is not threading.main_thread():
         yield held  # handlers run in the main thread only
         return
-    before = {number: signal.signal(number, held.take) for number in SIGNALS}
+    before = {number: signal.signal(number, held.take) for number in ending()}
     try:
         yield held
     finally:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import platformdirs
+
+from lab.interrupt import held_back
 
 
 def cache_root() -> Path:
@@ -33,3 +37,18 @@ def suites_dir() -> Path:
 def runtime_dir() -> Path:
     """A short private directory for sockets and libvirt state (AF_UNIX paths end at 108 bytes)."""
     return Path(tempfile.mkdtemp(prefix="lab-", dir=os.environ.get("LAB_RUNTIME") or "/tmp"))  # noqa: S108
+
+
+@contextlib.contextmanager
+def temporary_folder(within: Path | None = None) -> Iterator[Path]:
+    """A folder that goes with the block, even when a signal comes while it is being made or removed."""
+
+    def remove() -> None:
+        with held_back():
+            made.cleanup()
+
+    with contextlib.ExitStack() as stack:
+        with held_back():
+            made = tempfile.TemporaryDirectory(prefix="lab-", dir=within)
+            stack.callback(remove)
+        yield Path(made.name)

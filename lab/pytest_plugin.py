@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import gc
 import json
 import os
@@ -27,6 +28,7 @@ from lab.interrupt import end_in_order
 from lab.plan.cases import CASES
 from lab.plan.matrix import Run
 from lab.plan.session import EVENTS_FILE, PLAN_FILE, SessionPlan, load
+from lab.provision.sweep import private_folder, tidy
 
 if TYPE_CHECKING:
     from lab.keeper import PairKeeper
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from lab.run import Trial
 
 PLAN = pytest.StashKey[SessionPlan]()
-OWNER = pytest.StashKey[bool]()
 NEXT = pytest.StashKey[Run | None]()
 SUMMARY = pytest.StashKey[str]()
 DRAWING = pytest.StashKey["Drawing"]()
@@ -92,23 +93,22 @@ def session_plan(config: pytest.Config) -> SessionPlan:
         given = workerinput["lab_plan"] if workerinput is not None else config.option.lab_plan
         if given:
             config.stash[PLAN] = load(Path(given).read_bytes())
+            if workerinput is None:  # who gave us the plan may be killed meanwhile
+                config.add_cleanup(functools.partial(tidy, config.stash[PLAN].sockets))
         else:
             config.stash[PLAN] = _make_plan(config)
     return config.stash[PLAN]
 
 
 def _make_plan(config: pytest.Config) -> SessionPlan:
-    from lab.paths import results_root, runtime_dir
-    from lab.provision.sweep import tidy
+    from lab.paths import results_root
     from lab.session import prepare
 
     folder = Path(config.option.results).resolve() if config.option.results else results_root()
-    sockets = runtime_dir()
-    config.stash[OWNER] = True
+    sockets = private_folder(config.add_cleanup)
     try:
         return prepare(_request(config), folder, sockets, lambda what: print(f"lab: {what}", file=sys.stderr))
     except (LabError, OSError, KeyboardInterrupt) as exc:
-        tidy(sockets)
         raise pytest.UsageError(str(exc) or "interrupted before the first run") from exc
 
 
@@ -317,15 +317,14 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Iterator[N
         from lab.reports import REPORT, overview_text
 
         plan = config.stash[PLAN]
-        done = _conclude(plan, config.stash[DRAWING].finish(), owner=config.stash.get(OWNER, False))
+        done = _conclude(plan, config.stash[DRAWING].finish())
         if done is not None:
             config.stash[SUMMARY] = f"{overview_text(done)}report: {plan.folder / REPORT}\n"
 
 
-def _conclude(plan: SessionPlan, known: Mapping[str, RunResult], *, owner: bool) -> Session | None:
+def _conclude(plan: SessionPlan, known: Mapping[str, RunResult]) -> Session | None:
     """Reports, and what they teach about this host; None when the reports could not be written."""
     from lab.learnt import remember
-    from lab.provision.sweep import tidy
     from lab.reports import write_reports
 
     def say(what: str) -> None:
@@ -342,9 +341,6 @@ def _conclude(plan: SessionPlan, known: Mapping[str, RunResult], *, owner: bool)
         except OSError as exc:
             say(f"nothing learnt: {exc}")
         return session
-    finally:
-        if owner:
-            tidy(plan.sockets)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

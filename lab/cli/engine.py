@@ -16,7 +16,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from lab.errors import HostTrouble
-from lab.interrupt import held_back
+from lab.interrupt import ending, held_back
 
 if TYPE_CHECKING:
     from lab.plan.session import SessionPlan
@@ -58,9 +58,12 @@ class Engine:
 
 @contextlib.contextmanager
 def started() -> Iterator[Engine]:
-    """An engine under a child subreaper, in a process group of its own; it is gone when the block ends."""
+    """An engine under a child subreaper, in a process group of its own; it is gone when the block ends.
+
+    Where this process is killed, the reaper interrupts it.
+    """
     reaper = shutil.which("tini")
-    argv = [*([reaper, "-s", "--"] if reaper else []), sys.executable, "-m", "lab.engine"]
+    argv = [*([reaper, "-s", "-p", "SIGINT", "--"] if reaper else []), sys.executable, "-m", "lab.engine"]
     env = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=env, start_new_session=True)
     engine = Engine(process)
@@ -74,7 +77,7 @@ def started() -> Iterator[Engine]:
 @contextlib.contextmanager
 def handing_on(engine: Engine) -> Iterator[None]:
     """Signals are the engine's in here: it tidies up, and its end is waited for."""
-    before = {number: signal.signal(number, engine.stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, engine.stop) for number in ending()}
     try:
         yield
     finally:

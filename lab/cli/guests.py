@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from lab.contracts import EMBEDDED, BootableKernel, GuestImage, Progress
+from lab.interrupt import SIGNALS, ending
 
 if TYPE_CHECKING:
     from lab.provision.hypervisor import Hypervisor
 
 REPLACED = "LAB_REPLACED"
 """Set in the environment of a process that has replaced itself already."""
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def replace_process(*, own_namespace: bool = False) -> None:
@@ -44,33 +43,29 @@ def replace_process(*, own_namespace: bool = False) -> None:
         os.execvpe(argv[0], argv, {**os.environ, REPLACED: "1"})  # noqa: S606 - no shell is wanted
 
 
-@contextmanager
+@contextlib.contextmanager
 def private_hypervisor(uri: str = "") -> Iterator[tuple[Hypervisor, Path]]:
     """A connection and a short private folder for sockets and captures; both are gone at the end, and so are guests.
 
     Raises HostTrouble. The first SIGINT, SIGTERM or SIGHUP ends the block in order; later ones do not hurry it.
     """
-    from lab.paths import runtime_dir
     from lab.provision.hypervisor import connect
-    from lab.provision.sweep import tidy
+    from lab.provision.sweep import private_folder
 
-    with _signals_end_the_block():
-        folder = runtime_dir()
-        try:
-            with connect(uri or EMBEDDED, folder / "h") as hypervisor:
-                yield hypervisor, folder
-        finally:
-            tidy(folder)
+    with _signals_end_the_block(), contextlib.ExitStack() as stack:
+        folder = private_folder(stack.callback)
+        with connect(uri or EMBEDDED, folder / "h") as hypervisor:
+            yield hypervisor, folder
 
 
-@contextmanager
+@contextlib.contextmanager
 def _signals_end_the_block() -> Iterator[None]:
     def end(number: int, _frame: FrameType | None) -> None:
-        for each in _SIGNALS:
+        for each in SIGNALS:
             signal.signal(each, signal.SIG_IGN)
         raise SystemExit(128 + number)
 
-    before = {number: signal.signal(number, end) for number in _SIGNALS}
+    before = {number: signal.signal(number, end) for number in ending()}
     try:
         yield
     finally:

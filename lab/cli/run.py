@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import sys
@@ -104,21 +105,18 @@ def conducted(
     The session's private folder goes with it, whatever happens. Raises as `prepare` and `watch` do.
     """
     from lab.interrupt import end_in_order
-    from lab.paths import results_root, runtime_dir
+    from lab.paths import results_root
 
     end_in_order()  # a SIGTERM before the first worker, or after the last, must tidy up as well
-    with started() as engine:
-        from lab.provision.sweep import tidy
+    with started() as engine, contextlib.ExitStack() as stack:
+        from lab.provision.sweep import private_folder
         from lab.session import prepare  # half a second of imports, beside those of the engine
 
-        sockets = runtime_dir()
-        try:
-            with shown() as progress:
-                before(progress)
-                plan = prepare(request, (results or results_root()).resolve(), sockets, progress, only=only)
-            return plan, watch(plan, engine, as_json=as_json)
-        finally:
-            tidy(sockets)
+        sockets = private_folder(stack.callback)
+        with shown() as progress:
+            before(progress)
+            plan = prepare(request, (results or results_root()).resolve(), sockets, progress, only=only)
+        return plan, watch(plan, engine, as_json=as_json)
 
 
 def _tell_timing(plan: SessionPlan, session: Session, *, as_json: bool) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 from lab.contracts import Progress
 from lab.errors import HostTrouble
 from lab.interrupt import held_back
-from lab.paths import project_root
+from lab.paths import project_root, temporary_folder
 
 LOCALHOST = {
     "all": {"hosts": {"localhost": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}}}
@@ -83,11 +82,11 @@ def run_playbook(
         _take(event, result, progress)
         watch(event)
 
-    with tempfile.TemporaryDirectory(prefix="lab-ansible-", dir=scratch) as folder:
+    with temporary_folder(scratch) as folder:
         # Without a cancel_callback ansible-runner takes SIGINT and SIGTERM for itself, and never gives them back.
         with held_back() as interrupted:
             runner = ansible_runner.run(
-                private_data_dir=folder,
+                private_data_dir=str(folder),
                 playbook=str(path),
                 inventory=dict(inventory),
                 extravars=dict(extra_vars or {}),

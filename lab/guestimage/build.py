@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 import uuid
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from lab.guestimage.base import base_dir, ensure_base
 from lab.guestimage.programs import ensure_programs, programs_dir
 from lab.guestimage.recipe import Recipe, load_recipe
 from lab.guestimage.sshkey import ensure_ssh_key, ssh_key
-from lab.paths import cache_root, project_root
+from lab.paths import cache_root, project_root, temporary_folder
 
 _RECIPE = "1"  # raise it whenever the code below makes something else of the same input
 _MOUNT_POINTS = ("dev", "proc", "sys", "run", "tmp", "root/.ssh", "usr/lib/lab", "var/log", "var/tmp")
@@ -38,8 +37,8 @@ def ensure_image(progress: Progress) -> GuestImage:
     target = _image_dir(recipe)
 
     def make(partial: Path) -> None:
-        with tempfile.TemporaryDirectory(dir=partial) as work:
-            tree = Path(work) / "root"
+        with temporary_folder(partial) as work:
+            tree = work / "root"
             _assemble(tree, recipe, base, programs, public_key, progress)
             _pack(tree, partial / "userland.erofs", target.name, progress)
         shutil.copy(base / "packages.txt", partial)

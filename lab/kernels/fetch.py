@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 from pathlib import Path
 
 from lab.contracts import Progress
@@ -14,6 +13,7 @@ from lab.kernels import modules
 from lab.kernels.catalogue import CatalogueKernel, unpacked_dir
 from lab.kernels.deb import Deb, unpacked
 from lab.kernels.vmlinux import extract_vmlinux
+from lab.paths import temporary_folder
 from lab.units import MIB
 
 _SPARE = 200 * MIB  # the unpacked vmlinux, and room to breathe
@@ -28,9 +28,9 @@ def ensure_fetched(kernel: CatalogueKernel, progress: Progress) -> Path:
 
     def make(partial: Path) -> None:
         require_space(partial, kernel.size + kernel.installed_size + _SPARE)
-        with tempfile.TemporaryDirectory(dir=partial) as work:
+        with temporary_folder(partial) as work:
             deb = Deb(kernel.package, kernel.version, kernel.size, kernel.deb_sha256)
-            _keep(kernel.release, unpacked(deb, Path(work), progress), partial)
+            _keep(kernel.release, unpacked(deb, work, progress), partial)
 
     return ensure_dir(target, make, progress=progress)
 

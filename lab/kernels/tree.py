@@ -6,7 +6,6 @@ most of their files differ in those alone when one is checked out after the othe
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from email.utils import parseaddr
 from pathlib import Path
@@ -20,7 +19,7 @@ from lab.kernels.deb import Deb, unpacked
 from lab.kernels.hunks import first_misfit
 from lab.kernels.kconfig import Kconfig
 from lab.kernels.series import Patch, Series
-from lab.paths import cache_root
+from lab.paths import cache_root, temporary_folder
 from lab.units import MIB
 
 TREE_SPACE = 3000 * MIB  # source 1.5 GiB, its git objects 0.6, an object directory 0.2 to 0.5
@@ -58,8 +57,8 @@ class Tree:
         known = self.git("for-each-ref", "--format=%(objectname)", ref).decode().strip()
         if known:
             return known
-        with tempfile.TemporaryDirectory(prefix="lab-series-") as work:
-            commit = self._commit_all(start, series, Path(work))
+        with temporary_folder() as work:
+            commit = self._commit_all(start, series, work)
         self.git("update-ref", ref, commit)
         return commit
 
@@ -156,9 +155,9 @@ def _unpack(base: Base, partial: Path, root: Path, progress: Progress) -> None:
         progress(f"unpacking {base.label}")
         _untar(Path(base.location), root)
         return
-    with tempfile.TemporaryDirectory(dir=partial) as work:
+    with temporary_folder(partial) as work:
         deb = Deb(base.location, base.revision, base.size, base.key)
-        files = unpacked(deb, Path(work), progress)
+        files = unpacked(deb, work, progress)
         _untar(next((files / "usr" / "src").glob(f"{base.location}.tar*")), root)
 
 

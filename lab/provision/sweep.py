@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import select
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+from lab.interrupt import held_back
+from lab.paths import runtime_dir
 
 KILL_LIMIT_MS = 10_000
 
@@ -49,6 +54,15 @@ def sweep(runtime: Path) -> tuple[str, ...]:
 
 def tidy(runtime: Path) -> None:
     """Nothing of a session may stay: neither a guest whose worker was killed, nor sockets and libvirt state."""
-    for name in sweep(runtime):
-        print(f"lab: ended a guest that was left behind: {name}", file=sys.stderr)
-    shutil.rmtree(runtime, ignore_errors=True)
+    with held_back():
+        for name in sweep(runtime):
+            print(f"lab: ended a guest that was left behind: {name}", file=sys.stderr)
+        shutil.rmtree(runtime, ignore_errors=True)
+
+
+def private_folder(at_the_end: Callable[[Callable[[], None]], object]) -> Path:
+    """A folder for what a session keeps to itself. `at_the_end` is given what ends all of it, and no signal cuts in."""
+    with held_back():
+        made = runtime_dir()
+        at_the_end(functools.partial(tidy, made))
+    return made

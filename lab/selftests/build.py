@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import shutil
 import stat
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from lab.commands import follow, run
 from lab.contracts import Progress
 from lab.errors import CommandFailed, HostTrouble
 from lab.filecache import locked
+from lab.paths import temporary_folder
 from lab.plan.selftests import SELFTESTS, Selftest
 from lab.selftests.find import Chosen, Collection
 from lab.selftests.source import SourceTree
@@ -77,8 +77,7 @@ def build(chosen: Chosen, source: SourceTree, headers: Path, progress: Progress)
 
 def pack(chosen: Chosen, source: SourceTree, tools: Mapping[str, str]) -> bytes:
     """A tar archive of the test as it lies in its tree, with `tools` (name: script) in bin/."""
-    with tempfile.TemporaryDirectory() as work:
-        stage = Path(work)
+    with temporary_folder() as stage:
         _stage_test(chosen, source, stage)
         (stage / "bin").mkdir()
         for name, script in tools.items():

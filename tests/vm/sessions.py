@@ -57,7 +57,7 @@ def qemus(plan: SessionPlan) -> dict[str, int]:
 
 @dataclass
 class Session:
-    """A pytest process that runs suites."""
+    """A process that runs suites, and the session's folder, which its events tell of."""
 
     process: subprocess.Popen[bytes]
     log: Path
@@ -96,7 +96,8 @@ class Session:
         return next(r for r in self.results if (r["case"], r["nic"]) == (case, nic))
 
 
-def _pytest(args: Sequence[str]) -> list[str]:
+def pytest_argv(*args: str) -> list[str]:
+    """The command line of pytest over suites/."""
     return [sys.executable, "-m", "pytest", str(suites_dir()), "-q", "-p", "no:cacheprovider", *args]
 
 
@@ -107,12 +108,12 @@ def _environment() -> dict[str, str]:
 
 @contextlib.contextmanager
 def running(
-    folder: Path, args: Sequence[str], *, log: Path, env: dict[str, str] | None = None, prefix: Sequence[str] = ()
+    folder: Path, argv: Sequence[str], *, log: Path, env: dict[str, str] | None = None, prefix: Sequence[str] = ()
 ) -> Iterator[Session]:
-    """pytest over suites/ in a process group of its own; nothing of it outlives the block."""
+    """A command that runs suites, in a process group of its own, which does not outlive the block."""
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [*prefix, *_pytest(args)],
+            [*prefix, *argv],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
@@ -130,8 +131,8 @@ def running(
 @contextlib.contextmanager
 def running_plan(plan: SessionPlan, *, workers: int = 1, prefix: Sequence[str] = ()) -> Iterator[Session]:
     """The same for a plan."""
-    args = ["-n", str(workers), "--lab-plan", str(plan.folder / PLAN_FILE)]
-    with running(plan.folder, args, log=plan.folder / "pytest.log", prefix=prefix) as session:
+    argv = pytest_argv("-n", str(workers), "--lab-plan", str(plan.folder / PLAN_FILE))
+    with running(plan.folder, argv, log=plan.folder / "pytest.log", prefix=prefix) as session:
         yield session
 
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ import pytest
 from lab.plan.session import PLAN_FILE, SessionPlan, load
 from lab.units import Deadline, wait_until
 from lab.workers import at_work
-from tests.vm.sessions import LONG, Json, Session, qemus, running
+from tests.vm.sessions import LONG, Json, Session, pytest_argv, qemus, running
 
 MOMENTS = {
     "booting": "booting",
@@ -27,6 +28,7 @@ MOMENTS = {
     "collecting": "checkpoint end",
 }
 COLD = ("booting", "roles")
+SUBJECT = ("-n", "1", "--nic", "loopback", "--kernel", "6.12")
 
 
 @pytest.fixture
@@ -88,12 +90,33 @@ def test_an_interrupt_keeps_the_evidence_and_leaves_nothing(moment: str, tmp_pat
         list(pool.map(interrupted, WAYS))
 
 
+@pytest.mark.parametrize("signum", [signal.SIGHUP, signal.SIGKILL], ids=["hangup", "kill"])
+def test_lab_run_that_goes_away_takes_its_session_with_it(
+    signum: signal.Signals, tmp_path: Path, runtime: Path
+) -> None:
+    """Its terminal is closed, or it is killed: whoever works for it ends in order."""
+    argv = [str(Path(sys.executable).with_name("lab")), "run", "hold", *SUBJECT, "--results", str(tmp_path / "r")]
+    env = {"LAB_RUNTIME": str(runtime)}
+    with running(tmp_path, argv, log=tmp_path / "log", env=env) as session:
+        plan = started(session, tmp_path / "r")
+        session.reach("delivered")
+        os.killpg(session.process.pid, signum)
+        session.end()
+
+        def tidied() -> tuple[bool | None, object]:
+            left = list(runtime.iterdir())
+            return (None if left else True), left
+
+        wait_until(tidied, deadline=Deadline.after("the end of its session", LONG))
+    assert not qemus(plan)
+    _check_evidence(session.result("hold", "loopback"), whole=False)
+
+
 def _session(results: Path, runtime: Path, *, cold: bool) -> contextlib.AbstractContextManager[Session]:
     results.mkdir()
     runtime.mkdir()
-    args = ["-n", "1", "--nic", "loopback", "--lab-names", "hold", "--kernel", "6.12", "--results", str(results)]
-    args += ["--cold"] if cold else []
-    return running(results, args, log=results / "log", env={"LAB_RUNTIME": str(runtime)})
+    argv = pytest_argv(*SUBJECT, "--lab-names", "hold", "--results", str(results), *(["--cold"] if cold else []))
+    return running(results, argv, log=results / "log", env={"LAB_RUNTIME": str(runtime)})
 
 
 def _check_evidence(result: Json, *, whole: bool) -> None:

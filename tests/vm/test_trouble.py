@@ -19,7 +19,7 @@ from lab.kernels import cpio
 from lab.plan.limits import Limits
 from lab.plan.session import SessionPlan
 from tests.vm.conftest import MakePlan
-from tests.vm.sessions import Json, Session, qemus, run_script, running, running_plan
+from tests.vm.sessions import Json, Session, pytest_argv, qemus, run_script, running, running_plan
 
 HOLD = [("hold", "loopback")]
 
@@ -184,7 +184,7 @@ def test_a_full_disk_is_refused_before_anything_starts(tmp_path: Path) -> None:
     disk.mkdir()
     args = ["-n", "1", "--nic", "loopback", "--lab-names", "hold", "--results", str(disk)]
     env = {"LAB_RUNTIME": str(runtime)}
-    with running(disk, args, log=tmp_path / "log", env=env, prefix=tiny_disk(disk, "1M")) as session:
+    with running(disk, pytest_argv(*args), log=tmp_path / "log", env=env, prefix=tiny_disk(disk, "1M")) as session:
         assert session.end() == pytest.ExitCode.USAGE_ERROR
     assert "no disk left" in session.text
     assert "Traceback" not in session.text

@@ -85,7 +85,7 @@ def test_the_playbook_may_start_before_its_guests(
     with role_giver(seats(guests), NICS["virtio"], tmp_path / "scratch", progress) as giver:
         assert waits.wait(60)
         assert not (tmp_path / "given").exists()
-        assert list((tmp_path / "scratch").glob("lab-ansible-*")), "elsewhere they stay when this process is killed"
+        assert list((tmp_path / "scratch").glob("lab-*")), "elsewhere they stay when this process is killed"
         giver.give({role: target(role, guest) for role, guest in guests.items()})
         given = sorted((tmp_path / "given").read_text().splitlines())
         assert given == sorted(f"{link_address('x', role).v4} 65535" for role in ROLES)

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from lab.interrupt import SIGNALS, end_in_order, held_back
+from lab.paths import temporary_folder
+from lab.provision.sweep import private_folder
 from lab.units import Deadline, wait_until
 from lab.workers import at_work, registered, stop
 
 LONG = timedelta(seconds=30)
-BOTH = pytest.mark.parametrize("number", SIGNALS, ids=["INT", "TERM"])
+T = TypeVar("T")
+EACH = pytest.mark.parametrize("number", SIGNALS, ids=["INT", "TERM", "HUP"])
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +34,7 @@ def handlers() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-@BOTH
+@EACH
 def test_the_first_signal_interrupts_and_the_next_ones_do_not(number: signal.Signals) -> None:
     end_in_order()
     with pytest.raises(KeyboardInterrupt):
@@ -38,7 +43,7 @@ def test_the_first_signal_interrupts_and_the_next_ones_do_not(number: signal.Sig
         signal.raise_signal(again)
 
 
-@BOTH
+@EACH
 def test_a_signal_waits_for_the_end_of_what_must_get_whole(number: signal.Signals) -> None:
     end_in_order()
     done: list[str] = []
@@ -53,6 +58,44 @@ def test_a_signal_waits_for_the_end_of_what_must_get_whole(number: signal.Signal
     with pytest.raises(KeyboardInterrupt):
         work()
     assert done == ["asked False", "asked True"]
+
+
+def test_nohup_is_respected() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    end_in_order()
+    with held_back() as asked:
+        signal.raise_signal(signal.SIGHUP)
+    assert not asked()
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+def _with_a_signal(act: Callable[..., T]) -> Callable[..., T]:
+    """The same, and a signal comes just before it returns."""
+
+    def interrupted(*args: object, **kwargs: object) -> T:
+        result = act(*args, **kwargs)
+        signal.raise_signal(signal.SIGTERM)
+        return result
+
+    return interrupted
+
+
+@pytest.mark.parametrize("moment", ["mkdir", "unlink"])
+def test_a_signal_leaves_no_temporary_folder(moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    end_in_order()
+    monkeypatch.setattr(os, moment, _with_a_signal(getattr(os, moment)))
+    with pytest.raises(KeyboardInterrupt), temporary_folder(tmp_path) as folder:
+        (folder / "file").touch()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_signal_leaves_no_private_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    end_in_order()
+    monkeypatch.setenv("LAB_RUNTIME", str(tmp_path))
+    monkeypatch.setattr(os, "mkdir", _with_a_signal(os.mkdir))
+    with pytest.raises(KeyboardInterrupt), contextlib.ExitStack() as stack:
+        private_folder(stack.callback)
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_a_signal_nothing_is_changed() -> None:
