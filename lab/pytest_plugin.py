@@ -57,6 +57,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--accel", default="auto", help="auto, kvm or tcg")
     group.addoption("--cold", action="store_true", help="boot every pair instead of restoring a saved one")
     group.addoption("--results", default="", help="folder for sessions (default: ./results)")
+    group.addoption("--lab-tidy", action="store_true", help="end what is left of the plan: its maker may be killed")
     group.addoption("--lab-plan", default="", help="run a plan made before (plan.json) instead of the options above")
 
 
@@ -93,7 +94,7 @@ def session_plan(config: pytest.Config) -> SessionPlan:
         given = workerinput["lab_plan"] if workerinput is not None else config.option.lab_plan
         if given:
             config.stash[PLAN] = load(Path(given).read_bytes())
-            if workerinput is None:  # who gave us the plan may be killed meanwhile
+            if workerinput is None and config.option.lab_tidy:
                 config.add_cleanup(functools.partial(tidy, config.stash[PLAN].sockets))
         else:
             config.stash[PLAN] = _make_plan(config)

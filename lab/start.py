@@ -15,6 +15,11 @@ def main() -> None:
     if before is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from lab.cli import main as lab
+    from lab.interrupt import SIGNALS
 
     signal.signal(signal.SIGINT, before)
-    lab()
+    try:
+        lab()
+    finally:  # nothing is left to end: one more Ctrl-C must change neither the exit status nor what was said
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)

@@ -39,7 +39,7 @@ class Engine:
     begun: bool = False
 
     def begin(self, plan: SessionPlan) -> None:
-        """Have it run a plan. Raises HostTrouble when it is not there any more."""
+        """Have it run a plan. Raises HostTrouble when it is gone, KeyboardInterrupt when a signal did that."""
         order = {"argv": pytest_argv(plan), "log": str(plan.folder / LOG), "instead": _instead(plan)}
         self.begun = True
         try:
@@ -47,6 +47,8 @@ class Engine:
             with self.process.stdin as pipe:
                 pipe.write(json.dumps(order).encode() + b"\n")
         except BrokenPipeError as exc:
+            if self.signals:
+                raise KeyboardInterrupt from exc
             raise HostTrouble(f"pytest ended before it had a plan, status {self.process.wait()}") from exc
 
     def stop(self, signum: int, _frame: FrameType | None) -> None:
@@ -107,7 +109,8 @@ def pytest_argv(plan: SessionPlan) -> list[str]:
 
     argv = [str(suites_dir()), "-q", "-p", "no:cacheprovider", "--assert=plain"]
     argv += [word for plugin in PLUGINS for word in ("-p", plugin)]
-    return [*argv, "-n", str(plan.pairs), "--lab-plan", str(plan.folder / PLAN_FILE)]
+    argv += ["--basetemp", str(plan.sockets / "t")]  # xdist has it made, and pytest leaves it behind
+    return [*argv, "-n", str(plan.pairs), "--lab-tidy", "--lab-plan", str(plan.folder / PLAN_FILE)]
 
 
 def _instead(plan: SessionPlan) -> list[str]:

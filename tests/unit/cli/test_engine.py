@@ -18,7 +18,9 @@ from tests.unit.cli.conftest import write_session
 def plan(tmp_path: Path) -> SessionPlan:
     """Of a session without runs; on disk."""
     folder, _ = write_session(tmp_path, "s", ())
-    made = dataclasses.replace(load((folder / PLAN_FILE).read_bytes()), folder=folder)
+    sockets = tmp_path / "private"
+    sockets.mkdir()
+    made = dataclasses.replace(load((folder / PLAN_FILE).read_bytes()), folder=folder, sockets=sockets)
     (folder / PLAN_FILE).write_bytes(dump(made))
     return made
 
@@ -56,6 +58,7 @@ def test_it_runs_pytest_on_the_plan_and_logs_what_it_says(plan: SessionPlan) -> 
         status = engine.process.wait(60)
     assert status == pytest.ExitCode.NO_TESTS_COLLECTED
     assert "no tests ran" in (plan.folder / LOG).read_text()
+    assert not plan.sockets.exists(), "whoever made the plan may be gone"
 
 
 def test_a_signal_is_noted_and_handed_on(plan: SessionPlan) -> None:
@@ -64,3 +67,5 @@ def test_a_signal_is_noted_and_handed_on(plan: SessionPlan) -> None:
             signal.raise_signal(signal.SIGTERM)
         assert engine.signals == [signal.SIGTERM]
         assert engine.process.wait(30) != 0
+        with pytest.raises(KeyboardInterrupt):
+            engine.begin(plan)

@@ -137,6 +137,21 @@ main()
 """
 
 
+INTERRUPTED_END = """
+import atexit, os, signal, sys
+import lab.cli
+atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))
+lab.cli.main = lambda: sys.exit(3)
+from lab.start import main
+main()
+"""
+
+
+def test_an_interrupt_when_all_is_done_changes_nothing() -> None:
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED_END], capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (3, b"", b"")
+
+
 def test_an_interrupt_before_there_is_anything_to_tidy_up_says_nothing() -> None:
     done = subprocess.run([sys.executable, "-c", INTERRUPTED_IMPORT], capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
