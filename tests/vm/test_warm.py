@@ -6,11 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from lab.paths import cache_root
 from lab.plan.names import mac
 from lab.plan.session import SessionPlan
 from lab.provision import states
@@ -31,9 +32,27 @@ def run_once(plan: SessionPlan) -> Json:
 
 @pytest.fixture(scope="module")
 def warm(make_plan: MakePlan) -> Json:
-    """A run on a restored pair; makes the state where there was none, or where an earlier test left one unfit."""
-    first = run_once(make_plan(HOLD))
-    return first if first["pair"]["warm"] else run_once(make_plan(HOLD))
+    """A run on a restored pair; makes the state where there was none."""
+    return run_once(make_plan(HOLD))
+
+
+@pytest.fixture
+def own_state(warm: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> states.SavedState:
+    """A copy of that pair's state, in a cache of its own: nobody else shall be given what a test does to it."""
+    state = states.find(warm["pair"]["warm"])
+    assert state is not None
+    cache = tmp_path / "cache"
+    (cache / "states").mkdir(parents=True)
+    for path in cache_root().iterdir():
+        if path.name != "states":
+            (cache / path.name).symlink_to(path)
+    subprocess.run(["cp", "-a", "--sparse=always", state.folder, cache / "states"], check=True)
+    monkeypatch.setenv("LAB_CACHE", str(cache))
+    states.seal(state.folder, state)
+    copied = states.find(state.key)
+    assert copied is not None
+    assert copied.folder.is_relative_to(tmp_path)
+    return copied
 
 
 def test_a_restored_pair_brings_the_evidence_of_its_boot(warm: Json) -> None:
@@ -57,25 +76,28 @@ def spoil_sample(folder: Path, state: states.SavedState) -> None:
     sample = json.loads((folder / states.SAMPLE).read_text())
     sample["meminfo"]["MemFree"] -= 64 << 20
     (folder / states.SAMPLE).write_text(json.dumps(sample) + "\n")
-    states.seal(folder, replace(state, stamps={}))
+    states.seal(folder, state)
 
 
 def spoil_devices(folder: Path, state: states.SavedState) -> None:
     with (folder / "receiver.state").open("r+b") as file:
         file.truncate(1000)
-    states.seal(folder, replace(state, stamps={}))
+    states.seal(folder, state)
 
 
-WRONG = {spoil_memory: "not as it was saved", spoil_sample: "unexplained memory", spoil_devices: "QEMU"}
+Spoil = Callable[[Path, states.SavedState], None]
+WRONG: dict[Spoil, str] = {
+    spoil_memory: "not as it was saved",
+    spoil_sample: "unexplained memory",
+    spoil_devices: "QEMU",
+}
 
 
 @pytest.mark.parametrize("spoil", WRONG)
-def test_a_state_that_is_not_fit_is_dropped_and_the_run_boots(spoil, warm: Json, make_plan: MakePlan) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
-    run_once(make_plan(HOLD))  # there is one, even after another of these tests
-    key = warm["pair"]["warm"]
-    state = states.find(key)
-    assert state is not None
-    spoil(states.folder_of(key), state)
+def test_a_state_that_is_not_fit_is_dropped_and_the_run_boots(
+    spoil: Spoil, warm: Json, own_state: states.SavedState, make_plan: MakePlan
+) -> None:
+    spoil(own_state.folder, own_state)
     plan = make_plan(HOLD)
     again = run_once(plan)
     assert again["verdict"] == warm["verdict"]
@@ -85,7 +107,7 @@ def test_a_state_that_is_not_fit_is_dropped_and_the_run_boots(spoil, warm: Json,
         kept = f"pairs/{again['pair']['id']}-dropped"
         assert kept in again["pair"]["note"]
         assert (plan.folder / kept / "receiver" / "console.log").is_file()
-    assert states.find(key) is None
+    assert states.find(own_state.key) is None
     assert not qemus(plan)
 
 
@@ -108,8 +130,8 @@ def test_guests_of_one_state_are_not_twins(make_plan: MakePlan) -> None:
     assert told[1]["receiver"]["mac"] == mac(manifest["pair"]["id"], "receiver", "link")
 
 
-def test_a_shell_is_in_a_restored_guest_unless_it_shall_boot(make_plan: MakePlan) -> None:
-    run_once(make_plan(HOLD))  # there is a state, even after a test that spoilt one
+@pytest.mark.usefixtures("warm")
+def test_a_shell_is_in_a_restored_guest_unless_it_shall_boot() -> None:
     argv = [sys.executable, "-m", "lab.cli", "shell", "--kernel", "6.12"]
     for options, told in (((), "restoring"), (("--cold",), "booting")):
         command = [*argv, *options, "--", "cat", "/etc/hostname"]
