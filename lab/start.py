@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import signal
+import sys
 
 
 def main() -> None:
@@ -20,6 +21,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, before)
     try:
         lab()
+    except KeyboardInterrupt:  # before click is there to tell it, or after
+        sys.exit(130)
     finally:  # nothing is left to end: one more Ctrl-C must change neither the exit status nor what was said
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)

@@ -152,6 +152,21 @@ def test_an_interrupt_when_all_is_done_changes_nothing() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (3, b"", b"")
 
 
+INTERRUPTED_START = """
+import lab.cli
+def main():
+    raise KeyboardInterrupt
+lab.cli.main = main
+from lab.start import main
+main()
+"""
+
+
+def test_an_interrupt_before_there_is_a_command_is_130_without_a_traceback() -> None:
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED_START], capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
 def test_an_interrupt_before_there_is_anything_to_tidy_up_says_nothing() -> None:
     done = subprocess.run([sys.executable, "-c", INTERRUPTED_IMPORT], capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
