@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
 
@@ -44,17 +44,26 @@ class Held:
 
 
 @contextlib.contextmanager
+def handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Each of them is this handler's in the block. For the main thread."""
+    before = {number: signal.signal(number, handler) for number in ending()}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+@contextlib.contextmanager
 def held_back() -> Iterator[Held]:
     """Hold them back to the end of the block: what is begun here gets whole. For short, bounded work."""
     held = Held()
     if threading.current_thread() is not threading.main_thread():
         yield held  # handlers run in the main thread only
         return
-    before = {number: signal.signal(number, held.take) for number in ending()}
     try:
-        yield held
+        with handled(held.take):
+            yield held
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
         if held():
             signal.raise_signal(held.signum)

@@ -16,13 +16,14 @@ def main() -> None:
     if before is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from lab.cli import main as lab
+    from lab.cli.exits import INTERRUPTED
     from lab.interrupt import SIGNALS
 
     signal.signal(signal.SIGINT, before)
     try:
         lab()
     except KeyboardInterrupt:  # before click is there to tell it, or after
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     finally:  # nothing is left to end: one more Ctrl-C must change neither the exit status nor what was said
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)

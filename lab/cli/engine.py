@@ -16,7 +16,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from lab.errors import HostTrouble
-from lab.interrupt import ending, held_back
+from lab.interrupt import handled, held_back
 
 if TYPE_CHECKING:
     from lab.plan.session import SessionPlan
@@ -79,12 +79,8 @@ def started() -> Iterator[Engine]:
 @contextlib.contextmanager
 def handing_on(engine: Engine) -> Iterator[None]:
     """Signals are the engine's in here: it tidies up, and its end is waited for."""
-    before = {number: signal.signal(number, engine.stop) for number in ending()}
-    try:
+    with handled(engine.stop):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _end(engine: Engine) -> None:

@@ -18,6 +18,7 @@ AS_PREDICTED = 0
 OTHER_VERDICT = 1
 BAD_INPUT = 2
 LAB_FAILED = 3
+INTERRUPTED = 130
 
 # What the host refuses is told like an error of the lab; any other OSError is a fault of ours.
 _REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from lab.contracts import EMBEDDED, BootableKernel, GuestImage, Progress
-from lab.interrupt import SIGNALS, ending
+from lab.interrupt import SIGNALS, handled
 
 if TYPE_CHECKING:
     from lab.provision.hypervisor import Hypervisor
@@ -65,12 +65,8 @@ def _signals_end_the_block() -> Iterator[None]:
             signal.signal(each, signal.SIG_IGN)
         raise SystemExit(128 + number)
 
-    before = {number: signal.signal(number, end) for number in ending()}
-    try:
+    with handled(end):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def prepared(kernel: str | BootableKernel, progress: Progress) -> tuple[BootableKernel, GuestImage]:

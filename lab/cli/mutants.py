@@ -12,7 +12,7 @@ import typer
 from rich.text import Text
 
 from lab.cli import complete
-from lab.cli.exits import AS_PREDICTED, LAB_FAILED, OTHER_VERDICT
+from lab.cli.exits import AS_PREDICTED, INTERRUPTED, LAB_FAILED, OTHER_VERDICT
 from lab.cli.listing import print_entries
 from lab.cli.options import ResultsFolder
 from lab.errors import BadInput
@@ -59,7 +59,7 @@ def mutants(
     if not as_json:
         print_entries((one.mutant.name, _lines(one)) for one in judged)
         typer.echo(f"\n{summary(judged)}")
-    raise typer.Exit(130 if interrupted else code_of(judged))
+    raise typer.Exit(INTERRUPTED if interrupted else code_of(judged))
 
 
 def _tried(

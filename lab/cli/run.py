@@ -17,7 +17,7 @@ from rich.console import Console
 
 from lab.cli import complete
 from lab.cli.engine import LOG, Engine, handing_on, started
-from lab.cli.exits import LAB_FAILED, code_of
+from lab.cli.exits import INTERRUPTED, LAB_FAILED, code_of
 from lab.cli.options import Cold, ResultsFolder
 from lab.cli.progress import shown
 from lab.units import Deadline, wait_until
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from lab.spec.request import SessionRequest
 
 FOR_EVER = timedelta(days=7)
-INTERRUPTED = 130
 
 
 def run(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lab.paths import runtime_dir
 from lab.plan.session import SessionPlan
-from lab.provision.sweep import sweep
+from lab.provision.sweep import private_folder, tidy
 from lab.session import prepare
 from lab.spec.request import SessionRequest
 from tests.vm.sessions import derived, qemus
@@ -22,13 +21,10 @@ MakePlan = Callable[..., SessionPlan]
 @pytest.fixture(scope="session")
 def base_plan(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SessionPlan]:
     """Newest 6.12 kernel and the guest image of this checkout."""
-    sockets = runtime_dir()
-    try:
+    with contextlib.ExitStack() as stack:
+        sockets = private_folder(stack.callback)
         request = SessionRequest(names=("hold",), kernels=("6.12",), nics=("loopback",), command="tests/vm")
         yield prepare(request, tmp_path_factory.mktemp("base"), sockets, print)
-    finally:
-        sweep(sockets)
-        shutil.rmtree(sockets, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +40,5 @@ def make_plan(base_plan: SessionPlan, tmp_path_factory: pytest.TempPathFactory) 
     yield make
     left = {plan.name: qemus(plan) for plan in made}
     for plan in made:
-        sweep(plan.sockets)
-        shutil.rmtree(plan.sockets, ignore_errors=True)
+        tidy(plan.sockets)
     assert not any(left.values()), left
