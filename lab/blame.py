@@ -17,7 +17,7 @@ from lab.plan.limits import Limits
 from lab.provision.hypervisor import Death
 from lab.units import MIB, Deadline, wait_until
 
-Kind = Literal["boot", "lost", "deadline", "qemu-exit", "interrupted", "host", "hang"]
+Kind = Literal["boot", "lost", "deadline", "qemu-exit", "interrupted", "host", "hang", "frozen", "flood"]
 
 DISK_FULL = 4 * MIB
 """With less than that free, QEMU's captures fall silent whatever the guests do."""

@@ -60,12 +60,13 @@ class ClientRecord(_Record):
 class Incident(_Record):
     """Trouble of the lab during the run; any makes the run a MISS unless a kernel died.
 
-    kind   boot | lost | deadline | qemu-exit | interrupted | host | hang
-           (`hang`: QEMU was alive, and neither SSH nor telemetry of a guest that had been ready answered)
+    kind   boot | lost | deadline | qemu-exit | interrupted | host | hang | frozen | flood
+           (`hang`: QEMU was alive, and neither SSH nor telemetry of a guest that had been ready answered;
+           `frozen`: the host kept QEMU from running; `flood`: a guest said more than a channel may carry)
     guest  receiver | sender | "" ; t is host time of day, ISO 8601
     """
 
-    kind: Literal["boot", "lost", "deadline", "qemu-exit", "interrupted", "host", "hang"]
+    kind: Literal["boot", "lost", "deadline", "qemu-exit", "interrupted", "host", "hang", "frozen", "flood"]
     guest: str
     detail: str
     t: str

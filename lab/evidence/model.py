@@ -103,6 +103,14 @@ class OomKill:
     t: float | None = None
 
 
+class Grade(StrEnum):
+    """How sure a console's words are of a fault of the kernel."""
+
+    FAULT = "fault"
+    UNEXPLAINED = "unexplained"  # a stack trace or register dump that no known report accounts for
+    TOLD = "told"  # worth a word, and no fault by itself: an allocation that failed, say
+
+
 @dataclass(frozen=True)
 class Splat:
     """Something on the console that a healthy kernel does not print. `fatal` when the kernel died of it."""
@@ -112,16 +120,36 @@ class Splat:
     fatal: bool
     line: int
     t: float | None = None
+    grade: Grade = Grade.FAULT
+
+
+@dataclass(frozen=True)
+class Canary:
+    """A line that the lab itself wrote to /dev/kmsg, as the console shows it: `lab-canary: TOKEN`.
+
+    shown  stamped lines on the console since the canary before it, or since the start of the file
+    """
+
+    token: str
+    line: int
+    shown: int
 
 
 @dataclass(frozen=True)
 class Console:
-    """A parsed serial console."""
+    """A parsed serial console.
+
+    boots  how often a kernel introduced itself (`Linux version`)
+    bound  the bound that the file exceeds, as a sentence; "" when all of it was read
+    """
 
     path: str
     kills: tuple[OomKill, ...]
     splats: tuple[Splat, ...]
     lines: int
+    boots: int = 0
+    canaries: tuple[Canary, ...] = ()
+    bound: str = ""
 
 
 @dataclass(frozen=True)
