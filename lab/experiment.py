@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -12,19 +13,22 @@ from pathlib import Path
 from lab.attempt import CLEAN, Attempt, NothingToMeasureError
 from lab.blame import Watch
 from lab.collect.stream import last_lines, size
-from lab.drive.ssh import Program
+from lab.drive.ssh import GuestShell, Program
 from lab.errors import DeadlinePassed
-from lab.evidence.memory import is_at_rest, unexplained
+from lab.evidence.memory import is_at_rest, nothing_stays, unexplained
 from lab.evidence.model import Sample
 from lab.evidence.programs import mapped_share, parse_program
 from lab.evidence.telemetry import parse_checkpoints, parse_telemetry
 from lab.pairs import Stream
 from lab.plan.cases import ClientSpec
 from lab.plan.commands import CGROUPS, FIRST_PORT, cgroup_of, checkpoint_argv, press_argv
+from lab.plan.names import Role, digest
+from lab.provision.guest import Guest
 from lab.timeline import CASE
 from lab.units import MIB, Deadline, wait_until
 
 TRICKLE = 4 * MIB
+CONSOLE_LAG, CONSOLE_LINES = timedelta(seconds=2), 1000
 RECENT = 8
 """Samples, ten a second and two with each checkpoint, that are enough to tell rest by."""
 
@@ -44,7 +48,7 @@ class Experiment(Attempt):
         """Start the named clients of the case (all, when none is named) and the streams that feed them."""
         if not self.streams:
             self._require_preflight()
-            self.checkpoint("baseline")
+            self._bookend("baseline")
         specs = self.run.spec.clients
         for port, spec in enumerate(specs, start=FIRST_PORT):
             if names and spec.name not in names:
@@ -126,23 +130,55 @@ class Experiment(Attempt):
         with self._step("checkpoint", name=name):
             return self._checkpoint(name, until)
 
-    def _checkpoint(self, name: str, until: Callable[[Sample], bool]) -> Sample | None:
+    def _checkpoint(
+        self, name: str, until: Callable[[Sample], bool], *, pages: bool = True, canary: str = ""
+    ) -> Sample | None:
         deadline = Deadline.after(f"checkpoint {name}", self.limits.settle)
-        line, counted = self._count(name)
+        argv = checkpoint_argv(name, pages=pages, canary=canary)
+        line, counted = self._count(self.ready.receiver, argv)
         while counted is not None and not until(counted) and not deadline.expired:
-            line, counted = self._count(name)
-        with self.bundle.path("receiver/checkpoints.jsonl").open("ab") as f:
-            f.write(line)
+            line, counted = self._count(self.ready.receiver, argv)
+        self._keep_checkpoint("receiver", line)
         if counted is not None:
             after = counted.t
             with self._part("next sample"):
                 self._await_sample(f"telemetry after {name}", lambda s: s.t > after, self.limits.silence)
         return counted
 
-    def _count(self, name: str) -> tuple[bytes, Sample | None]:
+    def _count(self, shell: GuestShell, argv: tuple[str, ...]) -> tuple[bytes, Sample | None]:
         """One count, between two samples that telemetry takes for it."""
-        line = self.ready.receiver.check(list(checkpoint_argv(name)), seconds=self.limits.answer.total_seconds())
+        line = shell.check(list(argv), seconds=self.limits.answer.total_seconds())
         return line, next(iter(parse_checkpoints(line).samples), None)
+
+    def _keep_checkpoint(self, role: Role, line: bytes) -> None:
+        with self.bundle.path(f"{role}/checkpoints.jsonl").open("ab") as f:
+            f.write(line)
+
+    def _bookend(self, name: str, until: Callable[[Sample], bool] = lambda _: True, *, pages: bool = True) -> None:
+        """A checkpoint of both guests that leaves a canary in their logs: what is between two of them was heard."""
+        token = f"{digest(self.run.session, self.run.id, length=12)}-{name}"
+        sender = self.ready.shells.get("sender")
+        with self._step("checkpoint", name=name), ThreadPoolExecutor(1) as beside:
+            argv = checkpoint_argv(name, pages=False, canary=token)
+            other = beside.submit(self._count, sender, argv) if sender else None
+            self._checkpoint(name, until, pages=pages, canary=token)
+            if other is not None:
+                self._keep_checkpoint("sender", other.result()[0])
+            for guest in self._guests():
+                self._await_canary(guest, token)
+
+    def _await_canary(self, guest: Guest, token: str) -> None:
+        """A console may print later than the log takes a line. One that does not show it is for the rules to see."""
+        console, wanted = Path(guest.plan.console), token.encode()
+
+        def shown() -> tuple[bool | None, object]:
+            return (True if any(wanted in line for line in last_lines(console, CONSOLE_LINES)) else None), size(console)
+
+        with self._part("canary"):
+            try:
+                wait_until(shown, deadline=Deadline.after(f"canary on the {guest.role}'s console", CONSOLE_LAG))
+            except DeadlinePassed as exc:
+                self.log.info("no canary", what=str(exc))
 
     def settled(self, what: str, is_settled: Callable[[Sample], bool]) -> None:
         """Give counters that are batched or flushed late (2 s) time to arrive; what they say then is evidence."""
@@ -235,6 +271,7 @@ class Experiment(Attempt):
         self.settled("memory back", lambda s: start is None or unexplained(s) - unexplained(start) < CLEAN // 2)
         self.checkpoint("end", until=until)
         self._remove_groups(*sorted(self.streams.keys() - self._gone_groups))
+        self._bookend("after", lambda s: start is None or nothing_stays(s, start), pages=False)
 
     def dismiss(self, name: str) -> None:
         """A client that is done quits, and its cgroup goes."""

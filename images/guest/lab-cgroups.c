@@ -127,3 +127,19 @@ void sample_cgroups(struct json *j, const char *root, struct children *found)
 	}
 	json_close(j);
 }
+
+void sample_parent(struct json *j, const char *root)
+{
+	int dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct json before = *j;
+	struct stat st;
+
+	if (dir < 0)
+		return;
+	json_open(j, "parent");
+	if (fstat(dir, &st) == 0 && sample_child(j, dir, st.st_ino))
+		json_close(j);
+	else
+		*j = before;
+	close(dir);
+}

@@ -15,6 +15,7 @@ static const char *const paths[FILES] = {
 };
 static int fds[FILES];
 #define ACCOUNTED_ONLY "/proc/sys/net/ipv4/tcp_rx_zerocopy_accounted_only"
+#define TAINTED "/proc/sys/kernel/tainted"
 
 static const char *const vmstat_keys[] = {
 	"nr_free_pages",  "nr_mapped",	     "nr_file_pages",	  "nr_anon_pages",	"nr_slab_unreclaimable",
@@ -191,6 +192,7 @@ void sample_system(struct json *j)
 	json_pairs(j, text_of(VMSTAT), vmstat_keys);
 	json_close(j);
 	json_num(j, "pcp_pages", pcp_pages());
+	json_num(j, "tainted", setting(TAINTED));
 	net = count_interfaces();
 	json_open(j, "net");
 	json_num(j, "tcp_mem_pages", tcp_mem_pages());

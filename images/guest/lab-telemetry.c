@@ -21,7 +21,8 @@ static const char about[] =
 	"lab-telemetry: samples memory, network and cgroups, one JSON object a line.\n"
 	"\n"
 	"  lab-telemetry --out PORT --interval MS [--socket PATH] [--root DIR]   for ever\n"
-	"  lab-telemetry --once NAME [--pages] [--socket PATH] [--root DIR]      one checkpoint on standard output\n"
+	"  lab-telemetry --once NAME [--pages] [--canary TOKEN] [--socket PATH] [--root DIR]\n"
+	"                                                         one checkpoint on standard output\n"
 	"\n"
 	"For ever: locked in memory, never chosen by the OOM killer, no allocation after the\n"
 	"start. A line that the reader does not take is dropped; seq counts it all the same.\n"
@@ -29,9 +30,10 @@ static const char about[] =
 	"A checkpoint has event checkpoint and its name; with --pages also the number of\n"
 	"plain, free, mapped_uncharged, offline and charged pages of the whole machine (needs root);\n"
 	"with --socket the one that listens there takes a sample before it and one after it.\n"
-	"Fields: t, seq, meminfo, vmstat, pcp_pages, net, dying, cg. See docs/formats.md.\n";
+	"With --canary it leaves a line in the kernel's log, and tells what the log has of it.\n"
+	"Fields: t, seq, meminfo, vmstat, pcp_pages, tainted, net, dying, cg. See docs/formats.md.\n";
 
-static const char *out, *once, *asked_at, *root = "/sys/fs/cgroup/lab";
+static const char *out, *once, *canary, *asked_at, *root = "/sys/fs/cgroup/lab";
 static uint64_t interval_ms, samples;
 static bool pages;
 
@@ -48,8 +50,12 @@ static void compose(struct json *j, const char *event, int64_t seq)
 	json_num(j, "seq", seq);
 	sample_system(j);
 	sample_cgroups(j, root, &children);
+	if (once)
+		sample_parent(j, root);
 	if (pages)
 		sample_pages(j, &children);
+	if (canary)
+		sample_kmsg(j, canary);
 	json_finish(j);
 	if (j->overflow)
 		die(1, "a sample does not fit into %zu bytes", sizeof(line));
@@ -162,6 +168,7 @@ static void parse_options(int argc, char **argv)
 		{"samples", OPT_NUMBER, &samples, "N", "stop after N samples, default 0: never", 0, INT64_MAX, false},
 		{"once", OPT_TEXT, &once, "NAME", "print one checkpoint of this name", 0, 0, false},
 		{"pages", OPT_FLAG, &pages, NULL, "with --once: count pages too", 0, 0, false},
+		{"canary", OPT_TEXT, &canary, "TOKEN", "with --once: leave this in the kernel's log", 0, 0, false},
 		{"socket", OPT_TEXT, &asked_at, "PATH", "where to be asked for a sample; with --once: where to ask", 0, 0,
 		 false},
 		{"root", OPT_TEXT, &root, "DIR", "its child cgroups are sampled, default /sys/fs/cgroup/lab", 0, 0,
@@ -173,8 +180,8 @@ static void parse_options(int argc, char **argv)
 		options_problem("--once goes without --out, --interval and --samples");
 	if (!once && (!out || !interval_ms))
 		options_problem("--out and --interval, or --once, are needed");
-	if (!once && pages)
-		options_problem("--pages goes with --once");
+	if (!once && (pages || canary))
+		options_problem("--pages and --canary go with --once");
 	options_done();
 }
 

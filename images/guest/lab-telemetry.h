@@ -38,9 +38,13 @@ void sample_system(struct json *j);
 
 /* lab-cgroups.c */
 void sample_cgroups(struct json *j, const char *root, struct children *found);
+void sample_parent(struct json *j, const char *root); /* after its children: what they were charged is in it */
 
 /* lab-pages.c */
 void sample_pages(struct json *j, const struct children *children);
+
+/* lab-kmsg.c: writes a line with the token into the kernel's log; no field where that cannot be done or read back. */
+void sample_kmsg(struct json *j, const char *token);
 
 /* lab-ask.c; what cannot be done there ends the program, but for ask_taken. */
 int ask_listen(const char *path);

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lab.evidence.model import Evidence, Sample
+from lab.evidence.model import CgroupSample, Evidence, Sample
 from lab.units import MIB, PAGE_SIZE
 
 REST = 0.4
@@ -70,6 +70,28 @@ def baseline(evidence: Evidence) -> Sample | None:
 def gone(sample: Sample, start: Sample) -> int:
     """Growth of unexplained memory since `start`, in bytes; below zero when memory came back from before it."""
     return unexplained(sample) - unexplained(start)
+
+
+NAMED = ("anon", "file", "kernel", "sock")
+"""Kinds of memory.stat that do not overlap; `kernel` holds slab, stacks, page tables, per-CPU and vmalloc memory
+(since v5.18, commit a8c49af3be5f). Network pages that a kernel under test charges are of none of them."""
+
+
+def unnamed(group: CgroupSample) -> int:
+    """Bytes of a cgroup's charge of which memory.stat does not say what they are."""
+    return group.current - sum(group.stat.get(kind, 0) for kind in NAMED)
+
+
+def stays(now: Sample, start: Sample) -> int | None:
+    """Growth of the unnamed charge above the clients' cgroups since `start`, bytes; None where that was not told."""
+    return None if now.parent is None or start.parent is None else unnamed(now.parent) - unnamed(start.parent)
+
+
+def nothing_stays(now: Sample, start: Sample) -> bool:
+    """Whether all is gone from the parent that clients were charged for, down to a page. Once their cgroups are
+    removed no CPU holds charge back for them (drain_all_stock() of mem_cgroup_css_offline())."""
+    left = stays(now, start)
+    return left is not None and left < PAGE_SIZE
 
 
 def is_at_rest(samples: Sequence[Sample], name: str) -> bool:

@@ -35,8 +35,25 @@ class PageCounts:
 
 
 @dataclass(frozen=True)
+class Kmsg:
+    """What the kernel's log has of a canary that the lab put there.
+
+    seq    the kernel's number of its record
+    shown  lines that the console owes since the canary of the checkpoint before; None where the log has lost some
+    """
+
+    canary: str
+    seq: int
+    shown: int | None
+
+
+@dataclass(frozen=True)
 class Sample:
-    """One line of telemetry. `name` and `pages` are set on checkpoints only."""
+    """One line of telemetry. `name`, `pages`, `parent` and `kmsg` are set on checkpoints only.
+
+    parent   the cgroup above those of the clients
+    tainted  /proc/sys/kernel/tainted; None in bundles from before it was told
+    """
 
     t: float
     seq: int
@@ -49,6 +66,9 @@ class Sample:
     name: str = ""
     pages: PageCounts | None = None
     line: int = 0
+    tainted: int | None = None
+    parent: CgroupSample | None = None
+    kmsg: Kmsg | None = None
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from lab.evidence.lines import cut
-from lab.evidence.model import CgroupSample, PageCounts, Sample
+from lab.evidence.model import CgroupSample, Kmsg, PageCounts, Sample
 
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -57,6 +57,15 @@ class _Pages(_Strict):
         return PageCounts(self.plain, self.free, self.mapped_uncharged, charged, self.offline)
 
 
+class _Kmsg(_Strict):
+    canary: Annotated[str, Field(pattern=r"^[0-9a-z-]{1,64}$")]
+    seq: Count
+    shown: Annotated[int, Field(ge=-1)]
+
+    def record(self) -> Kmsg:
+        return Kmsg(self.canary, self.seq, None if self.shown < 0 else self.shown)
+
+
 class _Line(_Strict):
     t: Seconds
     seq: Count = 0
@@ -64,6 +73,7 @@ class _Line(_Strict):
     vmstat: dict[str, Count]
     net: dict[str, Count]
     pcp_pages: Count
+    tainted: Count | None = None
     dying: Count
     cg: dict[str, _Cgroup]
 
@@ -83,6 +93,8 @@ class _CheckpointLine(_Line):
     event: Literal["checkpoint"]
     name: Annotated[str, Field(min_length=1)]
     pages: _Pages | None = None
+    parent: _Cgroup | None = None
+    kmsg: _Kmsg | None = None
 
 
 @dataclass(frozen=True)
@@ -137,23 +149,24 @@ def lost(samples: Sequence[Sample]) -> int:
 def _sample(line: _Line, number: int) -> Sample:
     cgroups = {name: group.record() for name, group in line.cg.items()}
     return Sample(
-        line.t, line.seq, line.meminfo, line.vmstat, line.net, line.pcp_pages, line.dying, cgroups, line=number
+        line.t,
+        line.seq,
+        line.meminfo,
+        line.vmstat,
+        line.net,
+        line.pcp_pages,
+        line.dying,
+        cgroups,
+        line=number,
+        tainted=line.tainted,
     )
 
 
 def _checkpoint(line: _CheckpointLine, number: int) -> Sample:
-    plain = _sample(line, number)
-    pages = line.pages.record() if line.pages else None
-    return Sample(
-        plain.t,
-        plain.seq,
-        plain.meminfo,
-        plain.vmstat,
-        plain.net,
-        plain.pcp_pages,
-        plain.dying,
-        plain.cgroups,
-        line.name,
-        pages,
-        number,
+    return replace(
+        _sample(line, number),
+        name=line.name,
+        pages=line.pages.record() if line.pages else None,
+        parent=line.parent.record() if line.parent else None,
+        kmsg=line.kmsg.record() if line.kmsg else None,
     )

@@ -46,10 +46,13 @@ def sender_argv(client: ClientSpec, address: str, port: int, seed: int) -> tuple
     return tuple(argv)
 
 
-def checkpoint_argv(name: str, *, pages: bool = True) -> tuple[str, ...]:
-    """argv of the checkpoint that lies between two samples of telemetry; `pages`: it counts pages too."""
+def checkpoint_argv(name: str, *, pages: bool = True, canary: str = "") -> tuple[str, ...]:
+    """argv of the checkpoint that lies between two samples of telemetry.
+
+    pages   it counts pages too        canary  it leaves a line with that token in the kernel's log; "" for none
+    """
     argv = (f"{BIN}/lab-telemetry", "--once", name, "--socket", TELEMETRY_SOCKET)
-    return (*argv, "--pages") if pages else argv
+    return (*argv, *(("--pages",) if pages else ()), *(("--canary", canary) if canary else ()))
 
 
 def press_argv(size: int) -> tuple[str, ...]:
