@@ -40,8 +40,8 @@ def parse(files: Mapping[str, bytes]) -> Evidence:
     names = [client.name for client in manifest.clients]
     return Evidence(
         manifest,
-        receiver=_guest("receiver", files),
-        sender=_guest("sender", files) if _has_sender(manifest) else None,
+        receiver=guest_evidence("receiver", files),
+        sender=guest_evidence("sender", files) if _has_sender(manifest) else None,
         clients=_programs("clients", names, files),
         senders=_programs("senders", names, files),
         preflight=_program("preflight", PREFLIGHT, files),
@@ -116,7 +116,8 @@ def _problems(manifest: Manifest, files: Mapping[str, bytes], altered: frozenset
             yield f"{path}: altered since it was collected ({len(files[path])} bytes, {listed.size} in the manifest)"
 
 
-def _guest(role: str, files: Mapping[str, bytes]) -> GuestEvidence:
+def guest_evidence(role: str, files: Mapping[str, bytes]) -> GuestEvidence:
+    """What one guest left behind; a file that is absent is an empty one."""
     console = parse_console(f"{role}/console.log", files.get(f"{role}/console.log", b""))
     telemetry = parse_telemetry(files.get(f"{role}/telemetry.jsonl", b""))
     checkpoints = parse_checkpoints(files.get(f"{role}/checkpoints.jsonl", b""))

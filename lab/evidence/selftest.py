@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lab.errors import BadInput
-from lab.evidence.console import parse_console
+from lab.evidence.bundle import guest_evidence
 from lab.evidence.ktap import Document, parse_ktap
 from lab.evidence.manifest import FileRecord, Incident, KernelRecord
-from lab.evidence.model import Console
+from lab.evidence.model import GuestEvidence
+from lab.plan.names import ROLES
 
 RECORD = "selftest.json"
 OUTPUT = "output.log"
@@ -63,13 +64,17 @@ class SelftestRecord(BaseModel):
 
 @dataclass(frozen=True)
 class SelftestEvidence:
-    """A selftest's bundle, parsed. `problems` lists files that are absent or altered, as sentences."""
+    """A selftest's bundle, parsed. `problems` lists files that are absent or altered, as sentences.
+
+    altered  paths of files whose bytes are not those the record vouches for
+    """
 
     record: SelftestRecord
     output: str
     documents: tuple[Document, ...]
-    consoles: tuple[Console, ...]
+    guests: tuple[GuestEvidence, ...]
     problems: tuple[str, ...]
+    altered: frozenset[str] = frozenset()
 
 
 def file_records(files: Mapping[str, bytes]) -> dict[str, FileRecord]:
@@ -90,20 +95,20 @@ def parse_selftest(files: Mapping[str, bytes]) -> SelftestEvidence:
     except ValidationError as exc:
         raise BadInput([f"{RECORD}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors()]) from exc
     output = files.get(OUTPUT, b"")
-    consoles = tuple(parse_console(name, data) for name, data in sorted(files.items()) if name.endswith("/console.log"))
+    known = file_records(files)
+    altered = frozenset(n for n, vouched in record.files.items() if n in known and known[n] != vouched)
+    roles = [role for role in ROLES if f"{role}/console.log" in files]
+    # nobody looked at telemetry when records had the first format
+    told = files if record.format > 1 else {n: data for n, data in files.items() if n.endswith("/console.log")}
     return SelftestEvidence(
         record,
         output.decode("utf-8", "replace").replace("\r", ""),
         parse_ktap(output),
-        consoles,
-        tuple(_altered(record, files)),
+        tuple(guest_evidence(role, told) for role in roles),
+        tuple(
+            f"{name}: {'altered since it was collected' if name in altered else 'absent'}"
+            for name in record.files
+            if name in altered or name not in known
+        ),
+        altered,
     )
-
-
-def _altered(record: SelftestRecord, files: Mapping[str, bytes]) -> list[str]:
-    found = file_records(files)
-    return [
-        f"{name} is {'not there' if name not in found else 'not what was captured'}"
-        for name, known in record.files.items()
-        if found.get(name) != known
-    ]

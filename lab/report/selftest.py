@@ -29,9 +29,10 @@ def reason(result: SelftestResult) -> str:
     """The finding that decided."""
     word = result.verdict.word
     findings = worst_first(result.verdict.findings)
-    deciding = [f for f in findings if f.word is word] or findings
-    proof = [f for f in deciding if f.rule in ("proof", "case")] if word is Word.PASS else []
-    return one_line((proof or deciding)[0].message) if deciding else ""
+    deciding = [f for f in findings if f.word is word] or [*findings]
+    if word is Word.PASS:
+        deciding.sort(key=lambda f: (f.rule == "kernel-alive", f.rule not in ("proof", "case")))
+    return one_line(deciding[0].message) if deciding else ""
 
 
 def table(results: Sequence[SelftestResult]) -> Table:

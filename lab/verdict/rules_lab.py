@@ -1,4 +1,4 @@
-"""Rules about the ground a verdict stands on: the kernels lived, the lab worked, the evidence is whole."""
+"""Rules about the ground a run stands on: the kernels lived, the lab and its programs worked, the evidence is whole."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from lab.evidence.ledger import client_record
 from lab.evidence.manifest import ClientRecord
 from lab.evidence.model import Evidence, GuestEvidence, Ledger, OomKill, ProgramLog
 from lab.plan.cases import Case
-from lab.plan.limits import DEBUG_FRAGMENT, DEBUG_TIMES, ran_ahead
+from lab.plan.limits import DEBUG_FRAGMENT, DEBUG_TIMES
 from lab.units import MIB, mib
-from lab.verdict.measure import at, at_kill, at_sample, failed, killed, missed, passed, run_kills, unclear
+from lab.verdict import ground
+from lab.verdict.measure import at, at_kill, at_sample, killed, missed, passed, run_kills, unclear
 from lab.verdict.model import Finding
 
 MAX_SILENCE_S = 3.0
@@ -20,64 +21,25 @@ MAX_SILENCE_S = 3.0
 MAX_MISSING = 0.05
 """Share of telemetry lines that may be lost before the series is called full of holes."""
 
-TIMED = frozenset({"soft-lockup", "workqueue-lockup", "hung-task", "rcu-stall"})
-"""Faults a kernel sees by its clock alone."""
-
 OOM_STATUS = 137  # 128 + SIGKILL
-
-
-def guests(evidence: Evidence) -> tuple[GuestEvidence, ...]:
-    return (evidence.receiver, evidence.sender) if evidence.sender else (evidence.receiver,)
 
 
 def kernel_alive(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
     """Neither kernel faulted: no oops, panic, warning or lock-up on a console, and no hang."""
-    return [*_splats(evidence), *_hangs(evidence)] or [_quiet(evidence)]
-
-
-def _splats(evidence: Evidence) -> Iterator[Finding]:
-    for guest in guests(evidence):
-        console = guest.console
-        for splat in console.splats:
-            pointer = f"{console.path}:{splat.line}"
-            if console.path in evidence.altered:
-                yield unclear("kernel-alive", f"{splat.title} stands in an altered console", pointer)
-            elif splat.kind in TIMED and _times_too_fast(evidence, guest):
-                yield missed("kernel-alive", f"the {guest.role}'s clock ran too fast for its {splat.kind}", pointer)
-            else:
-                yield failed("kernel-alive", f"the {guest.role}'s kernel: {splat.kind}: {splat.title}", pointer)
-
-
-def _hangs(evidence: Evidence) -> Iterator[Finding]:
-    for incident in evidence.manifest.incidents:
-        if incident.kind == "hang":
-            yield failed("kernel-alive", f"the {incident.guest}'s kernel hung: {incident.detail}", "manifest.json")
-
-
-def _quiet(evidence: Evidence) -> Finding:
-    lines = " and ".join(f"{g.console.lines} of the {g.role}" for g in guests(evidence))
-    return passed("kernel-alive", f"no fault in the console's lines: {lines}", evidence.receiver.console.path)
+    return ground.kernel_alive(ground.of_run(evidence))
 
 
 def lab_alive(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
     """The lab's own machinery and programs worked."""
     trouble = [
-        *_incidents(evidence),
+        *ground.lab_trouble(ground.of_run(evidence)),
         *_unstarted(evidence, case),
         *_statuses(evidence),
         *_starved_sender(evidence),
-        *_fast_clocks(evidence),
     ]
     return trouble or [
         passed("lab-alive", "no incident; every program started and ended as it should", "manifest.json")
     ]
-
-
-def _incidents(evidence: Evidence) -> Iterator[Finding]:
-    for incident in evidence.manifest.incidents:
-        if incident.kind != "hang":
-            where = f" on the {incident.guest}" if incident.guest else ""
-            yield missed("lab-alive", f"{incident.kind}{where}: {incident.detail}", "manifest.json")
 
 
 def _unstarted(evidence: Evidence, case: Case) -> Iterator[Finding]:
@@ -127,30 +89,10 @@ def _starved_sender(evidence: Evidence) -> Iterator[Finding]:
         yield unclear("lab-alive", f"the sender guest ran out of memory and killed {kill.task}", pointer)
 
 
-def _fast_clocks(evidence: Evidence) -> Iterator[Finding]:
-    for guest in guests(evidence):
-        if times := _times_too_fast(evidence, guest):
-            message = f"the {guest.role}'s clock ran {times:.1f} times too fast: it says nothing of rates and silences"
-            yield missed("lab-alive", message, f"{guest.role}/telemetry.jsonl")
-
-
-def _times_too_fast(evidence: Evidence, guest: GuestEvidence) -> float:
-    """0 for a clock that kept time. Telemetry spans the same steps as the host's clock.
-
-    On a busy host a guest can take its TSC for several times slower than it is: an interruption while the kernel
-    calibrates against the PIT, which it then believes more than the HPET.
-    Where there was an incident, the lab may have waited between the last step and the end of telemetry.
-    """
-    host, samples = evidence.manifest.seconds.drive, guest.samples
-    if evidence.manifest.incidents or not samples:
-        return 0.0
-    return ran_ahead(samples[-1].t - samples[0].t, host)
-
-
 def complete(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
     """The evidence is whole: unaltered, unbroken, about this case, and covering the clients' lives."""
     trouble = [
-        *(unclear("complete", problem, problem.partition(":")[0]) for problem in evidence.problems),
+        *ground.damage(ground.of_run(evidence)),
         *_broken_logs(evidence),
         *_clients_of_case(evidence, case),
         *_endings(evidence, case),
@@ -166,10 +108,6 @@ def _broken_logs(evidence: Evidence) -> Iterator[Finding]:
     for log in logs:
         if log and log.truncated:
             yield unclear("complete", f"{log.path} has lines that cannot be read", log.path)
-    for guest in guests(evidence):
-        if guest.truncated:
-            pointer = f"{guest.role}/telemetry.jsonl"
-            yield unclear("complete", f"telemetry or checkpoints of the {guest.role} cannot be read whole", pointer)
     for name in ("baseline", "end"):
         if evidence.receiver.checkpoint(name) is None:
             yield unclear("complete", f"the checkpoint `{name}` is missing", "receiver/checkpoints.jsonl")
@@ -216,7 +154,7 @@ def _endings(evidence: Evidence, case: Case) -> Iterator[Finding]:
 
 def _telemetry(evidence: Evidence) -> Iterator[Finding]:
     allowed = MAX_SILENCE_S * (DEBUG_TIMES if DEBUG_FRAGMENT in evidence.manifest.kernel.fragments else 1)
-    for guest in guests(evidence):
+    for guest in ground.of_run(evidence).guests:
         pointer = f"{guest.role}/telemetry.jsonl"
         if guest.missing > MAX_MISSING * len(guest.samples):
             message = f"{guest.missing} of {guest.missing + len(guest.samples)} telemetry lines are missing"
@@ -246,7 +184,7 @@ def _kills_told(evidence: Evidence) -> Iterator[Finding]:
 
     Reports are printed at level info; if they are missing, so would be warnings, and silence would prove nothing.
     """
-    for guest in guests(evidence):
+    for guest in ground.of_run(evidence).guests:
         kills = run_kills(guest)
         counted = _kill_count(guest)
         if guest.samples and counted != len(kills):

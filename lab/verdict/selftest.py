@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from lab.evidence.ktap import Document, Result, leaves, problems_in
 from lab.evidence.selftest import OUTPUT, RECORD, SelftestEvidence
 from lab.plan.selftests import Expect, Selftest
+from lab.verdict import ground
+from lab.verdict.ground import Ground
 from lab.verdict.model import Finding, Word
 
 KSFT_PASS, KSFT_FAIL, KSFT_XFAIL, KSFT_XPASS, KSFT_SKIP = range(5)
@@ -49,7 +51,8 @@ def judge_selftest(evidence: SelftestEvidence, test: Selftest) -> SelftestVerdic
     if record.built:
         return SelftestVerdict(Word.ERROR, (Finding("built", Word.ERROR, record.built, RECORD),), ())
     cases = tuple(_case(path, result) for path, result in leaves(evidence.documents))
-    findings = [*_kernel(evidence), *_lab(evidence), *_ended(evidence, test)]
+    under = ground.of_selftest(evidence)
+    findings = [*_kernel(under), *_lab(under), *_ended(evidence, test)]
     if test.expects:
         findings += _numbers(evidence, test)
     else:
@@ -78,31 +81,23 @@ def decide_selftest(findings: Iterable[Finding]) -> Word:
     for word in (Word.MISS, Word.FAIL, Word.ERROR, Word.SKIP):
         if word in words:
             return word
-    return Word.PASS if words == {Word.PASS} else Word.ERROR
+    ended = any(finding.rule == "ended" for finding in findings)
+    return Word.PASS if ended and words == {Word.PASS} else Word.ERROR
 
 
-def _kernel(evidence: SelftestEvidence) -> Iterator[Finding]:
-    for console in evidence.consoles:
-        for splat in console.splats:
-            yield Finding("kernel-alive", Word.FAIL, f"{splat.kind}: {splat.title}", f"{console.path}:{splat.line}")
-    for role, values in evidence.record.tainted.items():
+def _kernel(under: Ground) -> Iterator[Finding]:
+    yield from ground.kernel_alive(under)
+    for role, values in under.tainted.items():
         flags = [what for bit, what in FAULT_BITS.items() if (values[0] | values[1]) >> bit & 1]
         if flags:
             yield Finding("kernel-alive", Word.FAIL, f"the {role} is tainted: {', '.join(flags)}", RECORD)
-    for incident in evidence.record.incidents:
-        if incident.kind == "hang":
-            yield Finding("kernel-alive", Word.FAIL, f"the {incident.guest} hung: {incident.detail}", RECORD)
 
 
-def _lab(evidence: SelftestEvidence) -> Iterator[Finding]:
-    for incident in evidence.record.incidents:
-        if incident.kind != "hang":
-            where = f" on the {incident.guest}" if incident.guest else ""
-            yield Finding("lab-alive", Word.MISS, f"{incident.kind}{where}: {incident.detail}", RECORD)
-    for problem in evidence.problems:
-        yield Finding("whole", Word.ERROR, problem, RECORD)
-    if not any(console.lines for console in evidence.consoles) and not evidence.record.incidents:
-        yield Finding("whole", Word.ERROR, "no console says how the kernel fared", RECORD)
+def _lab(under: Ground) -> Iterator[Finding]:
+    yield from ground.lab_trouble(under)
+    yield from ground.damage(under)
+    if not any(guest.console.lines for guest in under.guests) and not under.incidents:
+        yield Finding("complete", Word.ERROR, "no console says how the kernel fared", RECORD)
 
 
 def _ended(evidence: SelftestEvidence, test: Selftest) -> Iterator[Finding]:
