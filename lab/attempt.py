@@ -17,6 +17,7 @@ from lab.contracts import Progress
 from lab.errors import HostTrouble, LabTrouble
 from lab.evidence.manifest import Incident
 from lab.evidence.memory import unexplained
+from lab.evidence.model import Sample
 from lab.evidence.telemetry import parse_checkpoints
 from lab.interrupt import held_back
 from lab.keeper import PairKeeper
@@ -24,10 +25,12 @@ from lab.pairs import ReadyPair
 from lab.plan.designs import inapplicable
 from lab.plan.limits import Limits
 from lab.plan.matrix import Run
+from lab.plan.names import ROLES, Role
 from lab.provision.guest import Guest
 from lab.provision.plugin import cannot_count
 from lab.timeline import CASE, Timeline
 from lab.units import MIB, utc_now
+from lab.verdict import taint
 
 CLEAN = 8 * MIB
 """Unexplained memory a run may leave behind before its pair is no longer fit for the next run."""
@@ -177,8 +180,12 @@ class Attempt:
         copy(captures, self._marks or from_power_on(captures), self.bundle)
 
     def _is_clean(self) -> bool:
-        """Whether the next run may use the same pair: memory came back, and the run did not end in trouble."""
-        path = self.bundle.root / "receiver" / "checkpoints.jsonl"
-        samples = parse_checkpoints(path.read_bytes()).samples if path.exists() else ()
-        ends = {s.name: unexplained(s) for s in samples}
-        return "baseline" in ends and "end" in ends and ends["end"] - ends["baseline"] < CLEAN
+        """Whether the next run may use the same pair: memory came back, and neither kernel has faulted."""
+        told = {role: self._checkpoints(role) for role in ROLES}
+        ends = {s.name: unexplained(s) for s in told["receiver"]}
+        whole = "baseline" in ends and "end" in ends and ends["end"] - ends["baseline"] < CLEAN
+        return whole and not any(taint.flags(s.tainted or 0) for samples in told.values() for s in samples)
+
+    def _checkpoints(self, role: Role) -> tuple[Sample, ...]:
+        path = self.bundle.root / role / "checkpoints.jsonl"
+        return parse_checkpoints(path.read_bytes()).samples if path.exists() else ()

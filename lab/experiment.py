@@ -15,6 +15,7 @@ from lab.blame import Watch
 from lab.collect.stream import last_lines, size
 from lab.drive.ssh import GuestShell, Program
 from lab.errors import DeadlinePassed
+from lab.evidence.bundle import FIRST
 from lab.evidence.memory import is_at_rest, nothing_stays, unexplained
 from lab.evidence.model import Sample
 from lab.evidence.programs import mapped_share, parse_program
@@ -48,13 +49,20 @@ class Experiment(Attempt):
         """Start the named clients of the case (all, when none is named) and the streams that feed them."""
         if not self.streams:
             self._require_preflight()
-            self._bookend("baseline")
+            self._begin()
         specs = self.run.spec.clients
         for port, spec in enumerate(specs, start=FIRST_PORT):
             if names and spec.name not in names:
                 continue
             with self._step("start", client=spec.name):
                 self._start(spec, port)
+
+    def _begin(self) -> None:
+        """What there is before the clients. That of a pair's first run is kept for those that come after it."""
+        self._bookend("baseline")
+        first, told = self.ready.captures / FIRST, self.bundle.root / "receiver" / "checkpoints.jsonl"
+        if not self.runs_before:
+            first.write_bytes(next(line for line in told.read_bytes().splitlines(True) if b'"baseline"' in line))
 
     def _start(self, spec: ClientSpec, port: int) -> None:
         with self._part("start client"):

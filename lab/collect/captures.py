@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lab.collect.bundle import BundleWriter
 from lab.collect.stream import Mark, mark, since
+from lab.evidence.bundle import FIRST
 
 ROLES = ("receiver", "sender")
 GROWING = ("telemetry.jsonl", "instructions.jsonl")
@@ -40,9 +41,9 @@ def copy(captures: Path, marks: Marks, bundle: BundleWriter) -> None:
         bundle.add(name, console[start.offset :])
         if start.offset:
             bundle.add(name.replace("console", "before"), console[: start.offset])
-    state = captures / "state.json"
-    if state.exists():
-        bundle.add(state.name, state.read_bytes())
+    for once in (captures / "state.json", captures / FIRST):
+        if once.exists():
+            bundle.add(once.name, once.read_bytes())
     for source in (*captures.glob("*/domain.xml"), *captures.glob("preflight/*/preflight.jsonl")):
         folder = source.parent.name
         name = f"preflight/{folder}.jsonl" if source.suffix == ".jsonl" else f"{folder}/domain.xml"

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from lab.errors import BadInput
 from lab.evidence.console import parse_console
 from lab.evidence.counts import parse_counts
-from lab.evidence.manifest import FORMAT, FileRecord, Manifest
+from lab.evidence.manifest import FORMAT, FORMATS, FileRecord, Manifest
 from lab.evidence.model import Evidence, GuestEvidence, ProgramLog
 from lab.evidence.programs import parse_program
 from lab.evidence.telemetry import longest_gap, lost, parse_checkpoints, parse_telemetry
@@ -25,6 +25,8 @@ GUEST_FILES = {
 PREFLIGHT = "preflight/client.jsonl"
 COUNTS = "receiver/instructions.jsonl"
 TIMING = "timing.json"
+FIRST = "first.jsonl"
+"""The checkpoint with which the first run of the pair began."""
 REFERENCE = "reference"
 """Where the bundle of the reference kernel lies inside that of the kernel compared with it."""
 
@@ -50,6 +52,7 @@ def parse(files: Mapping[str, bytes]) -> Evidence:
         counts=parse_counts(files.get(COUNTS, b"")),
         reference=_reference(files),
         timing=parse_timing(files[TIMING]) if TIMING in files else None,
+        first=next(iter(parse_checkpoints(files.get(FIRST, b"")).samples), None),
     )
 
 
@@ -66,8 +69,8 @@ def read_manifest(files: Mapping[str, bytes]) -> Manifest:
         manifest = Manifest.model_validate_json(files[MANIFEST])
     except ValidationError as error:
         raise BadInput([_sentence(e["loc"], e["msg"]) for e in error.errors()]) from error
-    if manifest.format != FORMAT:
-        raise BadInput([f"{MANIFEST}: format {manifest.format}; this lab reads format {FORMAT}"])
+    if manifest.format not in FORMATS:
+        raise BadInput([f"{MANIFEST}: format {manifest.format}; this lab reads formats 1 to {FORMAT}"])
     return manifest
 
 

@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-FORMAT = 1
+FORMAT, FORMATS = 2, (1, 2)
+"""What is written, and what can be read. Bundles of format 1 tell of no canary, taint or parent's charge."""
 
 
 class _Record(BaseModel):

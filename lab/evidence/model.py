@@ -208,6 +208,7 @@ class Evidence:
     altered    paths of files whose bytes are not those the manifest vouches for
     counts     what the receiver's QEMU counted; None where a line of it is not what it should be
     reference  the bundle of the kernel this one is compared with
+    first      what the pair's first run began with; None in that run, and in bundles from before it was kept
     timing     where the wall time went; None in bundles from before it was written, and where it cannot be read
     """
 
@@ -222,6 +223,7 @@ class Evidence:
     counts: tuple[Count, ...] | None = ()
     reference: Evidence | None = None
     timing: Timing | None = None
+    first: Sample | None = None
 
 
 @dataclass(frozen=True)

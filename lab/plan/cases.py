@@ -98,7 +98,7 @@ LIMIT = 64 * MIB
 IDLE, TURN = "idle", "turn"
 """Clients of `cost`, but for a number: a trickle shows what the guest executes anyway; and the transfers."""
 
-ALWAYS = ("kernel-alive", "lab-alive", "complete", "preflight", "exercised", "witnesses")
+ALWAYS = ("kernel-alive", "lab-alive", "complete", "preflight", "heard", "balanced", "exercised", "witnesses")
 
 
 def _pin_other(way: Behaviour, how: str, *more: str) -> Case:

@@ -13,11 +13,15 @@ from lab.evidence.manifest import Incident
 from lab.evidence.model import Evidence, Grade, GuestEvidence, Splat
 from lab.evidence.selftest import RECORD, SelftestEvidence
 from lab.plan.limits import ran_ahead
+from lab.verdict import taint
 from lab.verdict.measure import failed, missed, passed, unclear
-from lab.verdict.model import Finding
+from lab.verdict.model import Finding, Word
 
 TIMED = frozenset({"soft-lockup", "hard-lockup", "workqueue-lockup", "hung-task", "rcu-stall"})
 """Faults a kernel sees by its clock alone."""
+
+LOCKED_UP = "L"
+"""The taint that one of them leaves."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Ground:
     host_s    seconds of the host's clock in which the guests' telemetry was kept; None where nobody noted them
     altered   paths of files whose bytes are not those the record vouches for
     problems  files that are absent, altered or unreadable, as sentences that begin with the path
-    tainted   by role, what /proc/sys/kernel/tainted said before and after; empty where it was not asked
+    tainted   by role, what /proc/sys/kernel/tainted said, oldest first; empty where it was not asked
     """
 
     record: str
@@ -39,21 +43,27 @@ class Ground:
     host_s: float | None
     altered: frozenset[str]
     problems: tuple[str, ...]
-    tainted: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    tainted: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def of_run(evidence: Evidence) -> Ground:
     """That of a run."""
     manifest = evidence.manifest
+    guests = (evidence.receiver, evidence.sender) if evidence.sender else (evidence.receiver,)
     return Ground(
         MANIFEST,
         manifest.format,
-        (evidence.receiver, evidence.sender) if evidence.sender else (evidence.receiver,),
+        guests,
         manifest.incidents,
         manifest.seconds.drive,
         evidence.altered,
         evidence.problems,
+        {guest.role: _taints(guest) for guest in guests},
     )
+
+
+def _taints(guest: GuestEvidence) -> tuple[int, ...]:
+    return tuple(s.tainted for s in (*guest.samples, *guest.checkpoints) if s.tainted is not None)
 
 
 def of_selftest(evidence: SelftestEvidence) -> Ground:
@@ -75,8 +85,9 @@ def of_selftest(evidence: SelftestEvidence) -> Ground:
 
 
 def kernel_alive(ground: Ground) -> list[Finding]:
-    """Neither kernel faulted: no oops, panic, warning, lock-up or unexplained trace on a console, and no hang."""
-    return [*_splats(ground), *_hangs(ground)] or [_quiet(ground)]
+    """Neither kernel faulted: no oops, panic, warning, lock-up or unexplained trace on a console, no taint that no
+    line of it explains, and no hang."""
+    return [*_splats(ground), *_tainted(ground), *_hangs(ground)] or [_quiet(ground)]
 
 
 def _splats(ground: Ground) -> Iterator[Finding]:
@@ -97,6 +108,19 @@ def _splat(ground: Ground, guest: GuestEvidence, splat: Splat) -> Finding:
     if splat.kind in TIMED and times_too_fast(ground, guest):
         return missed(rule, f"the {guest.role}'s clock ran too fast for its {splat.kind}", pointer)
     return failed(rule, f"the {guest.role}'s kernel: {splat.kind}: {splat.title}", pointer)
+
+
+def _tainted(ground: Ground) -> Iterator[Finding]:
+    """The second witness of a fault: it speaks where the console was silenced, lost or not understood."""
+    for guest in ground.guests:
+        told = any(splat.grade is Grade.FAULT for splat in guest.console.splats)
+        for flag in taint.flags(taint.merged(ground.tainted.get(guest.role, ()))) if not told else ():
+            message = (
+                f"the {guest.role}'s kernel is tainted {flag.letter} ({flag.meaning}), and its console does not say why"
+            )
+            timed = flag.letter == LOCKED_UP and (is_frozen(ground, guest.role) or times_too_fast(ground, guest))
+            word = Word.MISS if timed else flag.word or Word.ERROR
+            yield Finding("kernel-alive", word, message, f"{guest.role}/telemetry.jsonl")
 
 
 def _hangs(ground: Ground) -> Iterator[Finding]:

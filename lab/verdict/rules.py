@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.verdict import rules_claims, rules_cost, rules_designs, rules_lab, rules_limits, rules_use
+from lab.verdict import rules_always, rules_claims, rules_cost, rules_designs, rules_lab, rules_limits, rules_use
 from lab.verdict.measure import Rule
 
 RULES: dict[str, Rule] = {
@@ -10,6 +10,8 @@ RULES: dict[str, Rule] = {
     "lab-alive": rules_lab.lab_alive,
     "complete": rules_lab.complete,
     "preflight": rules_lab.preflight,
+    "heard": rules_always.heard,
+    "balanced": rules_always.balanced,
     "exercised": rules_use.exercised,
     "witnesses": rules_use.witnesses,
     "billed": rules_claims.billed,

@@ -64,8 +64,8 @@ def test_no_manifest_and_unknown_keys_and_formats_are_refused() -> None:
     with pytest.raises(BadInput, match="absent"):
         parse({})
     told = story("hold")
-    told.manifest["format"] = 2
-    with pytest.raises(BadInput, match="format 2"):
+    told.manifest["format"] = 3
+    with pytest.raises(BadInput, match="format 3"):
         parse(told.files())
     told.manifest.update(format=1, surprise=1)
     with pytest.raises(BadInput, match="surprise"):

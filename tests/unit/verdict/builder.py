@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass, field, replace
 
 from lab.evidence.bundle import parse
+from lab.evidence.manifest import FORMAT
 from lab.plan.cases import CASES, Case, ClientSpec
 from lab.plan.nics import NICS
 from lab.units import MIB, PAGE_SIZE
@@ -34,6 +35,8 @@ class Story:
     machine: Machine
     manifest: Json
     checkpoints: list[Json] = field(default_factory=list)
+    sender_checkpoints: list[Json] = field(default_factory=list)
+    first: Json = field(default_factory=dict)
     clients: dict[str, list[Json]] = field(default_factory=dict)
     senders: dict[str, list[Json]] = field(default_factory=dict)
     sender_telemetry: list[Json] = field(default_factory=list)
@@ -101,7 +104,19 @@ class Story:
 
     def mark(self, name: str) -> None:
         line = {**self.machine.sample(), "event": "checkpoint", "name": name, "pages": self.machine.pages()}
-        self.checkpoints.append({**line, "t": round(self.machine.t, 6)})
+        self.checkpoints.append({**line, "t": round(self.machine.t, 6), "parent": self.machine.parent()})
+
+    def bookend(self, name: str) -> None:
+        """A checkpoint of both guests that leaves a canary in their logs."""
+        self.mark(name)
+        token = f"c0ffee-{name}"
+        self.checkpoints[-1]["kmsg"] = self.machine.canary(token)
+        if name == "after":
+            del self.checkpoints[-1]["pages"]
+        beside = {**self.machine.sample(), "event": "checkpoint", "name": name, "cg": {}, "vmstat": {"oom_kill": 0}}
+        told = {"canary": token, "seq": len(self.sender_console), "shown": 0}
+        self.sender_checkpoints.append({**beside, "t": round(50.0 + self.machine.t, 6), "kmsg": told})
+        self.sender_console.append(f"[{self.machine.t:12.6f}] lab-canary: {token}")
 
     def start(self, spec: ClientSpec) -> Client:
         client = self.machine.clients[spec.name]
@@ -157,6 +172,7 @@ class Story:
         if client.alive:
             checked = {"mismatches": 0, "first_mismatch": -1} if spec.verify else {}
             self.say(client, "done", hash="c0ffee", **checked)
+        client.drop()
         client.procs, client.cgroup = 0, False
         sent: Json = {"t": 50.0 + self.machine.t, "sent": max(client.delivered, client.queued), "hash": "c0ffee"}
         self.senders[spec.name].append(
@@ -171,6 +187,8 @@ class Story:
         logs = {f"clients/{n}.jsonl": e for n, e in self.clients.items()}
         logs |= {f"senders/{n}.jsonl": e for n, e in self.senders.items()}
         logs |= {"receiver/telemetry.jsonl": self.machine.telemetry, "receiver/checkpoints.jsonl": self.checkpoints}
+        logs |= {"sender/checkpoints.jsonl": self.sender_checkpoints}
+        logs |= {"first.jsonl": [self.first]} if self.first else {}
         logs |= {"receiver/instructions.jsonl": self.counts} if self.case.compares else {}
         beside = self.reference.files() if self.reference else {}
         logs |= {"sender/telemetry.jsonl": self.sender_telemetry, "preflight/client.jsonl": self.preflight}
@@ -207,7 +225,7 @@ def _told(case: str, kernel: Kernel, *, nic: str = "e1000e-split", deliver: int 
     if "buried" in table.rules:
         told.machine.dying = 1
         told.mark("control")
-    told.mark("baseline")
+    told.bookend("baseline")
     told.wait(1)
     _SCRIPTS.get(case, _ordinary)(told)
     told.wait(2)
@@ -216,6 +234,10 @@ def _told(case: str, kernel: Kernel, *, nic: str = "e1000e-split", deliver: int 
     told.wait(2)
     told.machine.dying = 0
     told.mark("end")
+    for client in told.machine.clients.values():
+        client.cgroup = False
+    told.wait(1)
+    told.bookend("after")
     told.wait(1)
     told.manifest["seconds"] = {"provision": 1.0, "drive": told.machine.t - began, "collect": 0.1}
     return told
@@ -394,6 +416,7 @@ def _manifest(case: Case, nic: str) -> Json:
     zero = "0" * 64
     shape = case.shape
     return {
+        "format": FORMAT,
         "run": f"test.{nic}.{case.name}.0",
         "case": case.name,
         "nic": nic,

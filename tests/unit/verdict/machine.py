@@ -116,6 +116,9 @@ class Machine:
     cached: int = 0
     taken: int = 0
     accounted_only: int = 0
+    tainted: int = 0
+    above: int = 0  # charged to the cgroup above the clients' and to none of them
+    shown: int = 0  # lines for the console since the last canary
     telemetry: list[Json] = field(default_factory=list)
     console: list[str] = field(default_factory=list)
 
@@ -167,6 +170,7 @@ class Machine:
             },
             "pcp_pages": 100,
             "net": self._net(),
+            "tainted": self.tainted,
             "dying": self.dying,
             "cg": {c.name: self._group(c) for c in self.clients.values() if c.cgroup},
         }
@@ -196,6 +200,19 @@ class Machine:
             "charged": {str(c.ino): self.charge(c) // PAGE_SIZE for c in clients if c.cgroup},
         }
 
+    def parent(self) -> Json:
+        """The cgroup above: what its children are charged it is charged too."""
+        current = 2 * PAGE_SIZE + self.above + sum(self.charge(c) for c in self.clients.values())
+        plain: Json = {"peak": current, "max": -1, "procs": 0, "events": {}, "stat": {}}
+        return {"ino": 400, "current": current, **plain}
+
+    def canary(self, token: str) -> Json:
+        """The lab leaves a line in the log, and the log tells how many were for the console since the last."""
+        told = {"canary": token, "seq": len(self.console), "shown": self.shown}
+        self.printk(f"lab-canary: {token}")
+        self.shown = 0
+        return told
+
     def oom_kill(self, client: Client, *, memcg: bool) -> None:
         where = f"oom_memcg=/lab/{client.name}" if memcg else "global_oom"
         constraint, head = ("MEMCG", "Memory cgroup out") if memcg else ("NONE", "Out")
@@ -209,6 +226,7 @@ class Machine:
 
     def printk(self, text: str) -> None:
         self.console.append(f"[{self.t:12.6f}] {text}")
+        self.shown += 1
 
     def _explained(self) -> Json:
         anon = sum(c.anon + OWN * c.procs for c in self.clients.values())

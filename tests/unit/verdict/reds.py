@@ -299,7 +299,7 @@ REDS: tuple[Red, ...] = (
         E,
         spoilt("hold", every_sample(lambda s: s["cg"].get("abuser", {}).update(max=-1))),
     ),
-    Red("complete", "no end checkpoint", E, spoilt("hold", lambda s: s.checkpoints.pop(-1))),
+    Red("complete", "no end checkpoint", E, spoilt("hold", lambda s: s.checkpoints.pop(-2))),
     Red("complete", "kill untold", E, spoilt("hold", lambda s: s.machine.telemetry[-1]["vmstat"].update(oom_kill=1))),
     Red("complete", "other behaviour", E, spoilt("hold", record("abuser", behaviour="pin-vmsplice"))),
     Red("preflight", "below the floor", E, spoilt("hold", lambda s: s.preflight[0].update(mapped=3 * MIB))),

@@ -41,9 +41,11 @@ def test_what_came_while_a_sample_was_read_is_not_the_clients_own(how) -> None: 
 
 def in_samples(told: Story, client: str, since: float, *counters: str, size: int) -> None:
     for sample in (*told.machine.telemetry, *told.checkpoints):
-        if client in sample["cg"] and sample["t"] >= since:
+        if client in sample["cg"] and sample["t"] >= since and sample["cg"][client]["procs"]:
             for counter in counters:
                 sample["cg"][client][counter] += size
+            if "parent" in sample:
+                sample["parent"]["current"] += size
 
 
 def test_a_clients_own_is_what_it_was_charged_before() -> None:

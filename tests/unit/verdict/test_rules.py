@@ -19,9 +19,10 @@ from lab.verdict.rules_use import unproven_cases
 from tests.unit.verdict.builder import story
 from tests.unit.verdict.machine import KERNELS
 from tests.unit.verdict.reds import REDS, Red
+from tests.unit.verdict.reds_always import ALWAYS_REDS
 from tests.unit.verdict.reds_designs import DESIGN_REDS
 
-ALL_REDS = (*REDS, *DESIGN_REDS)
+ALL_REDS = (*REDS, *DESIGN_REDS, *ALWAYS_REDS)
 SEVERITY = (Word.MISS, Word.ERROR, Word.FAIL)
 GOOD = {Word.PASS, Word.DONE}
 
