@@ -25,8 +25,9 @@ TELLS = 2
 """Format of the manifest from which on bundles tell of canaries, taint and the cgroup above the clients'."""
 
 OWN_PAGES, PAGES_EACH = 16, 4
-"""Pages that the cgroup above the clients may be charged for by itself: slab and per-CPU memory that it inherits from
-those that were removed (reparent_objcgs() of mm/memcontrol.c). Seen on 6.12: two at first, six more after four."""
+"""Pages that the cgroup above the clients may be charged for by itself, beside a CPU's batch: slab and per-CPU memory
+that it inherits from those that were removed (reparent_objcgs() of mm/memcontrol.c). Seen on 6.12: two at first, six
+more after four clients, and a batch of 16 after `refused` until the next run."""
 
 NOT_MAPPED = 2
 """Pages mapped and charged to nobody that may come and go with any process (vDSO data); none was ever seen to."""
@@ -149,7 +150,7 @@ def _started(evidence: Evidence, now: Sample) -> int:
 
 
 def _own(evidence: Evidence) -> int:
-    return (OWN_PAGES + PAGES_EACH * len(evidence.manifest.clients)) * PAGE_SIZE
+    return batch(evidence) + (OWN_PAGES + PAGES_EACH * len(evidence.manifest.clients)) * PAGE_SIZE
 
 
 def _all_billed(evidence: Evidence, now: Sample, start: Sample) -> Iterator[Finding]:
@@ -203,7 +204,7 @@ def _since_first(evidence: Evidence) -> Iterator[Finding]:
     if first is None or first.parent is None or after is None or after.parent is None:
         yield unclear("balanced", "nobody told what the pair's first run began with", "first.jsonl")
         return
-    runs, allowed = evidence.manifest.pair.runs_before + 1, 2 * _own(evidence)
+    runs, allowed = evidence.manifest.pair.runs_before + 1, _own(evidence)
     charged = after.parent.current - first.parent.current
     missing = unexplained(after) - unexplained(first)
     message = (

@@ -95,9 +95,9 @@ ALWAYS_REDS: tuple[Red, ...] = (
     Red("balanced", "only the leaf is charged", F, spoilt("hold", above("held", -8 * MIB))),
     Red("balanced", "the parent is charged alone", F, spoilt("hold", above("held", MIB))),
     Red("balanced", "memory stays away", F, spoilt("hold", in_checkpoint("end", lambda s: shift_memory(s, 9 * MIB)))),
-    Red("balanced", "charge stays above", F, spoilt("hold", above("after", 21 * PAGE_SIZE))),
+    Red("balanced", "charge stays above", F, spoilt("hold", above("after", 85 * PAGE_SIZE))),
     Red("balanced", "nobody looked above", E, spoilt("hold", in_checkpoint("after", lambda s: s.pop("parent")))),
-    Red("balanced", "pages stay charged run by run", F, spoilt("hold", later_run(41))),
+    Red("balanced", "pages stay charged run by run", F, spoilt("hold", later_run(85))),
     Red("balanced", "memory leaks run by run", F, spoilt("hold", later_run(missing=9 * MIB))),
     Red("balanced", "nobody told how it began", E, spoilt("hold", later_run(told_first=False))),
 )
