@@ -37,6 +37,33 @@ def hush(experiment: Experiment) -> None:
     experiment.observe(samples=600)
 
 
+def held_while(experiment: Experiment, command: str) -> None:
+    """The ordinary steps of `hold`, and a command on the receiver in the middle of them."""
+    experiment.start("abuser")
+    experiment.delivered("abuser")
+    experiment.ready.receiver.check(["sh", "-c", command])
+    experiment.checkpoint("held")
+    experiment.release()
+    experiment.checkpoint("released")
+    experiment.end()
+
+
+def deaf(experiment: Experiment) -> None:
+    """From here on no line of the kernel reaches the console."""
+    held_while(experiment, "echo 1 > /proc/sys/kernel/printk")
+
+
+def skipped(experiment: Experiment) -> None:
+    """One line of the kernel does not reach the console."""
+    level = "/proc/sys/kernel/printk"
+    held_while(experiment, f"was=$(cat {level}); echo 1 > {level}; echo '<4>unheard' > /dev/kmsg; echo $was > {level}")
+
+
+def tainted(experiment: Experiment) -> None:
+    """The kernel says that it warned, and its console does not say of what."""
+    held_while(experiment, "echo 512 > /proc/sys/kernel/tainted")
+
+
 def identity(experiment: Experiment) -> None:
     """What must differ between guests that were restored from one state, written beside the plan."""
     pair = experiment.ready
@@ -52,12 +79,22 @@ def identity(experiment: Experiment) -> None:
     (experiment.bundle.root.parent / "identity.json").write_text(json.dumps(told))
 
 
+SCRIPTS = {
+    "crash": crash,
+    "hush": hush,
+    "deaf": deaf,
+    "skipped": skipped,
+    "tainted": tainted,
+    "identity": identity,
+}
+
+
 def main(plan_file: str, script: str) -> None:
     plan = load(Path(plan_file).read_bytes())
     with connect(plan.connect, plan.sockets / "t") as hypervisor:
         keeper = PairKeeper(hypervisor, plan, print)
         with Trial(plan.runs[0], plan, keeper, print) as experiment:
-            {"crash": crash, "hush": hush, "identity": identity}[script](experiment)
+            SCRIPTS[script](experiment)
         keeper.close()
 
 
