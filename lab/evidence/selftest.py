@@ -10,9 +10,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lab.errors import BadInput
 from lab.evidence.bundle import guest_evidence
+from lab.evidence.console import parse_console
 from lab.evidence.ktap import Document, parse_ktap
+from lab.evidence.ktaplines import MAX_BYTES
 from lab.evidence.manifest import FileRecord, Incident, KernelRecord
-from lab.evidence.model import GuestEvidence
+from lab.evidence.model import Console, GuestEvidence
 from lab.plan.names import ROLES
 
 RECORD = "selftest.json"
@@ -66,11 +68,13 @@ class SelftestRecord(BaseModel):
 class SelftestEvidence:
     """A selftest's bundle, parsed. `problems` lists files that are absent or altered, as sentences.
 
+    said     the kernel's words in the test's output, read as those of a console
     altered  paths of files whose bytes are not those the record vouches for
     """
 
     record: SelftestRecord
     output: str
+    said: Console
     documents: tuple[Document, ...]
     guests: tuple[GuestEvidence, ...]
     problems: tuple[str, ...]
@@ -95,6 +99,7 @@ def parse_selftest(files: Mapping[str, bytes]) -> SelftestEvidence:
     except ValidationError as exc:
         raise BadInput([f"{RECORD}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors()]) from exc
     output = files.get(OUTPUT, b"")
+    read = output[:MAX_BYTES]
     known = file_records(files)
     altered = frozenset(n for n, vouched in record.files.items() if n in known and known[n] != vouched)
     roles = [role for role in ROLES if f"{role}/console.log" in files]
@@ -102,7 +107,8 @@ def parse_selftest(files: Mapping[str, bytes]) -> SelftestEvidence:
     told = files if record.format > 1 else {n: data for n, data in files.items() if n.endswith("/console.log")}
     return SelftestEvidence(
         record,
-        output.decode("utf-8", "replace").replace("\r", ""),
+        read.decode("utf-8", "replace").replace("\r", ""),
+        parse_console(OUTPUT, read),
         parse_ktap(output),
         tuple(guest_evidence(role, told) for role in roles),
         tuple(

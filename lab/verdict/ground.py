@@ -23,6 +23,9 @@ TIMED = frozenset({"soft-lockup", "hard-lockup", "workqueue-lockup", "hung-task"
 LOCKED_UP = "L"
 """The taint that one of them leaves."""
 
+GROUND_RULES = ("kernel-alive", "lab-alive", "complete")
+"""The rules that the findings of this file bear the names of."""
+
 
 @dataclass(frozen=True)
 class Ground:
@@ -94,12 +97,13 @@ def _splats(ground: Ground) -> Iterator[Finding]:
     for guest in ground.guests:
         for splat in guest.console.splats:
             if splat.grade is not Grade.TOLD:
-                yield _splat(ground, guest, splat)
+                yield about_splat(ground, guest, splat, guest.console.path)
 
 
-def _splat(ground: Ground, guest: GuestEvidence, splat: Splat) -> Finding:
-    rule, pointer = "kernel-alive", f"{guest.console.path}:{splat.line}"
-    if guest.console.path in ground.altered:
+def about_splat(ground: Ground, guest: GuestEvidence, splat: Splat, path: str) -> Finding:
+    """What a report of a guest's kernel in that file means."""
+    rule, pointer = "kernel-alive", f"{path}:{splat.line}"
+    if path in ground.altered:
         return unclear(rule, f"{splat.title} stands in an altered console", pointer)
     if splat.grade is Grade.UNEXPLAINED:
         return unclear(rule, f"the {guest.role}'s console shows what no report explains: {splat.title}", pointer)

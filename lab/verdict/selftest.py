@@ -11,11 +11,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from lab.evidence.ktap import Document, Result, leaves, problems_in
+from lab.evidence.model import Grade
 from lab.evidence.selftest import OUTPUT, RECORD, SelftestEvidence
 from lab.plan.selftests import Expect, Selftest
 from lab.verdict import ground
-from lab.verdict.ground import Ground
-from lab.verdict.model import Finding, Word
+from lab.verdict.ground import GROUND_RULES, Ground
+from lab.verdict.model import Finding, Word, faults
 
 KSFT_PASS, KSFT_FAIL, KSFT_XFAIL, KSFT_XPASS, KSFT_SKIP = range(5)
 """Exit statuses of tools/testing/selftests/kselftest.h."""
@@ -52,7 +53,7 @@ def judge_selftest(evidence: SelftestEvidence, test: Selftest) -> SelftestVerdic
         return SelftestVerdict(Word.ERROR, (Finding("built", Word.ERROR, record.built, RECORD),), ())
     cases = tuple(_case(path, result) for path, result in leaves(evidence.documents))
     under = ground.of_selftest(evidence)
-    findings = [*_kernel(under), *_lab(under), *_ended(evidence, test)]
+    findings = [*_kernel(under), *_said(evidence, under), *_lab(under), *_ended(evidence, test)]
     if test.expects:
         findings += _numbers(evidence, test)
     else:
@@ -73,12 +74,18 @@ def _excused(finding: Finding, why: str) -> Finding:
 
 
 def decide_selftest(findings: Iterable[Finding]) -> Word:
-    """A dead kernel explains all else; trouble of the lab may be behind any failure; after these the worst word."""
+    """A run's ladder as far as the ground goes: a dead kernel explains all else, and trouble of the lab or evidence
+    that cannot be trusted forbids both PASS and FAIL. After it the worst word of what the test says.
+    """
     findings = tuple(findings)
     words = {finding.word for finding in findings}
-    if any(f.rule == "kernel-alive" and f.word is Word.FAIL for f in findings):
+    if faults(findings):
         return Word.FAIL
-    for word in (Word.MISS, Word.FAIL, Word.ERROR, Word.SKIP):
+    if Word.MISS in words:
+        return Word.MISS
+    if any(finding.word is Word.ERROR and finding.rule in GROUND_RULES for finding in findings):
+        return Word.ERROR
+    for word in (Word.FAIL, Word.ERROR, Word.SKIP):
         if word in words:
             return word
     ended = any(finding.rule == "ended" for finding in findings)
@@ -91,6 +98,16 @@ def _kernel(under: Ground) -> Iterator[Finding]:
         flags = [what for bit, what in FAULT_BITS.items() if (values[0] | values[1]) >> bit & 1]
         if flags:
             yield Finding("kernel-alive", Word.FAIL, f"the {role} is tainted: {', '.join(flags)}", RECORD)
+
+
+def _said(evidence: SelftestEvidence, under: Ground) -> Iterator[Finding]:
+    """The kernel's words in the output, for a test may read its log aloud. What a program says is not the kernel's.
+
+    A kernel's report has a stamp; what kills a kernel is nobody else's word, stamp or not.
+    """
+    for splat in evidence.said.splats if under.guests else ():
+        if splat.grade is not Grade.TOLD and (splat.t is not None or (splat.fatal and splat.grade is Grade.FAULT)):
+            yield ground.about_splat(under, under.guests[0], splat, OUTPUT)
 
 
 def _lab(under: Ground) -> Iterator[Finding]:
@@ -215,6 +232,9 @@ def _case(path: str, result: Result) -> CaseVerdict:
         return CaseVerdict(path, Word.FAIL, f"says ok, but line {hidden.line} does not", result.line)
     if word is Word.PASS and (hidden := next((c for c in worst if c.word is Word.ERROR), None)):
         return CaseVerdict(path, Word.ERROR, f"says ok, but line {hidden.line} is an error", result.line)
+    if word is Word.PASS and result.nested and not any(c.word is Word.PASS for c in worst):
+        why = next((c.reason for c in worst), None) or next((d.skipped for d in result.nested), None)
+        return CaseVerdict(path, Word.SKIP, why or "no reason given", result.line)
     return CaseVerdict(path, word, reason, result.line)
 
 

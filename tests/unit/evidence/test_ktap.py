@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,7 +19,44 @@ from lab.evidence.ktap import leaves, parse_ktap, problems_in
 
 CORPUS = Path(__file__).parents[2] / "corpus" / "ktap"
 OUTPUTS = sorted(CORPUS.glob("*.ktap"))
-SOUND = ("coloured-terminal", "directives", "hidden-by-parent", "kunit", "nested", "no-ktap", "ping-6.12", "skip-all")
+SOUND = (
+    "coloured-terminal",
+    "directives",
+    "hidden-by-parent",
+    "kunit",
+    "nested",
+    "no-ktap",
+    "panic-midway",
+    "ping-6.12",
+    "skip-all",
+    "stamped-failure",
+    "stamped-in-part",
+    "stamped-indented",
+    "stamped-nested",
+    "subtests-skipped",
+    "syslog",
+)
+STAMPS = (
+    "[   12.345678] ",
+    "[   12.345678][    T1] ",
+    "[    T123] ",
+    "[   12.345678][   C0] ",
+    "<6>[   12.345678] ",
+    "<6>",
+    "6,1234,12345678,-;",
+    "6,1234,12345678,-,caller=T1;",
+    "[   12.345678 <    0.000012>] ",
+    "[Fri Nov 27 02:03:00 2026] ",
+    "2026-11-27T02:03:00,123456+00:00 ",
+    "2026-11-27T02:03:00.123456+00:00 receiver kernel: [   12.345678] ",
+    "kern  :info  : [   12.345678] ",
+    "Nov  7 02:03:00 receiver kernel: ",
+    "<6>Nov  7 02:03:00 receiver kernel: [   12.345678][    T1] ",
+    "[   12.345678] receiver kernel: ",
+    "\x1b[32m[   12.345678] \x1b[0m",
+    "# [   12.345678] ",
+    "#     ",
+)
 
 
 @pytest.mark.parametrize("output", OUTPUTS, ids=lambda output: output.stem)
@@ -46,6 +84,53 @@ def test_nested_results_are_named_by_their_path() -> None:
         ("suite", False),
         ("other", True),
     ]
+
+
+@pytest.mark.parametrize("stamp", STAMPS)
+@pytest.mark.parametrize("indent", ["", "  ", "    ", "\t", "# "])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_failure_behind_a_stamp_is_a_failure(stamp: str, indent: str, end: str) -> None:
+    for text in ("KTAP version 1", "1..1", "not ok 1 - a"), ("not ok 1 - a",):
+        whole = "".join(f"{stamp}{indent}{line}{end}" for line in text)
+        assert _failures(f"KTAP version 1\n1..1\n{whole}ok 1 b\n".encode())
+        assert _failures(whole.encode())
+
+
+@pytest.mark.parametrize("stamp", STAMPS)
+@pytest.mark.parametrize("output", [o for o in OUTPUTS if o.stem in ("kunit", "nested", "hidden-by-parent")])
+def test_stamps_change_nothing_else(stamp: str, output: Path) -> None:
+    def said(data: bytes) -> list[tuple[str, bool]]:
+        assert not list(problems_in(parse_ktap(data)))
+        return [(path, result.ok) for path, result in leaves(parse_ktap(data))]
+
+    plain = output.read_bytes()
+    assert said(b"".join(stamp.encode() + line for line in plain.splitlines(keepends=True))) == said(plain)
+
+
+@pytest.mark.parametrize(
+    ("data", "bound"),
+    [
+        (b"ok 1 a\n" * 9 + b"x" * (10 << 20) + b"\n", "line 10 of the output is longer than"),
+        (b"".join(b"\t" * n + b"KTAP version 1\n" for n in range(10_000)), "nested deeper than"),
+        (b"ok 1 a\n" * 200_000, "more than 100000 results"),
+        (b"\n" * 2_000_000, "more than 1000000 lines"),
+        ((b"x" * 99 + b"\n") * 1_000_000, "bytes, and no more than"),
+    ],
+    ids=["line", "depth", "results", "lines", "bytes"],
+)
+def test_what_exceeds_a_bound_is_told_and_takes_seconds(data: bytes, bound: str) -> None:
+    began = time.process_time()
+    documents = parse_ktap(data)
+    assert time.process_time() - began < 5  # a second or two
+    assert any(bound in problem for _, problem in problems_in(documents))
+
+
+@pytest.mark.parametrize("piece", ["# ", "[# ", "- # SKIP", "[1.0]", "  ", "\t#", "a: ", ":", "\\#", "[    1.000000] "])
+@pytest.mark.parametrize("line", ["ok 1 {} x", "{}not ok 1 x", "1..1{}x", "# Subtest: {}x"])
+def test_no_line_takes_more_than_its_length(piece: str, line: str) -> None:
+    began = time.process_time()
+    parse_ktap(line.format(piece * (65_000 // len(piece))).encode())
+    assert time.process_time() - began < 1  # some 10 ms; a quadratic pattern takes a minute
 
 
 @given(st.binary(max_size=2000))

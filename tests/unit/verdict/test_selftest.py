@@ -96,12 +96,28 @@ def test_a_good_report_does_not_excuse_a_bad_exit_status() -> None:
         "misnumbered": "ERROR",
         "nested": "FAIL",
         "no-plan": "ERROR",
+        "number-twice": "ERROR",
+        "numbers-swapped": "ERROR",
+        "panic-midway": "FAIL",
         "parent-lost": "FAIL",
         "ping-6.12": "PASS",
         "short-plan": "ERROR",
         "skip-all": "SKIP",
-        "stray-failure": "ERROR",
+        "stamped-failure": "FAIL",
+        "stamped-failure-beside": "FAIL",
+        "stamped-in-part": "PASS",
+        "stamped-indented": "FAIL",
+        "stamped-midway": "FAIL",
+        "stamped-nested": "FAIL",
+        "stray-failure": "FAIL",
+        "subtest-of-another": "ERROR",
+        "subtest-of-none": "ERROR",
+        "subtest-without-plan": "ERROR",
+        "subtest-without-results": "ERROR",
+        "subtests-skipped": "SKIP",
+        "syslog": "FAIL",
         "two-programs": "ERROR",
+        "unknown-prefix": "ERROR",
     }.items(),
 )
 def test_outputs_of_the_corpus(stem: str, word: str) -> None:
@@ -121,7 +137,9 @@ def test_all_skipped_is_a_skip_with_its_reasons() -> None:
 
 
 def test_a_plan_without_a_case_is_no_pass() -> None:
-    assert verdict(b"TAP version 13\n1..0\n").word is Word.SKIP
+    assert verdict(b"TAP version 13\n1..0 # SKIP no moon\n").word is Word.SKIP
+    assert verdict(b"TAP version 13\n1..0 # Skipped: no moon\n").word is Word.SKIP
+    assert verdict(b"TAP version 13\n1..0\n").word is Word.ERROR
     assert verdict(b"TAP version 13\n").word is Word.ERROR
 
 
@@ -131,6 +149,39 @@ def test_a_fault_of_the_kernel_is_a_fail_whatever_the_test_says(output: bytes) -
     assert verdict(output, console=console).word is Word.FAIL
     assert verdict(output, console=console, incidents=(incident("lost"),), status=None).word is Word.FAIL
     assert verdict(output, incidents=(incident("hang"),), status=None).word is Word.FAIL
+
+
+PANIC = b"Kernel panic - not syncing: Fatal exception\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "word"),
+    [
+        (PANIC, "FAIL"),
+        (b"[   12.300000] " + PANIC, "FAIL"),
+        (b"[   12.300000] WARNING: CPU: 0 PID: 1 at mm/x.c:1 f+0x0/0x1\n", "FAIL"),
+        (b"WARNING: CPU: 0 PID: 1 at mm/x.c:1 is what we look for\n", "PASS"),
+        (b"# no trace of it\n", "PASS"),
+    ],
+)
+def test_the_kernels_words_count_in_the_output_too(said: bytes, word: str) -> None:
+    assert verdict(GOOD.replace(b"ok 2", said + b"ok 2")).word == word
+
+
+def test_an_output_that_is_too_long_is_an_error_with_or_without_a_report() -> None:
+    for output in (b"hello\n", GOOD):
+        judged = verdict(b"x" * 100_000 + b"\n" + output)
+        assert judged.word is Word.ERROR
+        assert any("is longer than the 65536 bytes" in finding.message for finding in judged.findings)
+
+
+def test_a_case_whose_own_cases_were_all_skipped_has_not_passed() -> None:
+    judged = verdict((CORPUS / "subtests-skipped.ktap").read_bytes())
+    assert {case.name: (case.word, case.reason) for case in judged.cases} == {
+        "a": ("SKIP", "no device"),
+        "b/x": ("SKIP", "no device"),
+        "b": ("SKIP", "no device"),
+    }
 
 
 @pytest.mark.parametrize(
@@ -171,6 +222,7 @@ def test_time_that_is_up_is_an_error_and_a_failure_before_it_stays_one() -> None
 def test_evidence_that_is_altered_or_silent_is_an_error() -> None:
     assert verdict(later=b"# more\n").word is Word.ERROR
     assert verdict(console=b"").word is Word.ERROR
+    assert verdict(b"TAP version 13\n1..1\nnot ok 1 a\n", later=b"# more\n", status=1).word is Word.ERROR
 
 
 def test_what_was_not_built_or_does_not_apply() -> None:
