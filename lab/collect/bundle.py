@@ -1,19 +1,43 @@
-"""Writes the directory of one run, and reads one back. The manifest comes last: a directory without it is no bundle."""
+"""Writes the directory of one run. The manifest comes last: a directory without it is no bundle."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lab.collect.stored import DERIVED, Stored, read_bundle
 from lab.errors import BadInput
-from lab.evidence.bundle import record_of
-from lab.evidence.manifest import Manifest
+from lab.evidence.files import record_of
+from lab.evidence.manifest import FORMAT, Manifest
+from lab.evidence.seal import sealed
+
+__all__ = ["DERIVED", "MANIFEST", "BundleWriter", "read_bundle", "write_whole"]
 
 MANIFEST = "manifest.json"
-DERIVED = frozenset({"verdict.json", "curve.svg"})
-"""Made from the evidence; not hashed, and not read back."""
+MODE = "LAB_BUNDLE_MODE"
+"""Names the permissions of a bundle's files, in octal; folders can be entered by who may read the files."""
+
+
+def file_mode() -> int:
+    """Permissions of a bundle's files: nobody else's business, unless LAB_BUNDLE_MODE says otherwise."""
+    chosen = os.environ.get(MODE) or "600"
+    try:
+        mode = int(chosen, 8)
+    except ValueError:
+        mode = 0
+    if mode & ~0o666 or mode & 0o600 != 0o600:
+        problem = f"{MODE}={chosen}: no permissions of a file that its owner reads and writes"
+        raise BadInput([problem], hint=f"{MODE}=644")
+    return mode
+
+
+def folder_mode() -> int:
+    mode = file_mode()
+    return mode | (mode & 0o444) >> 2
 
 
 @dataclass(frozen=True)
@@ -25,39 +49,53 @@ class BundleWriter:
     def path(self, relative: str) -> Path:
         """Where a file of the bundle goes; its folder is there."""
         path = self.root / relative
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self.root.parent.mkdir(parents=True, exist_ok=True)
+        folders = [folder for folder in path.parents if folder == self.root or self.root in folder.parents]
+        for folder in reversed(folders):
+            if not folder.is_dir():
+                folder.mkdir(exist_ok=True)
+                folder.chmod(folder_mode())
         return path
 
     def add(self, relative: str, data: bytes) -> None:
-        self.path(relative).write_bytes(data)
+        path = self.path(relative)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
+            os.fchmod(file.fileno(), file_mode())
+            file.write(data)
 
     def finish(self, fields: Mapping[str, Any]) -> Manifest:
         """Hash every file and write the manifest by rename. Raises pydantic.ValidationError on wrong fields."""
-        files = {name: record_of(data) for name, data in sorted(read_bundle(self.root).items()) if name != MANIFEST}
-        manifest = Manifest(files=files, **fields)
-        self._write(manifest)
-        return manifest
+        self.path(MANIFEST)
+        stored = Stored(self.root, budget=None)
+        files = {name: stored.record(name) for name in stored if name != MANIFEST}
+        for name in files:
+            (self.root / name).chmod(file_mode())
+        return self._write(Manifest(**{**fields, "format": FORMAT, "files": files}))
 
     def append(self, manifest: Manifest, relative: str, data: bytes) -> Manifest:
         """Add one file to a finished bundle; the manifest vouches for it from then on."""
-        self.add(relative, data)
-        manifest = manifest.model_copy(update={"files": {**manifest.files, relative: record_of(data)}})
-        self._write(manifest)
-        return manifest
+        write_whole(self.path(relative), data, file_mode())
+        return self._write(manifest.model_copy(update={"files": {**manifest.files, relative: record_of(data)}}))
 
-    def _write(self, manifest: Manifest) -> None:
-        scratch = self.root / f".{MANIFEST}"
-        scratch.write_text(manifest.model_dump_json(indent=1))
-        scratch.rename(self.root / MANIFEST)
+    def _write(self, manifest: Manifest) -> Manifest:
+        data = sealed(manifest)
+        write_whole(self.path(MANIFEST), data, file_mode())
+        return Manifest.model_validate_json(data)
 
 
-def read_bundle(root: Path) -> dict[str, bytes]:
-    """Every file of a bundle by its path inside. Raises BadInput when `root` is no directory."""
-    if not root.is_dir():
-        raise BadInput([f"{root} is not a directory"], hint="name the directory that holds manifest.json")
-    found = {str(path.relative_to(root)): path for path in root.rglob("*") if path.is_file()}
-    return {
-        name: path.read_bytes()
-        for name, path in sorted(found.items())
-        if name not in DERIVED and not path.name.startswith(".")
-    }
+def write_whole(path: Path, data: bytes, mode: int | None = None) -> None:
+    """Put a file in the place of whatever is there, be it a link: readers see all of it or nothing.
+
+    mode  its permissions; None for what the umask leaves
+    """
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        with open(os.open(scratch, flags, 0o666 if mode is None else 0o600), "wb") as file:
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
+            file.write(data)
+        scratch.rename(path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            scratch.unlink()

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from lab.evidence.bounds import NUMBER, SECONDS
 from lab.evidence.lines import cut
 from lab.evidence.model import Count
 
@@ -17,8 +18,8 @@ class _Line(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     mark: Literal[1, 2]
-    instructions: Annotated[int, Field(ge=0)]
-    t: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    instructions: Annotated[int, Field(ge=0, le=NUMBER)]
+    t: Annotated[float, Field(ge=0, le=SECONDS, allow_inf_nan=False)]
 
 
 def parse_counts(data: bytes) -> tuple[Count, ...] | None:
@@ -30,4 +31,4 @@ def parse_counts(data: bytes) -> tuple[Count, ...] | None:
         return None
     counts = tuple(Count(line.mark, line.instructions, line.t, number) for line, number in told)
     backwards = any(b.instructions < a.instructions or b.t < a.t for a, b in pairwise(counts))
-    return None if lines.rest or backwards else counts
+    return None if lines.rest or lines.bound or backwards else counts

@@ -1,41 +1,80 @@
-"""manifest.json of a bundle: what ran on what. Refuses what it does not understand."""
+"""manifest.json of a bundle: what ran on what. Refuses what it does not understand, and what cannot be."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-FORMAT, FORMATS = 2, (1, 2)
-"""What is written, and what can be read. Bundles of format 1 tell of no canary, taint or parent's charge."""
+from lab.evidence.bounds import DEPTH, FILES, NUMBER, PATH
+from lab.words import clipped, printable
+
+FORMAT = 2
+"""What is written. Since 2 the manifest carries a digest of its own; 1 is still read."""
+
+FORMATS = (1, FORMAT)
+
+Name = Annotated[str, Field(max_length=512)]
+Text = Annotated[str, Field(max_length=16_384)]
+Argv = Annotated[tuple[Text, ...], Field(max_length=256)]
+Whole = Annotated[int, Field(ge=0, le=NUMBER)]
+Status = Annotated[int, Field(ge=-(2**31), le=2**31)]
+Duration = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)]
+
+
+def _told(value: object) -> object:
+    return clipped(value.encode("utf-8", "replace").decode(), 16_384) if isinstance(value, str) else value
+
+
+Told = Annotated[Text, BeforeValidator(_told)]
+"""What somebody else said, an error message or a guest: as much of it as fits, and nothing that JSON cannot carry."""
+
+
+def _path(value: str) -> str:
+    parts = value.split("/")
+    if len(value) > PATH or len(parts) > DEPTH + 1 or printable(value) != value or "\n" in value or "\t" in value:
+        raise ValueError(f"no path of a file: at most {PATH} characters and {DEPTH} folders, all of them printable")
+    if any(part in ("", ".", "..") for part in parts):
+        raise ValueError("no path inside the bundle: relative, and without `.`, `..` or an empty part")
+    return value
+
+
+Inside = Annotated[str, AfterValidator(_path)]
 
 
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+CLIENT_NAME = "^[a-z0-9-]+$"
+MOST_VCPUS = 8
+"""The lab's guests have one; tolerances grow with them, so that too many would excuse anything."""
+
+Mib = Annotated[int, Field(ge=0, le=2**24)]
+
+
 class KernelRecord(_Record):
     """The kernel under test; both guests boot it. The last three are told of kernels that the lab built."""
 
-    name: str
-    release: str
-    design: str
-    sha256: str
-    config_sha256: str
-    base: str = ""
-    series: str = ""
-    fragments: tuple[str, ...] = ()
+    name: Text
+    release: Name
+    design: Name
+    sha256: Name
+    config_sha256: Name
+    base: Text = ""
+    series: Text = ""
+    fragments: Annotated[tuple[Name, ...], Field(max_length=256)] = ()
 
 
 class HostRecord(_Record):
     """What the guests ran on."""
 
-    qemu: str
-    libvirt: str
+    qemu: Name
+    libvirt: Name
     accelerator: Literal["kvm", "tcg"]
-    connection: str
-    machine: str
-    image_sha256: str
+    connection: Name
+    machine: Name
+    image_sha256: Name
 
 
 class ClientRecord(_Record):
@@ -46,16 +85,16 @@ class ClientRecord(_Record):
     status is its exit status; None when nobody saw it end; 128 + N when it was killed by signal N.
     """
 
-    name: str
-    behaviour: str
-    limit: int | None
-    deliver: int
-    argv: tuple[str, ...]
-    sender_argv: tuple[str, ...]
-    seed: int
-    status: int | None = None
-    sender_status: int | None = None
-    lowered: int | None = None
+    name: Annotated[str, Field(max_length=64, pattern=CLIENT_NAME)]
+    behaviour: Name
+    limit: Whole | None
+    deliver: Whole
+    argv: Argv
+    sender_argv: Argv
+    seed: Annotated[int, Field(ge=0, lt=2**64)]
+    status: Status | None = None
+    sender_status: Status | None = None
+    lowered: Whole | None = None
 
 
 class Incident(_Record):
@@ -68,24 +107,24 @@ class Incident(_Record):
     """
 
     kind: Literal["boot", "lost", "deadline", "qemu-exit", "interrupted", "host", "hang", "frozen", "flood"]
-    guest: str
-    detail: str
-    t: str
+    guest: Name
+    detail: Told
+    t: Name
 
 
 class FileRecord(_Record):
     """Size in bytes and sha256 of one file of the bundle."""
 
-    size: int
-    sha256: str
+    size: Whole
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Seconds(_Record):
     """Wall seconds of the run's stages. `provision` is shared by the runs of a pair and told by the first."""
 
-    provision: float
-    drive: float
-    collect: float
+    provision: Duration
+    drive: Duration
+    collect: Duration
 
 
 class PairRecord(_Record):
@@ -96,40 +135,48 @@ class PairRecord(_Record):
     although it could have been restored.
     """
 
-    id: str
-    shape: str
-    receiver_mib: int
-    sender_mib: int
-    runs_before: int
-    cmdline: str
-    vcpus: int = 1
-    warm: str = ""
-    note: str = ""
+    id: Name
+    shape: Name
+    receiver_mib: Mib
+    sender_mib: Mib
+    runs_before: Annotated[int, Field(ge=0, le=1_000_000)]
+    cmdline: Text
+    vcpus: Annotated[int, Field(ge=1, le=MOST_VCPUS)] = 1
+    warm: Name = ""
+    note: Told = ""
+
+
+def _distinct(value: tuple[ClientRecord, ...]) -> tuple[ClientRecord, ...]:
+    if len({client.name for client in value}) < len(value):
+        raise ValueError("two clients have one name")
+    return value
 
 
 class Manifest(_Record):
     """Everything a reader needs to repeat the run. `skip` is the reason why it does not apply here, "" when it does.
 
     reference names the kernel this run is compared with, whose own bundle lies in `reference/`; "" where there is none.
+    digest is that of everything else in it; see lab.evidence.seal.
     """
 
-    format: int = FORMAT
-    run: str
-    case: str
-    nic: str
-    repeat: int
-    predicted: str
+    format: int = 1
+    run: Name
+    case: Name
+    nic: Name
+    repeat: Annotated[int, Field(ge=0, le=1_000_000)]
+    predicted: Name
     kernel: KernelRecord
     host: HostRecord
     pair: PairRecord
-    mtu: int
-    floor: float
-    clients: tuple[ClientRecord, ...]
-    incidents: tuple[Incident, ...]
+    mtu: Annotated[int, Field(ge=0, le=1_000_000)]
+    floor: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+    clients: Annotated[tuple[ClientRecord, ...], Field(max_length=256), AfterValidator(_distinct)]
+    incidents: Annotated[tuple[Incident, ...], Field(max_length=1000)]
     seconds: Seconds
-    started: str
-    lab_version: str
-    reproduce: str
-    skip: str = ""
-    reference: str = ""
-    files: dict[str, FileRecord]
+    started: Name
+    lab_version: Name
+    reproduce: Text
+    skip: Told = ""
+    reference: Text = ""
+    files: Annotated[dict[Inside, FileRecord], Field(max_length=FILES)]
+    digest: Name = ""

@@ -7,11 +7,15 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, StrictFloat, StrictInt, StrictStr, TypeAdapter
 
+from lab.evidence.bounds import NUMBER, SECONDS
 from lab.evidence.lines import cut
 from lab.evidence.model import ClientEvent, ProgramLog
 
 _Finite = Annotated[StrictFloat, Field(allow_inf_nan=False)]
-_LINE = TypeAdapter(dict[str, StrictInt | _Finite | StrictStr | None], config=ConfigDict(strict=True))
+_Number = Annotated[StrictInt, Field(ge=-NUMBER, le=NUMBER)]
+_Name = Annotated[str, Field(max_length=256)]
+_Fields = Annotated[dict[_Name, _Number | _Finite | StrictStr | None], Field(max_length=128)]
+_LINE: TypeAdapter[dict[str, int | float | str | None]] = TypeAdapter(_Fields, config=ConfigDict(strict=True))
 
 COUNTERS = frozenset(
     {"delivered", "mapped", "copied", "mapped_now", "pinned", "anon", "queued", "distinct", "held", "resident"}
@@ -26,7 +30,7 @@ def parse_program(name: str, path: str, data: bytes) -> ProgramLog:
     """One program's JSON Lines. `truncated` when a line was refused, was cut, or time ran backwards."""
     lines = cut(data)
     events: list[ClientEvent] = []
-    truncated = bool(lines.rest.strip())
+    truncated = bool(lines.bound or lines.rest.strip())
     for number, line in lines:
         try:
             events.append(_event(line, number))
@@ -47,7 +51,7 @@ def _event(line: bytes, number: int) -> ClientEvent:
     said = _LINE.validate_json(line)
     fields = {key: value for key, value in said.items() if value is not None}  # null: an option not given
     t, event = fields.pop("t", None), fields.pop("event", None)
-    if not isinstance(t, int | float) or t < 0 or not isinstance(event, str):
+    if not isinstance(t, int | float) or not 0 <= t <= SECONDS or not isinstance(event, str):
         raise ValueError("a line needs `t` and `event`")
     for key in COUNTERS & fields.keys():
         value = fields[key]

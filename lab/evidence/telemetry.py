@@ -9,11 +9,15 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from lab.evidence.bounds import NUMBER, SECONDS
 from lab.evidence.lines import cut
 from lab.evidence.model import CgroupSample, Kmsg, PageCounts, Sample
 
-Count = Annotated[int, Field(ge=0)]
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=NUMBER)]
+Seconds = Annotated[float, Field(ge=0, le=SECONDS, allow_inf_nan=False)]
+Name = Annotated[str, Field(max_length=256)]
+Counts = Annotated[dict[Name, Count], Field(max_length=512)]
+MOST_CGROUPS = 512
 
 MEMINFO_NEEDED = frozenset({"MemTotal", "MemFree", "Buffers", "Cached", "AnonPages", "Slab"})
 """Without these free memory cannot be explained, so a line that lacks one is no sample."""
@@ -26,11 +30,11 @@ class _Strict(BaseModel):
 class _Cgroup(_Strict):
     ino: Count
     current: Count
-    peak: int = -1
-    max: int = -1
+    peak: Annotated[int, Field(le=NUMBER)] = -1
+    max: Annotated[int, Field(le=NUMBER)] = -1
     procs: Count
-    events: dict[str, Count]
-    stat: dict[str, Count]
+    events: Counts
+    stat: Counts
 
     def record(self) -> CgroupSample:
         peak = None if self.peak < 0 else self.peak
@@ -43,7 +47,7 @@ class _Pages(_Strict):
     free: Count
     mapped_uncharged: Count
     offline: Count | None = None
-    charged: dict[str, Count]
+    charged: Counts
 
     @field_validator("charged")
     @classmethod
@@ -69,13 +73,13 @@ class _Kmsg(_Strict):
 class _Line(_Strict):
     t: Seconds
     seq: Count = 0
-    meminfo: dict[str, Count]
-    vmstat: dict[str, Count]
-    net: dict[str, Count]
+    meminfo: Counts
+    vmstat: Counts
+    net: Counts
     pcp_pages: Count
     tainted: Count | None = None
     dying: Count
-    cg: dict[str, _Cgroup]
+    cg: Annotated[dict[Name, _Cgroup], Field(max_length=MOST_CGROUPS)]
 
     @field_validator("meminfo")
     @classmethod
@@ -91,7 +95,7 @@ class _SampleLine(_Line):
 
 class _CheckpointLine(_Line):
     event: Literal["checkpoint"]
-    name: Annotated[str, Field(min_length=1)]
+    name: Annotated[Name, Field(min_length=1)]
     pages: _Pages | None = None
     parent: _Cgroup | None = None
     kmsg: _Kmsg | None = None
@@ -111,8 +115,9 @@ def parse_telemetry(data: bytes) -> Stream:
     What that loses is at most one sample; silence after the last one is for the rules to judge.
     """
     samples: list[Sample] = []
-    truncated = False
-    for number, line in cut(data):
+    lines = cut(data)
+    truncated = bool(lines.bound)
+    for number, line in lines:
         try:
             samples.append(_sample(_SampleLine.model_validate_json(line), number))
         except ValidationError:
@@ -125,7 +130,7 @@ def parse_checkpoints(data: bytes) -> Stream:
     """The checkpoints; here an unfinished last line is a loss, for each was asked for by name."""
     lines = cut(data)
     samples: list[Sample] = []
-    truncated = bool(lines.rest.strip())
+    truncated = bool(lines.bound or lines.rest.strip())
     for number, line in lines:
         try:
             samples.append(_checkpoint(_CheckpointLine.model_validate_json(line), number))

@@ -7,7 +7,12 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-Seconds = Annotated[float, Field(allow_inf_nan=False)]
+MOST_SPANS = 10_000
+MOST_SECONDS = 1e7
+"""Four months: a pair may have been made ready long before its run."""
+
+Seconds = Annotated[float, Field(ge=-MOST_SECONDS, le=MOST_SECONDS, allow_inf_nan=False)]
+Name = Annotated[str, Field(max_length=256)]
 STRICT = ConfigDict(strict=True, extra="forbid")
 
 
@@ -22,11 +27,11 @@ class Span:
 
     __pydantic_config__ = STRICT
 
-    name: str
-    lane: str
+    name: Name
+    lane: Name
     began: Seconds
     ended: Seconds
-    detail: str = ""
+    detail: Name = ""
 
     @property
     def seconds(self) -> float:
@@ -40,7 +45,7 @@ class Timing:
     __pydantic_config__ = STRICT
 
     seconds: Seconds
-    spans: tuple[Span, ...]
+    spans: Annotated[tuple[Span, ...], Field(max_length=MOST_SPANS)]
 
     def lane(self, name: str) -> tuple[Span, ...]:
         return tuple(span for span in self.spans if span.lane == name)
@@ -62,3 +67,16 @@ def parse_timing(data: bytes) -> Timing | None:
         return None
     backwards = timing.seconds < 0 or any(span.ended < span.began for span in timing.spans)
     return None if backwards else timing
+
+
+def out_of_bounds(data: bytes) -> str:
+    """Which bound of numbers, lengths or spans the record exceeds, as words; "" when none, or when it is no record."""
+    try:
+        _ADAPTER.validate_json(data)
+    except ValidationError as refused:
+        beyond = [e for e in refused.errors(include_input=False, include_url=False) if e["type"] in _BEYOND]
+        return f"{'.'.join(map(str, beyond[0]['loc']))}: {beyond[0]['msg']}" if beyond else ""
+    return ""
+
+
+_BEYOND = frozenset({"finite_number", "greater_than_equal", "less_than_equal", "string_too_long", "too_long"})

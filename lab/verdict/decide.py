@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lab.errors import BadInput
+from lab.evidence.bundle import MANIFEST
 from lab.evidence.ledger import build_ledger
 from lab.evidence.model import Evidence
 from lab.plan.cases import CASES, Case
@@ -53,6 +54,9 @@ def judge(evidence: Evidence) -> Verdict:
         known = ", ".join(sorted(CASES))
         raise BadInput([f"manifest.json: case: {evidence.manifest.case!r} is not a case"], hint=f"cases are {known}")
     ledger, oom = build_ledger(evidence, case), classify(evidence, case)
+    if MANIFEST in evidence.altered:  # it says what ran, and which bytes are evidence: without it nothing is
+        finding = Finding("complete", Word.ERROR, evidence.problems[0].partition(": ")[2], MANIFEST)
+        return Verdict(Word.ERROR, (finding,), ledger, oom)
     if evidence.manifest.skip:
         finding = Finding("applies", Word.SKIP, evidence.manifest.skip, "manifest.json")
         return Verdict(Word.SKIP, (finding,), ledger, oom)
