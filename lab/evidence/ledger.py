@@ -59,12 +59,15 @@ def keeps(event: ClientEvent) -> int:
 
 def bracket(samples: tuple[Sample, ...], t: float, near: float = NEAR) -> tuple[Sample, Sample] | None:
     """The samples just before and just after t (one and the same when it fell on t), None when either is not near."""
-    times = [s.t for s in samples]
-    before, after = bisect_right(times, t) - 1, bisect_left(times, t)
+    before, after = bisect_right(samples, t, key=_time) - 1, bisect_left(samples, t, key=_time)
     if before < 0 or after >= len(samples):
         return None
     low, high = samples[before], samples[after]
     return (low, high) if t - low.t <= near and high.t - t <= near else None
+
+
+def _time(sample: Sample) -> float:
+    return sample.t
 
 
 def kills_seen(sample: Sample, name: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from itertools import pairwise
 
 from lab.evidence.timing import Span, Timing
@@ -69,13 +70,13 @@ def own_seconds(timing: Timing) -> dict[str, float]:
 
     Those of its pair count while the run waits for it and not beside its steps; nothing counts before the run.
     """
-    steps = [span for span in timing.spans if span.lane in STEPS]
-    others = [span for span in timing.spans if span.lane not in STEPS]
+    steps = _Innermost(span for span in timing.spans if span.lane in STEPS)
+    others = _Innermost(span for span in timing.spans if span.lane not in STEPS)
     spent: defaultdict[str, float] = defaultdict(float)
     moments = sorted({0.0, timing.seconds, *(_within(t, timing) for s in timing.spans for t in (s.began, s.ended))})
     for began, ended in pairwise(moments):
-        step = _innermost(steps, began, ended)
-        deeper = _innermost(others, began, ended) if step is not None and step.name == PAIR else None
+        step, beside = steps.covering(began, ended), others.covering(began, ended)
+        deeper = beside if step is not None and step.name == PAIR else None
         owner = deeper or step
         spent[owner.name if owner else BETWEEN] += ended - began
     return dict(spent)
@@ -85,9 +86,21 @@ def _within(moment: float, timing: Timing) -> float:
     return min(max(moment, 0.0), timing.seconds)
 
 
-def _innermost(spans: Iterable[Span], began: float, ended: float) -> Span | None:
-    covering = [span for span in spans if span.began <= began and ended <= span.ended]
-    return max(covering, key=lambda span: (span.began, -span.ended)) if covering else None
+class _Innermost:
+    """Of spans the one that began last, and of such the shortest; asked for moments in their order."""
+
+    def __init__(self, spans: Iterable[Span]) -> None:
+        self._to_come = sorted(spans, key=lambda span: -span.began)
+        self._open: list[tuple[float, float, int, Span]] = []  # a heap, innermost first
+
+    def covering(self, began: float, ended: float) -> Span | None:
+        """The innermost that covers the time from `began` to `ended`, between which none begins or ends."""
+        while self._to_come and self._to_come[-1].began <= began:
+            span = self._to_come.pop()
+            heappush(self._open, (-span.began, span.ended, len(self._to_come), span))
+        while self._open and self._open[0][3].ended < ended:
+            heappop(self._open)
+        return self._open[0][3] if self._open else None
 
 
 def spent(session: Session) -> Spent:

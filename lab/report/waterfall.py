@@ -5,6 +5,8 @@ Every part of the SVG has a class, and templates/waterfall.css gives the classes
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
@@ -54,21 +56,31 @@ def waterfall(timing: Timing) -> Waterfall:
     """The spans long enough to be seen as rows, and those that are not."""
     began = min((0.0, *(span.began for span in timing.spans)))
     limit = SHORTEST * (timing.seconds - began)
-    rows = [_row(span, timing.spans) for span in timing.spans]
+    rows = [_row(span, depth) for span, depth in zip(timing.spans, _depths(timing.spans), strict=True)]
     seen = tuple(row for row in rows if row.seconds >= limit)
     return Waterfall(began, timing.seconds, seen, tuple(row for row in rows if row.seconds < limit))
 
 
-def _row(span: Span, spans: Sequence[Span]) -> Row:
+def _row(span: Span, depth: int) -> Row:
     where = "" if span.lane in ("case", "pair") else f" {span.lane}"
-    around = [s for s in spans if s is not span and s.lane in STEPS and _encloses(s, span)]
     kind = "pair" if span.lane not in STEPS else "work" if span.name in GUEST_WORK else "step"
-    return Row(one_line(f"{span.name}{where} {span.detail}"), kind, len(around), span.began, span.ended)
+    return Row(one_line(f"{span.name}{where} {span.detail}"), kind, depth, span.began, span.ended)
 
 
-def _encloses(outer: Span, inner: Span) -> bool:
-    """Of two that cover the same time, neither is told to lie in the other."""
-    return outer.began <= inner.began and inner.ended <= outer.ended and outer.seconds > inner.seconds
+def _depths(spans: Sequence[Span]) -> list[int]:
+    """In how many steps of the run each span lies; of two that cover the same time, neither lies in the other."""
+    steps = [span for span in spans if span.lane in STEPS]
+    same = Counter((step.began, step.ended) for step in steps)
+    to_come = sorted(steps, key=lambda step: step.began, reverse=True)
+    ends: list[float] = []  # of the steps that have begun, in order
+    depths = [0] * len(spans)
+    for place in sorted(range(len(spans)), key=lambda i: spans[i].began):
+        span = spans[place]
+        while to_come and to_come[-1].began <= span.began:
+            insort(ends, to_come.pop().ended)
+        around = len(ends) - bisect_left(ends, span.ended)
+        depths[place] = around - same[span.began, span.ended]
+    return depths
 
 
 def svg(timing: Timing, prefix: str, title: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from dataclasses import replace
 from xml.etree import ElementTree as ET
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 
-from lab.evidence.timing import Span, Timing
+from lab.evidence.timing import MOST_SPANS, Span, Timing
 from lab.report import RunResult, html, text, waterfall
 from lab.report.bars import bars, timing
 from lab.report.plot import SVG
@@ -142,3 +143,50 @@ def test_the_page_draws_it_and_an_old_run_has_none() -> None:
     page = html.render(builder.session(run()))
     assert page.count('class="waterfall" viewBox') == 1
     assert 'class="waterfall" viewBox' not in html.render(builder.session(run(None)))
+
+
+def innermost(told: list[Span], began: float, ended: float) -> Span | None:
+    covering = [span for span in told if span.began <= began and ended <= span.ended]
+    return max(covering, key=lambda span: (span.began, -span.ended)) if covering else None
+
+
+halves = st.integers(-8, 8).map(lambda n: n / 2)
+apart = st.builds(
+    lambda name, lane, one, other: Span(name, lane, min(one, other), max(one, other)),
+    st.sampled_from(["pair", "boot", "delivered"]),
+    st.sampled_from(["case", "pair", "reference"]),
+    halves,
+    halves,
+)
+
+
+@given(st.integers(0, 8), st.lists(apart, max_size=12))
+def test_a_moment_belongs_to_the_last_begun_and_depth_is_the_number_of_longer_steps_around(
+    seconds: int, told: list[Span]
+) -> None:
+    steps = [span for span in told if span.lane in ("case", "reference")]
+    others = [span for span in told if span.lane == "pair"]
+    expected: dict[str, float] = {}
+    for half in range(2 * seconds):
+        began, ended = half / 2, (half + 1) / 2
+        owner = innermost(steps, began, ended)
+        if owner is not None and owner.name == "pair":
+            owner = innermost(others, began, ended) or owner
+        name = owner.name if owner else BETWEEN
+        expected[name] = expected.get(name, 0.0) + 0.5
+    assert own_seconds(Timing(float(seconds), tuple(told))) == expected
+    fall = waterfall.waterfall(Timing(float(seconds), tuple(told)))
+    depths = sorted(row.depth for row in (*fall.rows, *fall.left_out))
+    assert depths == sorted(
+        sum(s.began <= each.began and each.ended <= s.ended and s.seconds > each.seconds for s in steps)
+        for each in told
+    )
+
+
+def test_as_many_spans_as_a_record_may_have_are_told_in_no_time() -> None:
+    told = Timing(200.0, tuple(Span("step", "case", n / 100, n / 100 + 50) for n in range(MOST_SPANS)))
+    began = time.monotonic()
+    own_seconds(told)
+    waterfall.waterfall(told)
+    # A look at each of all spans for each of them would take minutes.
+    assert time.monotonic() - began < 20
