@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import IO, Self
 
 import structlog
 
-from lab.blame import Kind, blame, check_disk, disk_full
+from lab.blame import account, check_disk, disk_full, explained
 from lab.collect.bundle import BundleWriter
 from lab.collect.captures import Marks, copy, from_here, from_power_on
 from lab.contracts import Progress
-from lab.errors import HostTrouble, LabTrouble
+from lab.errors import Fault, HostTrouble, LabTrouble
 from lab.evidence.manifest import Incident
 from lab.evidence.memory import unexplained
 from lab.evidence.model import Sample
@@ -92,7 +93,7 @@ class Attempt:
             with self.timeline.span("account", lane=CASE):
                 self._account_for(exc)
         except KeyboardInterrupt:
-            self._incident("interrupted", "", f"interrupted by the user, after: {exc}")
+            self._note(Fault("interrupted", "", f"interrupted by the user, after: {exc}"))
             raise
         finally:
             with held_back():
@@ -102,23 +103,26 @@ class Attempt:
     def _account_for(self, exc: BaseException | None) -> None:
         """Make incidents of what ended the block."""
         if isinstance(exc, KeyboardInterrupt):
-            self._incident("interrupted", "", "interrupted by the user")
-        elif isinstance(exc, LabTrouble):
-            if not isinstance(exc, NothingToMeasureError):
-                self._blame(exc)
+            self._note(Fault("interrupted", "", "interrupted by the user"))
+        elif isinstance(exc, LabTrouble) and not isinstance(exc, NothingToMeasureError):
+            self._note(*self._blame(exc))
         elif disk_full(exc):
-            self._incident("host", "", str(exc))
-        elif exc is None:
-            self._check_captures()
+            self._note(*self._seen(), Fault("host", "", str(exc)))
+        elif exc is None or isinstance(exc, NothingToMeasureError):
+            self._note(*self._seen(), *self._check_captures())
         else:
-            self._incident("host", "", f"a fault of the lab, {type(exc).__name__}: {exc}")
+            self._note(*self._seen(), Fault("host", "", f"a fault of the lab, {type(exc).__name__}: {exc}"))
 
-    def _check_captures(self) -> None:
+    def _seen(self) -> tuple[Fault, ...]:
+        """What host and channels did since the run before this one, however this one seems to have ended."""
+        return self.pair.troubles() if self.pair else ()
+
+    def _check_captures(self) -> Iterator[Fault]:
         """On a full disk QEMU drops what guests say, and tells nobody."""
         try:
             check_disk(self.keeper.captures)
         except HostTrouble as trouble:
-            self._incident("host", "", trouble.message)
+            yield Fault("host", "", trouble.message)
 
     def _put_away(self, exc: BaseException | None) -> None:
         """Evidence into the bundle; the pair is given up unless the next run may use it."""
@@ -130,7 +134,7 @@ class Attempt:
         finally:
             unused = isinstance(exc, NothingToMeasureError)
             with self.timeline.span("drop", lane=CASE):
-                self.keeper.done(fit=unused or (exc is None and self._is_clean()))
+                self.keeper.done(fit=not self.incidents and (unused or (exc is None and self._is_clean())))
             self.seconds["collect"] = time.monotonic() - began
             if self._driver is not None:
                 with contextlib.suppress(OSError):
@@ -161,18 +165,18 @@ class Attempt:
 
     # -- whose fault, and what is kept --------------------------------------------------------------------------
 
-    def _incident(self, kind: Kind, guest: str, detail: str) -> None:
-        self.incidents.append(Incident(kind=kind, guest=guest, detail=detail, t=utc_now()))
-        with contextlib.suppress(OSError):  # a full disk is an incident too
-            self.log.info("incident", kind=kind, guest=guest, detail=detail)
+    def _note(self, *faults: Fault) -> None:
+        """Make incidents of them."""
+        for fault in faults:
+            self.incidents.append(Incident(kind=fault.kind, guest=fault.guest, detail=fault.detail, t=utc_now()))
+            with contextlib.suppress(OSError):  # a full disk is an incident too
+                self.log.info("incident", kind=fault.kind, guest=fault.guest, detail=fault.detail)
 
-    def _blame(self, exc: LabTrouble) -> None:
-        """Turn trouble into an incident."""
+    def _blame(self, exc: LabTrouble) -> tuple[Fault, ...]:
+        """The faults behind trouble."""
         if self.pair is None:
-            self._incident("boot", "", str(exc))
-            return
-        fault = blame(exc, self._guests(), self.limits)
-        self._incident(fault.kind, fault.guest, fault.detail)
+            return explained(Fault("boot", "", str(exc)), exc.seen)
+        return account(exc, self._guests(), self.limits, self.pair.troubles)
 
     def _collect(self) -> None:
         """This run's part of the pair's captures. With no pair: whatever its guests said while they could."""

@@ -5,19 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from lab.collect.stream import size
-from lab.errors import CommandFailed, DeadlinePassed, GuestLost, HostTrouble, LabTrouble
+from lab.errors import CommandFailed, DeadlinePassed, Fault, Flood, GuestLost, HostTrouble, LabTrouble
 from lab.plan.limits import Limits
 from lab.provision.hypervisor import Death
 from lab.units import MIB, Deadline, wait_until
-
-Kind = Literal["boot", "lost", "deadline", "qemu-exit", "interrupted", "host", "hang", "frozen", "flood"]
 
 DISK_FULL = 4 * MIB
 """With less than that free, QEMU's captures fall silent whatever the guests do."""
@@ -38,17 +36,37 @@ class Watched(Protocol):
     def emulator_answers(self, limit: timedelta) -> bool: ...
 
 
-@dataclass(frozen=True)
-class Fault:
-    """An incident in the making: see `lab.evidence.manifest.Incident`."""
+def account(
+    trouble: LabTrouble, guests: Sequence[Watched], limits: Limits, seen: Callable[[], Sequence[Fault]]
+) -> tuple[Fault, ...]:
+    """All faults of a run that trouble has ended: the one behind it, and those the host has `seen` till then.
 
-    kind: Kind
-    guest: str
-    detail: str
+    Asked last: what a guest was, or was not, allowed to do may show while somebody is blamed.
+    """
+    fault = blame(trouble, guests, limits)
+    return explained(fault, seen())
+
+
+def explained(fault: Fault, seen: Sequence[Fault]) -> tuple[Fault, ...]:
+    """A fault beside what was seen, unless that explains it. Pure.
+
+    A guest that floods a channel is ended for it: whatever its end looks like, it is no other trouble. One that the
+    host kept from running, or whose captures are not what it wrote, cannot be said to hang.
+    """
+    if fault.kind == "flood" or any(other.kind == "flood" for other in seen):
+        return tuple({other.detail: other for other in (fault, *seen) if other.kind not in ENDED}.values())
+    hindered = any(other.guest in ("", fault.guest) and other.kind in ("frozen", "host") for other in seen)
+    return tuple(seen) if fault.kind == "hang" and hindered else (*seen, fault)
+
+
+ENDED = frozenset({"boot", "lost", "deadline", "qemu-exit", "hang"})
+"""What the end of a guest looks like to those who wait for it."""
 
 
 def blame(trouble: LabTrouble, guests: Sequence[Watched], limits: Limits) -> Fault:
     """The fault behind trouble with running guests. May wait: for a death to be told, for telemetry to speak."""
+    if isinstance(trouble, Flood):
+        return Fault("flood", "", trouble.message)
     dead = _await_death(guests, limits) if isinstance(trouble, GuestLost | DeadlinePassed | CommandFailed) else None
     if dead is not None and dead.death is not None:
         return Fault("lost" if dead.death.by_itself else "qemu-exit", dead.role, f"{dead.death}; {trouble}")

@@ -8,6 +8,7 @@ LabError
      +- DeadlinePassed   a named wait ended without its signal
      +- GuestLost        a guest went away or stopped answering
      +- CommandFailed    a command on the host or in a guest returned non-zero
+     +- Flood            a guest said more than a channel may carry; a run that meets one is an ERROR
 
 What a kernel does wrong is never an exception: it is a Finding.
 """
@@ -15,6 +16,22 @@ What a kernel does wrong is never an exception: it is a Finding.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["boot", "lost", "deadline", "qemu-exit", "interrupted", "host", "hang", "frozen", "flood"]
+
+QUOTED = 4000
+"""Characters of a command's output that its error quotes at most."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """An incident in the making: see `lab.evidence.manifest.Incident`."""
+
+    kind: Kind
+    guest: str
+    detail: str
 
 
 class LabError(Exception):
@@ -41,7 +58,15 @@ class BadInput(LabError):
 
 
 class LabTrouble(LabError):
-    """The lab, not the kernel, is at fault."""
+    """The lab, not the kernel, is at fault. `seen` is what the host saw of its guests before they were ended."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.seen: tuple[Fault, ...] = ()
+
+    def add_seen(self, faults: Sequence[Fault]) -> None:
+        """Remember these as well."""
+        self.seen = (*self.seen, *(fault for fault in faults if fault not in self.seen))
 
 
 class HostTrouble(LabTrouble):
@@ -65,5 +90,9 @@ class CommandFailed(LabTrouble):
 
     def __init__(self, argv: Sequence[str], status: int, output: str, *, where: str = "this host") -> None:
         self.argv, self.status, self.output = tuple(argv), status, output
-        tail = "\n".join(output.strip().splitlines()[-15:])
+        tail = "\n".join(output.strip().splitlines()[-15:])[-QUOTED:]
         super().__init__(f"on {where}, exit status {status}: {' '.join(argv)}\n{tail}")
+
+
+class Flood(LabTrouble):
+    """A guest said more than a channel may carry."""

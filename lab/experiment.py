@@ -86,7 +86,7 @@ class Experiment(Attempt):
         deadline = Deadline.after(f"{bytes_more} bytes more {into} for {name}", self.limits.delivery)
 
         def there(client: Program) -> bool:
-            return int(client.last().get(into, 0)) >= goal or client.said("holding") or client.ended
+            return client.count(into) >= goal or client.said("holding") or client.ended
 
         with self._step("flowing", client=name, bytes_more=bytes_more):
             self._watch(self.streams[name].client, there, deadline)
@@ -105,7 +105,7 @@ class Experiment(Attempt):
         def given() -> tuple[str | None, object]:
             nonlocal mark
             self._check_guests()
-            taken = int(abuser.last().get("delivered", 0))
+            taken = abuser.count("delivered")
             if taken - mark[0] > (TRICKLE if self._is_exhausted(name) else 0):
                 mark = (taken, time.monotonic())
             ended = [s.spec.name for s in self.streams.values() if s.client.ended]
@@ -270,7 +270,7 @@ class Experiment(Attempt):
 
     def counter(self, name: str, key: str) -> int:
         """A counter of a client's last line."""
-        return int(self.streams[name].client.last().get(key, 0))
+        return self.streams[name].client.count(key)
 
     def end(self, *, until: Callable[[Sample], bool] = lambda _: True) -> None:
         """Clients quit, memory settles; the last checkpoint (see there for `until`); cgroups go."""
@@ -324,6 +324,7 @@ class Experiment(Attempt):
         """Wait on a program, and on the guests: a dead one ends the wait at once."""
 
         def seen() -> tuple[bool | None, object]:
+            self.ready.check_floods()
             if is_true(program):
                 return True, ""
             self._check_guests()
@@ -335,6 +336,7 @@ class Experiment(Attempt):
         wait_until(seen, deadline=deadline, pause=timedelta())
 
     def _check_guests(self) -> None:
+        self.ready.check_floods()
         self._watching.check(self._guests())
 
     def _latest(self) -> Sample | None:

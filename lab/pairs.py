@@ -13,6 +13,7 @@ from lab.atonce import entered
 from lab.contracts import Address, Progress
 from lab.drive.role import RoleTarget, Seat, role_giver
 from lab.drive.ssh import GuestShell, Program, connected
+from lab.errors import Fault
 from lab.plan.cases import ClientSpec
 from lab.plan.commands import cgroup_of, client_argv, sender_argv
 from lab.plan.matrix import Run
@@ -82,6 +83,16 @@ class ReadyPair:
         address = self.pair.addresses["receiver"].v4
         argv = sender_argv(client, address, port, seed)
         return self.sender.start(f"{client.name}'s sender", argv, folder / f"{client.name}.jsonl")
+
+    def troubles(self) -> tuple[Fault, ...]:
+        """What was seen of its guests since somebody last asked: time they had not, floods, captures that changed."""
+        floods = (Fault("flood", role, why) for role, shell in self.shells.items() for why in shell.take_floods())
+        return (*self.pair.watch.troubles(), *floods)
+
+    def check_floods(self) -> None:
+        """Raises Flood when a program or a command said more than it may."""
+        for shell in self.shells.values():
+            shell.check_floods()
 
     def hang_up(self) -> None:
         """Close every connection to the guests."""

@@ -17,9 +17,11 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+from lab.blame import disk_full
+from lab.collect.stream import last_lines
 from lab.contracts import EMBEDDED, Progress
 from lab.drive.ssh import GuestShell, connected
-from lab.errors import HostTrouble, LabTrouble
+from lab.errors import Fault, HostTrouble, LabTrouble
 from lab.evidence.memory import unexplained
 from lab.evidence.model import Sample
 from lab.evidence.telemetry import parse_checkpoints, parse_telemetry
@@ -95,8 +97,9 @@ def warm_pair(
         except CannotSaveError as exc:
             note = exc.message
         except RestoreError as exc:
-            note = f"the state {key} was dropped{_set_aside(request.captures)}: {exc.message}"
-            drop(key)
+            note = f"the state {key} was {exc.fate}{_set_aside(request.captures)}: {exc.told}"
+            if exc.fate == "dropped":
+                drop(key)
         if note:
             progress("booting instead: " + note.splitlines()[0])
             shutil.rmtree(request.captures, ignore_errors=True)
@@ -159,7 +162,16 @@ class CannotSaveError(HostTrouble):
 
 
 class RestoreError(LabTrouble):
-    """The state is not fit for use."""
+    """The state is not fit for use; or the host took a guest away, or time from it, as `seen` then tells."""
+
+    @property
+    def fate(self) -> str:
+        """What becomes of the state: what the host did says nothing against it."""
+        return "left alone" if any(fault.kind != "flood" for fault in self.seen) else "dropped"
+
+    @property
+    def told(self) -> str:
+        return "; ".join([self.message, *(f"{fault.kind} on the {fault.guest}: {fault.detail}" for fault in self.seen)])
 
 
 # -- making ----------------------------------------------------------------------------------------------------------
@@ -217,6 +229,8 @@ def _fill(
         if ready.fast_clock:  # all that are restored from it would have it too (docs/decisions.md)
             raise CannotSaveError(f"no state can be saved: {ready.fast_clock}, {ATTEMPTS} times over")
         line = ready.receiver.check(list(checkpoint_argv("saved", pages=False)))
+        if troubles := ready.troubles():
+            raise CannotSaveError(f"no state can be saved: {troubles[0].kind}: {troubles[0].detail}")
         ready.hang_up()
         progress("saving")
         try:
@@ -264,9 +278,16 @@ def restored(
                 check_health(ready, state)
                 state.touch()
         except (LabTrouble, OSError) as exc:
-            raise RestoreError(str(exc)) from exc
+            error = RestoreError(str(exc))
+            error.add_seen(exc.seen if isinstance(exc, LabTrouble) else _of_host(exc))
+            raise error from exc
         ready.warm = state.key
         yield ready
+
+
+def _of_host(exc: OSError) -> tuple[Fault, ...]:
+    """A full disk says nothing of the state; a file of it that cannot be read does."""
+    return (Fault("host", "", str(exc)),) if disk_full(exc) else ()
 
 
 def _connected(
@@ -305,7 +326,7 @@ def check_health(ready: ReadyPair, state: SavedState) -> None:
         ready.pair.sender.echo(ready.pair.addresses["receiver"].v4, request.limits.answer)
 
     def told() -> tuple[Sample | None, object]:
-        samples = parse_telemetry(receiver.telemetry.read_bytes()).samples if receiver.telemetry.exists() else ()
+        samples = parse_telemetry(b"\n".join([*last_lines(receiver.telemetry, 1), b""])).samples
         return (samples[-1] if samples else None), "no sample"
 
     now = wait_until(told, deadline=Deadline.after("the receiver's telemetry", request.limits.answer), pause=POLL)

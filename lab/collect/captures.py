@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lab.collect.bundle import BundleWriter
-from lab.collect.stream import Mark, mark, since
+from lab.collect.stream import Mark, copy_bytes, copy_lines, mark, size
 from lab.evidence.bundle import FIRST
 
 ROLES = ("receiver", "sender")
@@ -35,12 +35,11 @@ def copy(captures: Path, marks: Marks, bundle: BundleWriter) -> None:
         if not start.path.exists():
             continue
         if name.endswith(".jsonl"):
-            bundle.add(name, since(start))
+            copy_lines(start, bundle.path(name))
             continue
-        console = start.path.read_bytes()
-        bundle.add(name, console[start.offset :])
+        copy_bytes(start.path, start.offset, size(start.path), bundle.path(name))
         if start.offset:
-            bundle.add(name.replace("console", "before"), console[: start.offset])
+            copy_bytes(start.path, 0, start.offset, bundle.path(name.replace("console", "before")))
     for once in (captures / "state.json", captures / FIRST):
         if once.exists():
             bundle.add(once.name, once.read_bytes())

@@ -9,6 +9,7 @@ import logging
 import shlex
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -18,13 +19,22 @@ from typing import Any
 import paramiko
 
 from lab.contracts import Address, CommandResult
-from lab.errors import CommandFailed, DeadlinePassed, GuestLost
-from lab.units import Deadline
+from lab.errors import CommandFailed, DeadlinePassed, Flood, GuestLost
+from lab.plan.channels import OUTPUT, Bucket
+from lab.units import KIB, Deadline
 
 # paramiko raises what it logs, and logs every connection that a guest's end cuts off.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 CONNECT_LIMIT = timedelta(seconds=40)
+FIRST, LAST, NAMES = 64, 1000, 64
+"""Events of a program that are kept: the first, and at least that many of the last. The names of all, within reason."""
+
+CHUNK = 32 * KIB
+QUOTED = 400
+"""Characters of an event that a message quotes at most."""
+
+SOON_S = 0.001
 _TROUBLE = (paramiko.SSHException, OSError, EOFError)
 
 
@@ -42,13 +52,21 @@ class Program:
     channel: paramiko.Channel
     changed: threading.Condition
     events: list[dict[str, Any]] = field(default_factory=list)
+    """The first and the last it said: see FIRST and LAST."""
     status: int | None = None
     ended: bool = False
+    flood: str = ""
+    """Why it was cut off; "" when it was not."""
+    floods: list[str] = field(default_factory=list)
+    """Where its shell is told of that."""
+    _names: set[str] = field(default_factory=set)
 
     def wait(self, what: str, is_true: Callable[[Program], bool], deadline: Deadline) -> None:
         """Wait for something this program says. Raises CommandFailed when it ends first, DeadlinePassed."""
         with self.changed:
             while not is_true(self):
+                if self.flood:
+                    raise Flood(self.flood)
                 if self.ended:
                     raise CommandFailed(self.argv, -1 if self.status is None else self.status, self.tail())
                 if not self.changed.wait(timeout=deadline.remaining) and deadline.expired:
@@ -56,14 +74,30 @@ class Program:
 
     def said(self, *events: str) -> bool:
         """Whether it has said one of these events."""
-        return any(e.get("event") in events for e in list(self.events))
+        return not self._names.isdisjoint(events) or any(e.get("event") in events for e in list(self.events))
+
+    def heard(self, line: bytes) -> None:
+        """One line of its output. What is no object of JSON is captured, and no event."""
+        with contextlib.suppress(ValueError, RecursionError):
+            event = json.loads(line)
+            if isinstance(event, dict):
+                self.events.append(event)
+                if len(self._names) < NAMES:
+                    self._names.add(str(event.get("event"))[:NAMES])
+        if len(self.events) > FIRST + 2 * LAST:
+            del self.events[FIRST:-LAST]
+
+    def count(self, key: str) -> int:
+        """A counter of its last line; 0 where that has none that can be one."""
+        value = self.last().get(key, 0)
+        return value if isinstance(value, int) else 0
 
     def last(self) -> dict[str, Any]:
         """Its last line; empty when it has said nothing."""
         return self.events[-1] if self.events else {}
 
     def tail(self, lines: int = 6) -> str:
-        return "\n".join(json.dumps(e) for e in self.events[-lines:]) or "(it said nothing)"
+        return "\n".join(json.dumps(e)[:QUOTED] for e in self.events[-lines:]) or "(it said nothing)"
 
     def tell(self, command: str) -> None:
         """One line to its standard input. Raises GuestLost."""
@@ -86,32 +120,46 @@ def _read_program(program: Program, stdout: Any, out: Path) -> None:  # noqa: AN
         _capture(program, stdout, out)
         status = program.channel.recv_exit_status()
     with program.changed:
-        program.status = None if status < 0 else status
+        program.status = None if status < 0 or program.flood else status
         program.ended = True
         program.changed.notify_all()
 
 
 def _capture(program: Program, stdout: Any, out: Path) -> None:  # noqa: ANN401 - paramiko's file
+    """Until it ends, or says more than it may."""
     with out.open("ab") as capture:
-        for line in stdout:
+        for line in _lines(stdout, program):
             capture.write(line)
             capture.flush()
             with program.changed:
-                with contextlib.suppress(ValueError):
-                    program.events.append(json.loads(line))
+                program.heard(line)
                 program.changed.notify_all()
 
 
-def _copy(stream: Any, out: Path) -> None:  # noqa: ANN401 - paramiko's file
+def _copy(program: Program, stream: Any, out: Path) -> None:  # noqa: ANN401 - paramiko's file
     """What a program, or the shell that saw it die, says outside its protocol."""
     with contextlib.suppress(*_TROUBLE), out.open("ab") as capture:
-        for line in stream:
+        for line in _lines(stream, program):
             capture.write(line)
             capture.flush()
 
 
+def _lines(stream: Any, program: Program) -> Iterator[bytes]:  # noqa: ANN401 - paramiko's file
+    """Its lines, as long as they are no flood; one that floods is cut off from us, and its guest is told by the run."""
+    bucket = Bucket(OUTPUT)
+    while line := stream.readline(OUTPUT.width + 1):
+        if over := bucket.hear(time.monotonic(), line):
+            with program.changed:
+                program.flood = f"{program.name}: {over}"
+                program.floods.append(program.flood)
+                program.changed.notify_all()
+            program.channel.close()
+            return
+        yield line
+
+
 def _verified(transport: paramiko.Transport, hostkey: str) -> None:
-    kind, blob = hostkey.split()[:2]
+    kind, blob, *_ = [*hostkey.split(), "", ""]
     seen = transport.get_remote_server_key()
     if seen.get_name() != kind or seen.asbytes() != base64.b64decode(blob):
         raise GuestLost("the SSH server that answers is not the guest we started: host keys differ")
@@ -161,6 +209,18 @@ class GuestShell:
     changed: threading.Condition
     """Shared by all programs of a pair, so that one wait can watch several of them."""
     lines: list[tuple[paramiko.Transport, Program]] = field(default_factory=list)
+    _floods: list[str] = field(default_factory=list)
+
+    def take_floods(self) -> tuple[str, ...]:
+        """What was cut off since somebody last asked."""
+        taken = tuple(self._floods)
+        self._floods.clear()
+        return taken
+
+    def check_floods(self) -> None:
+        """Raises Flood when something was cut off, and nobody has asked yet."""
+        if self._floods:
+            raise Flood(self._floods[0])
 
     def _open(self, transport: paramiko.Transport, argv: Sequence[str], *, seconds: float) -> paramiko.Channel:
         try:
@@ -179,7 +239,9 @@ class GuestShell:
         return idle[0]
 
     def run(self, argv: list[str], *, seconds: float, stdin: bytes = b"") -> CommandResult:
-        """Run to completion. Raises GuestLost, DeadlinePassed."""
+        """Run to completion. Raises GuestLost, DeadlinePassed, Flood."""
+        what = f"`{shlex.join(argv)}`"
+        deadline = Deadline.after(what, timedelta(seconds=seconds))
         channel = self._open(self.transport, argv, seconds=seconds)
         channel.settimeout(seconds)
         with channel:
@@ -187,15 +249,34 @@ class GuestShell:
                 if stdin:
                     channel.sendall(stdin)
                     channel.shutdown_write()
-                stdout, stderr = channel.makefile("rb").read(), channel.makefile_stderr("rb").read()
+                stdout = self._read(channel, channel.recv, what, deadline)
+                stderr = self._read(channel, channel.recv_stderr, what, deadline)
+                if not channel.status_event.wait(deadline.remaining or SOON_S):
+                    raise TimeoutError
                 status = channel.recv_exit_status()
             except TimeoutError as exc:
-                raise DeadlinePassed(f"waited {seconds:g} s for `{shlex.join(argv)}` on {self.name}") from exc
+                raise DeadlinePassed(f"waited {seconds:g} s for {what} on {self.name}") from exc
             except _TROUBLE as exc:
-                raise GuestLost(f"{self.name} went away during `{shlex.join(argv)}`: {exc}") from exc
+                raise GuestLost(f"{self.name} went away during {what}: {exc}") from exc
         if status < 0:
-            raise GuestLost(f"{self.name} went away during `{shlex.join(argv)}`")
+            raise GuestLost(f"{self.name} went away during {what}")
         return CommandResult(status, stdout, stderr)
+
+    def _read(self, channel: paramiko.Channel, receive: Callable[[int], bytes], what: str, deadline: Deadline) -> bytes:
+        """All of one stream of a command. One that drips, or pours, for ever is given up."""
+        parts: list[bytes] = []
+        bucket = Bucket(OUTPUT)
+        while True:
+            channel.settimeout(deadline.remaining or SOON_S)
+            data = receive(CHUNK)
+            if not data:
+                return b"".join(parts)
+            if over := bucket.add(time.monotonic(), size=len(data)):
+                self._floods.append(f"{what}: {over}")
+                raise Flood(f"{what}: {over}")
+            if deadline.expired:
+                raise TimeoutError
+            parts.append(data)
 
     def check(self, argv: list[str], *, seconds: float = 20, stdin: bytes = b"") -> bytes:
         """Standard output of a command that must succeed. Raises CommandFailed too."""
@@ -209,11 +290,11 @@ class GuestShell:
         stdout.parent.mkdir(parents=True, exist_ok=True)
         transport = self._free_line()
         channel = self._open(transport, argv, seconds=20)
-        program = Program(name, argv, stdout, channel, self.changed)
+        program = Program(name, argv, stdout, channel, self.changed, floods=self._floods)
         self.lines.append((transport, program))
         readers = (
             (_read_program, (program, channel.makefile("rb"), stdout)),
-            (_copy, (channel.makefile_stderr("rb"), stdout.with_suffix(".stderr"))),
+            (_copy, (program, channel.makefile_stderr("rb"), stdout.with_suffix(".stderr"))),
         )
         for target, args in readers:
             threading.Thread(target=target, args=args, name=f"read-{name}", daemon=True).start()

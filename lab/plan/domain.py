@@ -64,6 +64,7 @@ class GuestPlan:
     ready_socket: str
     qemu_args: tuple[str, ...]
     state: str = ""
+    instructions: str = ""
 
 
 def cmdline(pair: str, role: Role, nic: NicProfile) -> str:
@@ -140,6 +141,7 @@ def plan_guest(
             *_memory(files, memory),
         ),
         state=files.state,
+        instructions=files.instructions if files.plugin else "",
     )
 
 

@@ -4,24 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from lab.errors import DeadlinePassed, GuestLost, HostTrouble
+from lab.errors import DeadlinePassed, Fault, GuestLost, HostTrouble
 from lab.interrupt import held_back
+from lab.plan.channels import CONSOLE, INSTRUCTIONS, READY_PORT, TELEMETRY, Bucket
 from lab.plan.domain import GuestPlan, render
+from lab.provision.growing import Growing
 from lab.provision.hypervisor import Death, Hypervisor
+from lab.provision.process import find_emulator
 from lab.provision.saved import save, take_in
-from lab.units import Deadline
+from lab.provision.watch import Watch, Watched
+from lab.units import KIB, Deadline
 
 ECHO_AGAIN = timedelta(milliseconds=500)
+TAIL = 16 * KIB
+"""Bytes of a console that its last lines are looked for in."""
+
+LONGEST_S = 1e9
+HOSTKEY = re.compile(r"[a-z0-9-]{1,40} [A-Za-z0-9+/=]{1,1000}( [\w.@-]{0,100})?")
 _HOSTFWD = re.compile(r"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s+\S+\s+22\b")
 
 
@@ -39,7 +50,9 @@ class Signals:
     clock: tuple[float, float] | None = None
     """Seconds since its boot by the guest's clock, and the host's monotonic clock, when it was ready."""
     death: Death | None = None
-    said: list[str] = field(default_factory=list)
+    said: deque[str] = field(default_factory=lambda: deque(maxlen=8))
+    flood: str = ""
+    """Why the ready port is not listened to any more; "" while it is."""
 
     def died(self, death: Death) -> None:
         """Told by libvirt."""
@@ -47,18 +60,24 @@ class Signals:
             self.death = death
             self.changed.notify_all()
 
+    def await_death(self, seconds: float) -> Death | None:
+        """What libvirt has told by then; None when it has told nothing."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.death is not None, timeout=seconds)
+            return self.death
+
     def heard(self, line: str) -> None:
-        """One line of the ready port; see images/guest/lab-init.c."""
+        """One line of the ready port; see images/guest/lab-init.c. What is none of its lines changes nothing."""
         try:
             message = json.loads(line)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             return
         with self.changed:
             self.said.append(line.strip())
             match message:
-                case {"event": "ready", "hostkey": str(hostkey)}:
+                case {"event": "ready", "hostkey": str(hostkey)} if HOSTKEY.fullmatch(hostkey):
                     self.ready, self.hostkey = True, hostkey
-                    self.clock = (float(str(message.get("t", 0))), time.monotonic())
+                    self.clock = (_seconds(message.get("t", 0)), time.monotonic())
                 case {"event": "awake"}:
                     self.ready = True
                 case {"event": "echo"}:
@@ -103,7 +122,9 @@ class Guest:
     def console_tail(self, lines: int = 8) -> str:
         """Last lines of the serial console."""
         with contextlib.suppress(FileNotFoundError):
-            text = Path(self.plan.console).read_bytes().decode(errors="replace")
+            with Path(self.plan.console).open("rb") as console:
+                console.seek(max(0, console.seek(0, os.SEEK_END) - TAIL))
+                text = console.read(TAIL).decode(errors="replace")
             return "\n".join(text.splitlines()[-lines:])
         return ""
 
@@ -116,7 +137,7 @@ class Guest:
                 if signals.death is not None:
                     raise GuestLost(f"{self.plan.name} is gone: {signals.death}\n{self.console_tail()}")
                 if not signals.changed.wait(timeout=deadline.remaining) and deadline.expired:
-                    raise deadline.passed(f"ready port {signals.said[-2:]}, console: {self.console_tail(2)!r}")
+                    raise deadline.passed(f"ready port {list(signals.said)[-2:]}, console: {self.console_tail(2)!r}")
 
     def tell(self, order: str) -> None:
         """Give lab-init an order on the ready port. Raises GuestLost."""
@@ -165,11 +186,21 @@ class Guest:
         self.wait("carrier", lambda s: s.carrier, limit)
 
 
+def _seconds(said: object) -> float:
+    """A guest's time; 0 for what cannot be one."""
+    return float(said) if isinstance(said, int | float) and 0 <= said < LONGEST_S else 0.0
+
+
 def listen(signals: Signals, port: socket.socket) -> None:
-    """Hear the ready port until the guest hangs up."""
-    with port, port.makefile("r", errors="replace") as lines, contextlib.suppress(OSError):
-        for line in lines:
-            signals.heard(line)
+    """Hear the ready port until the guest hangs up, or says more than this port may carry."""
+    bucket = Bucket(READY_PORT)
+    with port, port.makefile("rb") as lines, contextlib.suppress(OSError):
+        while line := lines.readline(READY_PORT.width + 1):
+            if over := bucket.hear(time.monotonic(), line):
+                with signals.changed:
+                    signals.flood = over
+                return
+            signals.heard(line.decode(errors="replace"))
 
 
 def _open_ready_port(path: str) -> socket.socket:
@@ -192,22 +223,44 @@ def _ssh_port(hypervisor: Hypervisor, domain: Any) -> int:  # noqa: ANN401
     return int(match.group(1))
 
 
+def _watched(plan: GuestPlan, signals: Signals) -> Watched:
+    """Its QEMU and all that it writes."""
+    files = ((plan.console, CONSOLE), (plan.telemetry, TELEMETRY), (plan.instructions, INSTRUCTIONS))
+    captures = tuple(Growing(Path(path), cap) for path, cap in files if path)
+    return Watched(plan.role, find_emulator(plan.name), captures, signals)
+
+
+def _created(hypervisor: Hypervisor, plan: GuestPlan, xml: str, signals: Signals) -> Any:  # noqa: ANN401
+    """A host that cannot start a guest says nothing of the state that it was to be restored from."""
+    try:
+        return hypervisor.create(plan.name, xml, signals.died, paused=bool(plan.state))
+    except HostTrouble as exc:
+        exc.add_seen([Fault("host", plan.role, exc.message)])
+        raise
+
+
 @contextlib.contextmanager
-def started(hypervisor: Hypervisor, plan: GuestPlan) -> Iterator[Guest]:
-    """Start a guest, or restore it; it is gone, whatever happens, when the block ends. Raises HostTrouble."""
+def started(hypervisor: Hypervisor, plan: GuestPlan, watch: Watch | None = None) -> Iterator[Guest]:
+    """Start a guest, or restore it; it is gone, whatever happens, when the block ends. Raises HostTrouble.
+
+    It is watched from its first moment on by `watch`, or by one of its own.
+    """
     signals = Signals()
     xml = render(plan)
     domain = None
-    try:
-        with held_back():
-            domain = hypervisor.create(plan.name, xml, signals.died, paused=bool(plan.state))
-        port = _open_ready_port(plan.ready_socket)
-        threading.Thread(target=listen, args=(signals, port), name=f"ready-{plan.name}", daemon=True).start()
-        if plan.state:
-            take_in(hypervisor, domain, Path(plan.state))
-        yield Guest(plan, xml, hypervisor, domain, _ssh_port(hypervisor, domain), signals, port)
-    finally:
-        with held_back():
-            if domain is not None:
-                hypervisor.destroy(plan.name, domain)
-            Path(plan.ready_socket).unlink(missing_ok=True)
+    with contextlib.ExitStack() as stack:
+        watch = watch or stack.enter_context(Watch())
+        try:
+            with held_back():
+                domain = _created(hypervisor, plan, xml, signals)
+            with watch.over(_watched(plan, signals)):
+                port = _open_ready_port(plan.ready_socket)
+                threading.Thread(target=listen, args=(signals, port), name=f"ready-{plan.name}", daemon=True).start()
+                if plan.state:
+                    take_in(hypervisor, domain, Path(plan.state))
+                yield Guest(plan, xml, hypervisor, domain, _ssh_port(hypervisor, domain), signals, port)
+        finally:
+            with held_back():
+                if domain is not None:
+                    hypervisor.destroy(plan.name, domain)
+                Path(plan.ready_socket).unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lab.atonce import entered
 from lab.contracts import BootableKernel, GuestImage
-from lab.errors import HostTrouble
+from lab.errors import HostTrouble, LabTrouble
 from lab.plan.cases import Shape
 from lab.plan.commands import SEED_BYTES, wake_order
 from lab.plan.domain import GuestFiles, GuestPlan, plan_guest
@@ -24,6 +24,7 @@ from lab.provision.guest import Guest, started
 from lab.provision.hostkey import make_hostkey
 from lab.provision.hypervisor import Hypervisor
 from lab.provision.link import await_listener, link
+from lab.provision.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Pair:
 
     request: PairRequest
     guests: dict[Role, Guest]
+    watch: Watch = field(default_factory=Watch)
 
     @property
     def receiver(self) -> Guest:
@@ -164,29 +166,42 @@ def ignore(_role: Role, _guest: Guest) -> None:
 def provisioned(hypervisor: Hypervisor, request: PairRequest, met: Met = ignore) -> Iterator[Pair]:
     """Start both guests, at once. Those that boot do so while the caller goes on; those that are restored are awake.
 
-    `met` is called for each as soon as it is there, in a thread of its own. All is gone when the block ends.
+    `met` is called for each as soon as it is there, in a thread of its own. All is gone when the block ends. Trouble
+    that ends it has with it what was seen of the guests (`LabTrouble.seen`).
     """
+    with Watch() as watch:
+        try:
+            with _linked_pair(hypervisor, request, met, watch) as pair:
+                yield pair
+        except LabTrouble as exc:
+            exc.add_seen(watch.troubles())
+            raise
+
+
+@contextlib.contextmanager
+def _linked_pair(hypervisor: Hypervisor, request: PairRequest, met: Met, watch: Watch) -> Iterator[Pair]:
     roles: tuple[Role, ...] = ("receiver",) if request.nic.link == "none" else ROLES
     with contextlib.ExitStack() as stack:
         stack.enter_context(link(request.id, request.nic))
         stack.callback((request.sockets / f"{request.id}-l").unlink, missing_ok=True)
         receiver_failed = threading.Event()
-        guests = entered(stack, {role: _linked(hypervisor, request, role, receiver_failed, met) for role in roles})
+        ends = {role: _linked(hypervisor, request, role, receiver_failed, met, watch) for role in roles}
+        guests = entered(stack, ends)
         for role, guest in guests.items():
             (request.captures / role / "domain.xml").write_text(guest.xml)
-        yield Pair(request, guests)
+        yield Pair(request, guests, watch)
 
 
 @contextlib.contextmanager
 def _linked(
-    hypervisor: Hypervisor, request: PairRequest, role: Role, failed: threading.Event, met: Met
+    hypervisor: Hypervisor, request: PairRequest, role: Role, failed: threading.Event, met: Met, watch: Watch
 ) -> Iterator[Guest]:
     """One end. The receiver listens for the sender, which therefore waits for that, or until it has `failed`."""
     plan = guest_plan(request, role)
     if role == "sender" and request.nic.link == "unix":
         await_listener(request.sockets / f"{request.id}-l", failed)
     try:
-        with started(hypervisor, plan) as guest:
+        with started(hypervisor, plan, watch) as guest:
             if request.saved is not None:
                 _wake(request, role, guest)
             met(role, guest)

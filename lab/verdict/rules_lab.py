@@ -30,7 +30,9 @@ def kernel_alive(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Fin
 
 
 def lab_alive(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
-    """The lab's own machinery and programs worked."""
+    """The lab's own machinery and programs worked. A guest that floods a channel is ended for it: that explains all."""
+    if any(incident.kind == "flood" for incident in evidence.manifest.incidents):
+        return [*ground.lab_trouble(ground.of_run(evidence))]
     trouble = [
         *ground.lab_trouble(ground.of_run(evidence)),
         *_unstarted(evidence, case),

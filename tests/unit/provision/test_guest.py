@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import socket
 import threading
@@ -18,6 +19,7 @@ from lab.errors import DeadlinePassed, GuestLost
 from lab.provision.guest import Guest, Signals, listen
 from lab.provision.hostkey import make_hostkey
 from lab.provision.hypervisor import Death
+from lab.units import KIB, MIB
 from tests.unit.provision.guests import guest
 
 LONG = timedelta(seconds=30)
@@ -45,7 +47,13 @@ def test_carrier_comes_and_goes() -> None:
         assert signals.carrier is carrier
 
 
-@pytest.mark.parametrize("line", ["", "half a li", '{"event":', '{"event":"else"}', "[]", "7", '{"event":"ready"}'])
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("", "half a li", '{"event":', '{"event":"else"}', "[]", "7", '{"event":"ready"}', "[" * 10_000, "9" * 10_000),
+        *('{"event":"ready","hostkey":"two lines\\nof it"}', '{"event":"ready","hostkey":7}', '{"event":["ready"]}'),
+    ],
+)
 def test_what_is_not_understood_changes_nothing(line: str) -> None:
     signals = Signals()
     signals.heard(line)
@@ -63,6 +71,45 @@ def test_lines_come_through_a_real_port() -> None:
     reader.join(20)
     assert not reader.is_alive()
     assert (signals.ready, signals.carrier) == (True, True)
+
+
+@pytest.mark.parametrize("t", ['"soon"', "null", "[1]", "-1", "NaN", "1e999", "9" * 400, "{}"])
+def test_a_time_that_is_none_is_0(t: str) -> None:
+    signals = Signals()
+    signals.heard(f'{{"event":"ready","t":{t},"hostkey":"ssh-ed25519 AAAA"}}')
+    assert signals.clock is not None
+    assert signals.clock[0] == 0.0
+
+
+def say(data: bytes, times: int) -> Signals:
+    """What is known of a guest after it has said that so often, if somebody listens, and hung up."""
+    signals = Signals()
+    ours, theirs = socket.socketpair()
+    reader = threading.Thread(target=listen, args=(signals, ours))
+    reader.start()
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError), theirs:
+        for _ in range(times):
+            theirs.sendall(data)
+    reader.join(20)
+    assert not reader.is_alive()
+    return signals
+
+
+@pytest.mark.parametrize(
+    ("data", "why"), [(b"\n" * MIB, "lines at once"), (b"a" * MIB, "a line of more"), (b"[7]\n" * KIB, "lines at once")]
+)
+def test_a_port_that_is_flooded_is_not_listened_to(data: bytes, why: str) -> None:
+    """40 MiB are offered: who listens to them all is given each of their lines."""
+    signals = say(data, 40)
+    assert signals.flood.startswith("the ready port was given ")
+    assert why in signals.flood
+    assert len(signals.said) <= 8
+
+
+def test_what_a_guest_has_to_say_is_no_flood() -> None:
+    signals = say(json.dumps({"event": "link", "carrier": 1}).encode() + b"\n", 500)
+    assert signals.flood == ""
+    assert signals.carrier
 
 
 def later(act: Callable[[], None]) -> threading.Thread:

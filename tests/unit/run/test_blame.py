@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from lab.blame import Watch, blame, check_disk
+from lab.blame import Watch, account, blame, check_disk, explained
 from lab.collect.bundle import BundleWriter
 from lab.contracts import BootableKernel, GuestImage
-from lab.errors import CommandFailed, DeadlinePassed, GuestLost, HostTrouble, LabTrouble
+from lab.errors import CommandFailed, DeadlinePassed, Fault, Flood, GuestLost, HostTrouble, LabTrouble
 from lab.experiment import Experiment
 from lab.keeper import PairKeeper
 from lab.plan.designs import Predicted
@@ -96,6 +97,49 @@ def test_with_guests_that_live_and_speak_nobody_is_named(trouble: LabTrouble, ki
     assert (fault.kind, fault.guest, fault.detail) == (kind, "", str(trouble))
 
 
+HANG, DEAD = Fault("hang", "receiver", "silent"), Fault("qemu-exit", "receiver", "killed")
+FROZEN, CUT = Fault("frozen", "receiver", "stopped"), Fault("host", "receiver", "telemetry.jsonl was removed")
+FULL, OTHER = Fault("flood", "sender", "40 MiB"), Fault("frozen", "sender", "stopped")
+
+
+@pytest.mark.parametrize(
+    ("fault", "seen", "told"),
+    [
+        (HANG, (), (HANG,)),
+        (HANG, (FROZEN,), (FROZEN,)),
+        (HANG, (CUT,), (CUT,)),
+        (HANG, (OTHER,), (OTHER, HANG)),
+        (DEAD, (FROZEN,), (FROZEN, DEAD)),
+        (DEAD, (FULL,), (FULL,)),
+        (DEAD, (FULL, FROZEN), (FULL, FROZEN)),
+        (Fault("flood", "", "40 MiB"), (FULL,), (FULL,)),
+        (Fault("flood", "", "40 MiB"), (), (Fault("flood", "", "40 MiB"),)),
+        (Fault("host", "", "no room"), (FULL,), (Fault("host", "", "no room"), FULL)),
+    ],
+)
+def test_what_was_seen_explains_the_end(fault: Fault, seen: tuple[Fault, ...], told: tuple[Fault, ...]) -> None:
+    assert explained(fault, seen) == told
+
+
+def test_what_shows_while_somebody_is_blamed_counts(tmp_path: Path) -> None:
+    """QEMU is stopped, and goes on just before its monitor is asked."""
+    silent = [guest(tmp_path, "receiver")]
+    seen: list[Fault] = []
+
+    class Late(NoHypervisor):
+        def answers(self, domain: Any, limit: timedelta) -> bool:  # noqa: ANN401
+            seen.append(FROZEN)
+            return True
+
+    asked = replace(silent[0], hypervisor=Late())
+    assert account(LOST, [asked], SHORT, lambda: seen) == (FROZEN,)
+
+
+def test_a_flood_over_ssh_needs_nobody_to_be_blamed(tmp_path: Path) -> None:
+    told = account(Flood("40 MiB"), [guest(tmp_path)], Limits(), lambda: ())
+    assert told == (Fault("flood", "", "40 MiB"),)
+
+
 def test_a_watch_ends_a_wait_for_the_dead_at_once(tmp_path: Path) -> None:
     subject = guest(tmp_path)
     watch = Watch(Limits())
@@ -158,6 +202,15 @@ def experiment(plan: SessionPlan, ending: BaseException = LOST) -> Experiment:
 
 def kinds(subject: Experiment) -> list[str]:
     return [incident.kind for incident in subject.incidents]
+
+
+def test_what_the_host_saw_of_a_pair_that_never_was_is_told_too(plan: SessionPlan) -> None:
+    for seen, told in (((FROZEN,), ["frozen", "boot"]), ((FULL,), ["flood"])):
+        lost = GuestLost("gone")
+        lost.add_seen(seen)
+        with experiment(plan, lost) as subject:
+            subject.start("abuser")
+        assert kinds(subject) == told
 
 
 @pytest.mark.parametrize("trouble", [LOST, LATE, HostTrouble("no QEMU")])
