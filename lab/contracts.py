@@ -28,7 +28,7 @@ class BootableKernel:
     initrd    cpio with our init and the modules the guests need, in load order
     release   `uname -r` of the kernel
     design    row of the designs table it is expected to behave like
-    sha256    of `boot`;  config_sha256 of its kernel config ("" when not known)
+    sha256    of `boot`;  config_sha256 of its kernel config ("" when not known);  initrd_sha256 ("" in older plans)
     modules   drivers the guests can count on, loaded or built in; empty when not known (own kernel without modules)
     base, series, fragments   of a kernel the lab built: its source, the key of its patches, its config fragments
     """
@@ -44,6 +44,7 @@ class BootableKernel:
     base: str = ""
     series: str = ""
     fragments: tuple[str, ...] = ()
+    initrd_sha256: str = ""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,25 +14,37 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from lab.contracts import Progress
+from lab.digests import damage_of, seal
 from lab.errors import FetchFailed, HostTrouble
-from lab.paths import cache_root
-from lab.units import MIB, mib
+from lab.records import tell, write_whole
+from lab.units import mib
 
 OWN_CACHE = "set LAB_CACHE to a directory of yours"
 MOVE_CACHE = "free some space, run `make clean-cache`, or set LAB_CACHE to a directory on another disk"
 
 
-def ensure_dir(target: Path, make: Callable[[Path], None], *, progress: Progress) -> Path:
-    """`target`, made by `make(empty directory)` when it is not there yet.
+def ensure_dir(
+    target: Path,
+    make: Callable[[Path], None],
+    *,
+    progress: Progress,
+    damage: Callable[[Path], str] = lambda _: "",
+) -> Path:
+    """`target`, made by `make(empty directory)` when it is not there yet, or is damaged.
 
     Work happens in `target.partial` under a lock and is renamed into place, so an interrupted or failed `make` leaves
-    nothing behind that could be taken for the result.
+    nothing behind that could be taken for the result. `damage` says what is wrong with one that is there, "" when it is
+    as it was made; a damaged one is dropped, which is told, and made again.
     """
-    if target.is_dir():
+    if target.is_dir() and not damage(target):
         return target
     with _clear_errors(target), locked(target, progress=progress):
         if target.is_dir():
-            return target
+            wrong = damage(target)
+            if not wrong:
+                return target
+            drop(target)
+            tell(f"{wrong}; it was dropped, and is made again")
         partial = target.with_name(target.name + ".partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
@@ -41,6 +54,26 @@ def ensure_dir(target: Path, make: Callable[[Path], None], *, progress: Progress
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return target
+
+
+def ensure_sealed(target: Path, make: Callable[[Path], None], *, progress: Progress) -> Path:
+    """As `ensure_dir` for files that guests are made of: each must be, at every use, what it was when it was made."""
+
+    def sealed(partial: Path) -> None:
+        make(partial)
+        seal(partial)
+
+    return ensure_dir(target, sealed, progress=progress, damage=damage_of)
+
+
+def drop(target: Path) -> None:
+    """Remove a directory of the cache, at once: nobody may find half of it. Who has files of it open keeps them."""
+    doomed = target.with_name(f"{target.name}.dropped.{time.monotonic_ns()}")
+    try:
+        target.rename(doomed)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
 @contextmanager
@@ -77,20 +110,6 @@ def require_space(where: Path, needed: int) -> None:
         raise FetchFailed(f"{where} has {mib(free)} free, {mib(needed)} are needed", hint=MOVE_CACHE)
 
 
-def sha256_of(path: Path) -> str:
-    """Content hash of a file, remembered by its identity, size and time of change."""
-    seen = path.stat()
-    identity = f"{path.resolve()} {seen.st_dev} {seen.st_ino} {seen.st_size} {seen.st_mtime_ns}"
-    memo = cache_root() / "hashes" / hashlib.sha256(identity.encode()).hexdigest()
-    if seen.st_size > MIB and memo.is_file() and (known := memo.read_text()):
-        return known
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    if seen.st_size > MIB:
-        write_whole(memo, digest.encode())
-    return digest
-
-
 def key_of(*parts: str | bytes) -> str:
     """A short name for a combination of contents; parts cannot run into each other."""
     digest = hashlib.sha256()
@@ -98,14 +117,6 @@ def key_of(*parts: str | bytes) -> str:
         data = part.encode() if isinstance(part, str) else part
         digest.update(len(data).to_bytes(8, "big") + data)
     return digest.hexdigest()[:20]
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a small file so that readers see all of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lab.contracts import Progress
-from lab.filecache import locked, write_whole
+from lab.filecache import locked
 from lab.paths import cache_root
 from lab.plan.cases import CASES
 from lab.plan.learnt import (
@@ -13,14 +13,15 @@ from lab.plan.learnt import (
     Learnt,
     Lesson,
     Rate,
-    dump_learnt,
+    as_learnt,
+    as_record,
     duration_key,
     kernel_kind,
     learn,
-    parse_learnt,
     way_of,
 )
 from lab.plan.session import SessionPlan
+from lab.records import read_record, write_record
 from lab.report.model import RunResult, Session
 from lab.verdict.model import Word
 
@@ -34,10 +35,7 @@ def learnt_file() -> Path:
 
 def load_learnt() -> Learnt:
     """What is known; nothing where there is no such file, or it cannot be read."""
-    try:
-        return parse_learnt(learnt_file().read_bytes())
-    except OSError:
-        return Learnt()
+    return read_record(learnt_file(), as_learnt) or Learnt()
 
 
 def remember(plan: SessionPlan, session: Session, progress: Progress) -> None:
@@ -45,7 +43,7 @@ def remember(plan: SessionPlan, session: Session, progress: Progress) -> None:
     if not session.results:
         return
     with locked(learnt_file(), progress=progress):
-        write_whole(learnt_file(), dump_learnt(learn(load_learnt(), lesson_of(plan, session))))
+        write_record(learnt_file(), as_record(learn(load_learnt(), lesson_of(plan, session))))
 
 
 def lesson_of(plan: SessionPlan, session: Session) -> Lesson:

@@ -93,12 +93,19 @@ def session_plan(config: pytest.Config) -> SessionPlan:
         workerinput = getattr(config, "workerinput", None)
         given = workerinput["lab_plan"] if workerinput is not None else config.option.lab_plan
         if given:
-            config.stash[PLAN] = load(Path(given).read_bytes())
+            config.stash[PLAN] = _given_plan(Path(given))
             if workerinput is None and config.option.lab_tidy:
                 config.add_cleanup(functools.partial(tidy, config.stash[PLAN].sockets))
         else:
             config.stash[PLAN] = _make_plan(config)
     return config.stash[PLAN]
+
+
+def _given_plan(path: Path) -> SessionPlan:
+    try:
+        return load(path.read_bytes())
+    except (LabError, OSError) as exc:
+        raise pytest.UsageError(f"{path}: {exc}") from exc
 
 
 def _make_plan(config: pytest.Config) -> SessionPlan:

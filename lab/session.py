@@ -32,6 +32,7 @@ from lab.provision.pair import PairRequest
 from lab.provision.plugin import ensure_plugin
 from lab.provision.qemu import installed_qemu
 from lab.provision.states import cannot_save
+from lab.records import write_whole
 from lab.spec.request import SessionRequest
 from lab.spec.suite import SuiteSpec, load_suite, unknown
 
@@ -228,5 +229,5 @@ def prepare(
         cold=cold,
         plugin=ensure_plugin(progress) if any(run.spec.shape.counted for run in runs) else None,
     )
-    (session / PLAN_FILE).write_bytes(dump(plan))
+    write_whole(session / PLAN_FILE, dump(plan))
     return plan

@@ -25,16 +25,18 @@ from lab.errors import Fault, HostTrouble, LabTrouble
 from lab.evidence.memory import unexplained
 from lab.evidence.model import Sample
 from lab.evidence.telemetry import parse_checkpoints, parse_telemetry
-from lab.filecache import key_of, locked, require_space, sha256_of
+from lab.filecache import key_of, locked, require_space
 from lab.pairs import ReadyPair, address_of, ready_pair
 from lab.paths import project_root
 from lab.plan.commands import checkpoint_argv
 from lab.plan.domain import BASE_CMDLINE
 from lab.plan.limits import ran_ahead
 from lab.plan.names import Role
+from lab.provision import states
 from lab.provision.guest import Guest
 from lab.provision.hypervisor import Hypervisor
 from lab.provision.pair import PairRequest, emulator, provisioned
+from lab.provision.saved import RefusedError
 from lab.provision.states import CONNECTIONS, RECORD, SAMPLE, SavedState, boot_id, drop, find, folder_of, prune, seal
 from lab.timeline import Timeline
 from lab.units import MIB, Deadline, utc_now, wait_until
@@ -53,8 +55,8 @@ def about(hypervisor: Hypervisor, request: PairRequest) -> dict[str, str]:
     return {
         "kernel": kernel.name,
         "kernel_sha256": kernel.sha256,
-        "initrd_sha256": sha256_of(kernel.initrd),
-        "image_sha256": sha256_of(request.image.path),
+        "initrd_sha256": kernel.initrd_sha256,
+        "image_sha256": request.image.sha256,
         "nic": request.nic.name,
         "profile": key_of(repr(request.nic)),
         "shape": request.shape.name,
@@ -97,9 +99,7 @@ def warm_pair(
         except CannotSaveError as exc:
             note = exc.message
         except RestoreError as exc:
-            note = f"the state {key} was {exc.fate}{_set_aside(request.captures)}: {exc.told}"
-            if exc.fate == "dropped":
-                drop(key)
+            note = _given_up(key, exc, _set_aside(request.captures))
         if note:
             progress("booting instead: " + note.splitlines()[0])
             shutil.rmtree(request.captures, ignore_errors=True)
@@ -133,6 +133,28 @@ def booted_pair(
             _emptied(request.saving)
 
 
+def _given_up(key: str, exc: RestoreError, aside: str) -> str:
+    """Drop a state that could not be used, unless something else may have been at fault; in words."""
+    if wrong := damaged_state(key):
+        return f"the state {key} was dropped{aside}: {wrong}; {exc.told}"
+    if exc.by_host or (not exc.by_state and states.spare(key)):
+        return f"the state {key} is as it was saved, and was kept{aside}: {exc.told}"
+    drop(key)
+    return f"the state {key} was dropped{aside}: {exc.told}"
+
+
+def damaged_state(key: str) -> str:
+    """What of a state is not as it was saved, all read anew; "" when all is well, or it is gone. Damage drops it."""
+    try:
+        state = find(key)
+        wrong = states.damage(state, anew=True) if state else ""
+    except HostTrouble as exc:
+        wrong = exc.message
+    if wrong:
+        drop(key)
+    return wrong
+
+
 def _emptied(folder: Path) -> None:
     """A guest that boots must not find what was in the memory of one before it."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -162,12 +184,17 @@ class CannotSaveError(HostTrouble):
 
 
 class RestoreError(LabTrouble):
-    """The state is not fit for use; or the host took a guest away, or time from it, as `seen` then tells."""
+    """No pair could be had of a state. `by_state`: it is the state that is not fit for use, and nothing else; what the
+    host did meanwhile is in `seen`."""
+
+    def __init__(self, message: str, *, by_state: bool = True) -> None:
+        super().__init__(message)
+        self.by_state = by_state
 
     @property
-    def fate(self) -> str:
-        """What becomes of the state: what the host did says nothing against it."""
-        return "left alone" if any(fault.kind != "flood" for fault in self.seen) else "dropped"
+    def by_host(self) -> bool:
+        """Whether the host took a guest away, or time from it: that says nothing against the state."""
+        return any(fault.kind != "flood" for fault in self.seen)
 
     @property
     def told(self) -> str:
@@ -278,7 +305,7 @@ def restored(
                 check_health(ready, state)
                 state.touch()
         except (LabTrouble, OSError) as exc:
-            error = RestoreError(str(exc))
+            error = RestoreError(str(exc), by_state=isinstance(exc, RestoreError | RefusedError))
             error.add_seen(exc.seen if isinstance(exc, LabTrouble) else _of_host(exc))
             raise error from exc
         ready.warm = state.key

@@ -10,7 +10,7 @@ from pathlib import Path
 from lab.commands import follow
 from lab.contracts import Progress
 from lab.errors import CommandFailed, FetchFailed, HostTrouble
-from lab.filecache import MOVE_CACHE, ensure_dir, key_of, require_space
+from lab.filecache import MOVE_CACHE, ensure_sealed, key_of, require_space
 from lab.guestimage.recipe import Recipe
 from lab.paths import cache_root
 from lab.units import MIB
@@ -30,7 +30,7 @@ def ensure_base(recipe: Recipe, progress: Progress) -> Path:
             raise explained(exc) from exc
         (partial / "packages.txt").write_text("\n".join(_packages(partial / "root.tar")) + "\n")
 
-    return ensure_dir(base_dir(recipe), make, progress=progress)
+    return ensure_sealed(base_dir(recipe), make, progress=progress)
 
 
 def base_dir(recipe: Recipe) -> Path:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import uuid
 from pathlib import Path
 
 from lab.commands import run
 from lab.contracts import GuestImage, Progress
-from lab.filecache import ensure_dir, key_of, sha256_of
+from lab.digests import SEAL, damage_of, sealed
+from lab.filecache import ensure_sealed, key_of
 from lab.guestimage.base import base_dir, ensure_base
 from lab.guestimage.programs import ensure_programs, programs_dir
 from lab.guestimage.recipe import Recipe, load_recipe
 from lab.guestimage.sshkey import ensure_ssh_key, ssh_key
 from lab.paths import cache_root, project_root, temporary_folder
 
-_RECIPE = "1"  # raise it whenever the code below makes something else of the same input
+_RECIPE = "2"  # raise it whenever the code below makes something else of the same input
 _MOUNT_POINTS = ("dev", "proc", "sys", "run", "tmp", "root/.ssh", "usr/lib/lab", "var/log", "var/tmp")
 PROGRAMS_AT = "usr/lib/lab"
+IMAGE = "userland.erofs"
 
 
 def ensure_init(progress: Progress) -> Path:
@@ -32,28 +33,27 @@ def ensure_image(progress: Progress) -> GuestImage:
     Raises BadInput (a recipe nobody understands), FetchFailed, HostTrouble.
     """
     recipe = the_recipe()
-    base, programs = ensure_base(recipe, progress), ensure_programs(progress)
+    programs = ensure_programs(progress)
     public_key = ensure_ssh_key(progress).with_suffix(".pub").read_bytes()
     target = _image_dir(recipe)
 
     def make(partial: Path) -> None:
+        base = ensure_base(recipe, progress)
         with temporary_folder(partial) as work:
             tree = work / "root"
             _assemble(tree, recipe, base, programs, public_key, progress)
-            _pack(tree, partial / "userland.erofs", target.name, progress)
+            _pack(tree, partial / IMAGE, target.name, progress)
         shutil.copy(base / "packages.txt", partial)
-        facts = {"key": target.name, "sha256": sha256_of(partial / "userland.erofs")}
-        (partial / "image.json").write_text(json.dumps(facts))
 
-    return _described(ensure_dir(target, make, progress=progress))
+    return _described(ensure_sealed(target, make, progress=progress))
 
 
 def current_image() -> GuestImage | None:
-    """The image that `ensure_image` would give, when it need not be made first."""
+    """The image that `ensure_image` would give, when it need not be made (again) first."""
     if not ssh_key().is_file():
         return None
     target = _image_dir(the_recipe())
-    return _described(target) if target.is_dir() else None
+    return _described(target) if target.is_dir() and not damage_of(target) else None
 
 
 def the_recipe() -> Recipe:
@@ -71,8 +71,7 @@ def _overlay() -> Path:
 
 
 def _described(made: Path) -> GuestImage:
-    facts = json.loads((made / "image.json").read_text())
-    return GuestImage(made / "userland.erofs", sha256=facts["sha256"], key=facts["key"], ssh_key=ssh_key())
+    return GuestImage(made / IMAGE, sha256=sealed(made)[IMAGE], key=made.name, ssh_key=ssh_key())
 
 
 def _assemble(tree: Path, recipe: Recipe, base: Path, programs: Path, public_key: bytes, progress: Progress) -> None:
@@ -86,7 +85,8 @@ def _assemble(tree: Path, recipe: Recipe, base: Path, programs: Path, public_key
         (tree / place).mkdir(parents=True, exist_ok=True)
     shutil.copytree(_overlay(), tree, symlinks=True, dirs_exist_ok=True)
     for program in programs.iterdir():
-        shutil.copy(program, tree / PROGRAMS_AT)
+        if program.name != SEAL:
+            shutil.copy(program, tree / PROGRAMS_AT)
     keys = tree / "root/.ssh/authorized_keys"
     keys.write_bytes(public_key)
     keys.chmod(0o600)

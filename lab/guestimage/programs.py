@@ -7,7 +7,7 @@ from pathlib import Path
 from lab.commands import run
 from lab.contracts import Progress
 from lab.errors import CommandFailed, HostTrouble
-from lab.filecache import ensure_dir, key_of
+from lab.filecache import ensure_sealed, key_of
 from lab.paths import cache_root, project_root
 
 
@@ -26,7 +26,7 @@ def ensure_programs(progress: Progress) -> Path:
         except CommandFailed as exc:
             raise HostTrouble(f"the guest programs do not build: {exc.message}", hint="make setup") from exc
 
-    return ensure_dir(programs_dir(), make, progress=progress)
+    return ensure_sealed(programs_dir(), make, progress=progress)
 
 
 def programs_dir() -> Path:

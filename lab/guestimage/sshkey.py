@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lab.commands import run
 from lab.contracts import Progress
-from lab.filecache import ensure_dir
+from lab.filecache import ensure_sealed
 from lab.paths import cache_root
 
 
@@ -17,7 +17,7 @@ def ensure_ssh_key(progress: Progress) -> Path:
         partial.chmod(0o700)
         run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", str(partial / "id_ed25519")])
 
-    return ensure_dir(ssh_key().parent, make, progress=progress) / ssh_key().name
+    return ensure_sealed(ssh_key().parent, make, progress=progress) / ssh_key().name
 
 
 def ssh_key() -> Path:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from lab.commands import run
+from lab.digests import sha256_of
 from lab.errors import BadInput, CommandFailed, HostTrouble
-from lab.filecache import key_of, sha256_of, write_whole
+from lab.filecache import key_of
 from lab.kernels import apt
 from lab.paths import cache_root
+from lab.records import read_record, write_record
 
 HINT = "a base is a line (6.12) or version (6.12.115) with a linux-source package, a TARBALL, or GIT_DIRECTORY#REVISION"
 
@@ -84,8 +85,8 @@ def _tarball(spec: str, path: Path) -> Base:
 
 def _package(spec: str, *, refresh: bool) -> Base:
     record = cache_root() / "bases" / f"{spec}.json"
-    if record.is_file() and not refresh:
-        return Base(**json.loads(record.read_text()))
+    if not refresh and (known := read_record(record, lambda facts: Base(**facts))) is not None:
+        return known
     line = apt.line_of(spec)
     offered = apt.source_packages(f"linux-source-{line}")
     fitting = [d for d in offered if spec == line or spec in (d.version, d.version.partition("-")[0])]
@@ -96,5 +97,5 @@ def _package(spec: str, *, refresh: bool) -> Base:
         raise BadInput([f"base {spec!r} is not known: the package manager {there}."], hint=HINT)
     deb = fitting[-1]
     base = Base(spec, "package", f"{deb.package} {deb.version}", deb.sha256, deb.package, deb.version, deb.size)
-    write_whole(record, json.dumps(base.as_record(), indent=1).encode())
+    write_record(record, base.as_record())
     return base

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.contracts import BootableKernel, Progress
-from lab.filecache import ensure_dir, key_of, sha256_of
+from lab.digests import sealed, sha256_of
+from lab.filecache import ensure_sealed, key_of
 from lab.kernels import cpio, modules
 from lab.kernels.build import ensure_built
 from lab.kernels.catalogue import CatalogueKernel, Kernel, LocalKernel
@@ -16,7 +17,7 @@ from lab.kernels.recipe import Recipe
 from lab.kernels.vmlinux import extract_vmlinux
 from lab.paths import cache_root
 
-_RECIPE = "2"  # raise it whenever the content of the initrd changes for the same input
+_RECIPE = "3"  # raise it whenever the content of the initrd changes for the same input
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def make_bootable(kernel: Kernel, *, init: Path, progress: Progress) -> Bootable
         names = modules.present(parts.modules, steps) if parts.modules else ()
         (partial / "modules.json").write_text(json.dumps(names))
 
-    ensure_dir(target, make, progress=progress)
+    ensure_sealed(target, make, progress=progress)
     return BootableKernel(
         name=kernel.name,
         boot=parts.boot,
@@ -58,6 +59,7 @@ def make_bootable(kernel: Kernel, *, init: Path, progress: Progress) -> Bootable
         release=parts.release,
         design=kernel.design,
         sha256=parts.sha256,
+        initrd_sha256=sealed(target)["initrd"],
         config_sha256=parts.config_sha256,
         modules=tuple(json.loads((target / "modules.json").read_text())),
         base=parts.base,
@@ -123,9 +125,9 @@ def _own(kernel: LocalKernel, progress: Progress) -> _Parts:
         image = kernel.image.read_bytes()
         (partial / "boot").write_bytes(extract_vmlinux(image) or image)
 
-    boot = ensure_dir(target, make, progress=progress) / "boot"
+    ensure_sealed(target, make, progress=progress)
     config, lib = _config_sha256(kernel.image), kernel.modules
-    return _Parts(boot, sha256_of(boot), config, kernel.release, lib, _modules_key(lib))
+    return _Parts(target / "boot", sealed(target)["boot"], config, kernel.release, lib, _modules_key(lib))
 
 
 def _config_sha256(image: Path) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import json
 import os
 import shutil
 import time
@@ -16,7 +15,7 @@ from pathlib import Path
 from lab.commands import run
 from lab.contracts import Progress
 from lab.errors import BadInput
-from lab.filecache import ensure_dir, key_of, locked, require_space, write_whole
+from lab.filecache import ensure_dir, key_of, locked, require_space
 from lab.kernels import makelog, products
 from lab.kernels.fragments import lost, values
 from lab.kernels.make import make
@@ -27,6 +26,7 @@ from lab.kernels.series import mbox
 from lab.kernels.tree import Tree, ensure_tree
 from lab.kernels.vmlinux import has_pvh_note, kernel_release
 from lab.paths import cache_root
+from lab.records import load_record, read_record, write_record, write_whole
 from lab.units import MIB, utc_now
 
 OBJECTS_SPACE = 700 * MIB
@@ -47,7 +47,7 @@ def find_built(recipe: Recipe) -> Product | None:
 def ensure_built(recipe: Recipe, progress: Progress) -> Product:
     """The product of a recipe, built if need be, and in use until this process ends. Raises BadInput, LabTrouble."""
     target = products.directory(recipe.key(toolchain()))
-    ensure_dir(target, lambda partial: _build(recipe, partial, progress), progress=progress)
+    ensure_dir(target, lambda partial: _build(recipe, partial, progress), progress=progress, damage=products.damage)
     product = products.read(target)
     if product is None:
         raise BadInput([f"{target} holds no kernel."], hint=f"remove {target}")
@@ -96,9 +96,8 @@ def _build(recipe: Recipe, partial: Path, progress: Progress) -> None:
         made = work.compile(progress)
         work.mark_used()
         _keep(recipe, work, partial, {"objects": made, "make_seconds": round(time.monotonic() - waited, 1)})
-    record = json.loads((partial / products.RECORD).read_text())
-    record["seconds"] = round(time.monotonic() - started, 1)
-    (partial / products.RECORD).write_text(json.dumps(record, indent=1))
+    record = load_record(partial / products.RECORD)
+    write_record(partial / products.RECORD, {**record, "seconds": round(time.monotonic() - started, 1)})
 
 
 class _Objects:
@@ -128,12 +127,12 @@ class _Objects:
         wanted = {"KCONFIG_ALLCONFIG": str(self.path / "all.config")}
         self._make("allnoconfig", lambda _: None, wanted)
         self._prove()
-        write_whole(self._state, json.dumps({"commit": self.commit, "toolchain": toolchain()}).encode())
+        write_record(self._state, {"commit": self.commit, "toolchain": toolchain()})
 
     def compile(self, progress: Progress) -> int:
         """Make vmlinux. Returns how many objects were made."""
         fresh = self.is_fresh
-        full = int(self._count.read_text()) if self._count.is_file() else 0
+        full = self._full_count()
         counter = _Counter(self.recipe.name, full, fresh, progress)
         counter.tell()
         self._make("vmlinux", counter, {})
@@ -145,6 +144,12 @@ class _Objects:
             )
         return counter.made
 
+    def _full_count(self) -> int:
+        """Objects of the last full build; 0 where that is not known, or cannot be read."""
+        with contextlib.suppress(OSError, ValueError):
+            return int(self._count.read_text())
+        return 0
+
     def mark_used(self) -> None:
         os.utime(self._state)
 
@@ -152,12 +157,10 @@ class _Objects:
         make(self.tree.root, self.name, target, log=self.log, on_line=on_line, variables=variables)
 
     def _is_configured(self) -> bool:
-        if not self._state.is_file():
+        state = read_record(self._state, lambda record: (str(record["commit"]), str(record["toolchain"])))
+        if state is None or state[1] != toolchain():
             return False
-        state = json.loads(self._state.read_text())
-        if state["toolchain"] != toolchain():
-            return False
-        return not any("Kconfig" in path for path in self.tree.changed(state["commit"], self.commit))
+        return not any("Kconfig" in path for path in self.tree.changed(state[0], self.commit))
 
     def _prove(self) -> None:
         """Raises BadInput with every option that did not survive, and why."""
@@ -202,7 +205,7 @@ def _keep(recipe: Recipe, work: _Objects, partial: Path, measured: dict[str, obj
         "built": utc_now(),
         **measured,
     }
-    (partial / products.RECORD).write_text(json.dumps(record, indent=1))
+    write_record(partial / products.RECORD, record)
     (partial / "fragments").mkdir()
     for number, fragment in enumerate(recipe.fragments):
         (partial / "fragments" / f"{number}-{Path(fragment.name).name}").write_text(fragment.text)

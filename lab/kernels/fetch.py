@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from lab.contracts import Progress
-from lab.filecache import ensure_dir, require_space
+from lab.filecache import ensure_sealed, require_space
 from lab.kernels import modules
 from lab.kernels.catalogue import CatalogueKernel, unpacked_dir
 from lab.kernels.deb import Deb, unpacked
@@ -32,7 +32,7 @@ def ensure_fetched(kernel: CatalogueKernel, progress: Progress) -> Path:
             deb = Deb(kernel.package, kernel.version, kernel.size, kernel.deb_sha256)
             _keep(kernel.release, unpacked(deb, work, progress), partial)
 
-    return ensure_dir(target, make, progress=progress)
+    return ensure_sealed(target, make, progress=progress)
 
 
 def _keep(release: str, root: Path, target: Path) -> None:

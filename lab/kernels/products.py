@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,13 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from lab.digests import damage_to
 from lab.filecache import key_of
 from lab.kernels.fragments import Fragment, merge, values, written
 from lab.kernels.recipe import kernel_key
 from lab.kernels.series import Series, from_mbox
 from lab.paths import cache_root
+from lab.records import read_record
 
 RECORD = "kernel.json"
+_NEEDED: dict[str, type] = {
+    **dict.fromkeys(("name", "design", "key", "series_key", "toolchain", "release", "sha256", "config_sha256"), str),
+    **{"base": dict, "series": list, "fragments": list},
+}
 _held: dict[Path, IO[bytes]] = {}
 
 
@@ -52,8 +56,8 @@ class Product:
         options = written(merge(self.fragments()))
         key = kernel_key(facts["base"]["key"], self.series().key, options, facts["toolchain"])
         checks = {
-            "boot": _sha256(self.boot) == facts["sha256"],
-            "config": _sha256(self.path / "config") == facts["config_sha256"],
+            "boot": not damage_to(self.boot, facts["sha256"]),
+            "config": not damage_to(self.path / "config", facts["config_sha256"]),
             "series.mbox": self.series().key == facts["series_key"],
             "fragments": [key_of(f.text) for f in self.fragments()] == [f["key"] for f in facts["fragments"]],
             "key": key == facts["key"] and self.path.name == f"built-{key}",
@@ -75,9 +79,26 @@ def directory(key: str) -> Path:
 
 
 def read(path: Path) -> Product | None:
-    """The product in a directory, None when there is none."""
-    record = path / RECORD
-    return Product(path, json.loads(record.read_text())) if record.is_file() else None
+    """The product in a directory, None when there is none, or its record is damaged."""
+    record = read_record(path / RECORD, _checked)
+    return Product(path, record) if record is not None else None
+
+
+def _checked(record: dict[str, Any]) -> dict[str, Any]:
+    """Raises KeyError or TypeError for what is no record of a kernel."""
+    for name, kind in _NEEDED.items():
+        if not isinstance(record[name], kind):
+            raise TypeError(f"{name} is not what it should be")
+    return record
+
+
+def damage(path: Path) -> str:
+    """Why the kernel in a directory cannot be booted as the one it was built as; "" when it can."""
+    product = read(path)
+    if product is None:
+        return f"{path / RECORD} is damaged or missing"
+    wrong = damage_to(product.boot, product.record["sha256"])
+    return wrong or damage_to(path / "config", product.record["config_sha256"])
 
 
 def everything() -> tuple[Product, ...]:
@@ -105,7 +126,3 @@ def unused(product: Product) -> Iterator[bool]:
             yield False
             return
         yield True
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

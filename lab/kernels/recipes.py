@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lab.errors import BadInput
-from lab.filecache import write_whole
 from lab.kernels.base import Base, find_base
 from lab.kernels.fragments import Fragment
 from lab.kernels.naming import DEFAULT_BASE, OWN_NAME, BuildName, parse_name
@@ -18,6 +16,7 @@ from lab.kernels.recipe import Recipe
 from lab.kernels.series import Patch, Series, from_files, from_mbox
 from lab.paths import cache_root, project_root
 from lab.plan.designs import DESIGNS
+from lab.records import read_record, write_record
 
 GUEST = "guest"
 _NOT_SERIES = ("config", "mutants")
@@ -107,7 +106,7 @@ def remember(recipe: Recipe) -> None:
         "series": [asdict(p) for p in recipe.series.patches],
         "fragments": [asdict(f) for f in recipe.fragments],
     }
-    write_whole(_own_dir() / f"{recipe.name}.json", json.dumps(record, indent=1).encode())
+    write_record(_own_dir() / f"{recipe.name}.json", record)
 
 
 def forget(names: Sequence[str]) -> None:
@@ -162,10 +161,21 @@ def _start(parts: BuildName, problems: list[str]) -> _Start | None:
     if parts.stem not in own_names():
         problems.append(f"kernel {parts}: no design and no kernel built with --name is called {parts.stem!r}.")
         return None
-    record = json.loads((_own_dir() / f"{parts.stem}.json").read_text())
-    base = Base(**record["base"]) if not parts.base else _tried(problems, lambda: find_base(parts.base))
+    kept = read_record(_own_dir() / f"{parts.stem}.json", _kept)
+    if kept is None:
+        problems.append(
+            f"kernel {parts}: the record of --name {parts.stem} is damaged; build it under that name again."
+        )
+        return None
+    base = _tried(problems, lambda: find_base(parts.base)) if parts.base else kept.base
+    return replace(kept, base=base) if base else None
+
+
+def _kept(record: Mapping[str, Any]) -> _Start:
+    """Raises KeyError or TypeError for what `remember` did not write."""
     series = Series(tuple(Patch(**p) for p in record["series"]))
-    return _Start(record["design"], base, series, tuple(Fragment(**f) for f in record["fragments"])) if base else None
+    fragments = tuple(Fragment(**f) for f in record["fragments"])
+    return _Start(record["design"], Base(**record["base"]), series, fragments)
 
 
 def _overlaid(parts: BuildName, problems: list[str]) -> tuple[Series, tuple[Fragment, ...]]:

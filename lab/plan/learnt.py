@@ -1,6 +1,6 @@
 """What finished sessions taught: how long runs take here, and how much each number of pairs gets done.
 
-A value that the caller keeps in a file; what cannot be read teaches nothing.
+A value that the caller keeps in a file.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from statistics import median
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from lab.plan.matrix import Run
 
@@ -110,13 +110,12 @@ def learn(known: Learnt, lesson: Lesson) -> Learnt:
 _ADAPTER: TypeAdapter[Learnt] = TypeAdapter(Learnt)
 
 
-def dump_learnt(known: Learnt) -> bytes:
-    return _ADAPTER.dump_json(known, indent=1)
+def as_record(known: Learnt) -> dict[str, Any]:
+    """As it is written down."""
+    record: dict[str, Any] = _ADAPTER.dump_python(known, mode="json")
+    return record
 
 
-def parse_learnt(data: bytes) -> Learnt:
-    """What was written; nothing is known where it cannot be read."""
-    try:
-        return _ADAPTER.validate_json(data)
-    except ValidationError:
-        return Learnt()
+def as_learnt(record: Mapping[str, Any]) -> Learnt:
+    """What was written. Raises pydantic.ValidationError, which is a ValueError, for anything else."""
+    return _ADAPTER.validate_python(record)

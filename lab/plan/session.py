@@ -8,8 +8,10 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from lab.contracts import BootableKernel, GuestImage
+from lab.errors import BadInput
 from lab.plan.limits import DEBUG_FRAGMENT, DEBUG_TIMES, Limits
 from lab.plan.matrix import Run
+from lab.records import dump_record, parse_record
 
 PLAN_FILE = "plan.json"
 EVENTS_FILE = "events.jsonl"
@@ -59,9 +61,13 @@ _ADAPTER: TypeAdapter[SessionPlan] = TypeAdapter(SessionPlan)
 
 def dump(plan: SessionPlan) -> bytes:
     """JSON of a plan."""
-    return _ADAPTER.dump_json(plan, indent=1)
+    return dump_record(_ADAPTER.dump_python(plan, mode="json"))
 
 
 def load(data: bytes) -> SessionPlan:
-    """The plan back. Raises pydantic.ValidationError."""
-    return _ADAPTER.validate_json(data)
+    """The plan back. Raises BadInput for one that is damaged."""
+    try:
+        return _ADAPTER.validate_python(parse_record(data))
+    except ValueError as exc:  # a ValidationError is one
+        why = str(exc).splitlines()[0]
+        raise BadInput([f"{PLAN_FILE} is damaged: {why}"], hint="run the session again") from exc

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from lab.contracts import BootableKernel
 from lab.errors import LabTrouble
@@ -15,6 +16,8 @@ from lab.paths import cache_root
 from lab.provision.guest import started
 from lab.provision.hypervisor import Hypervisor
 from lab.provision.pair import PairRequest, emulator, guest_plan
+from lab.provision.sound import require_sound
+from lab.records import read_record, write_record
 
 PROBE_LIMIT = timedelta(seconds=20)
 
@@ -28,7 +31,11 @@ def kvm_device_problem() -> str:
 
 
 def boots(hypervisor: Hypervisor, request: PairRequest, *, accelerator: str, limit: timedelta) -> str:
-    """Boot one guest of this request under an accelerator; "" when it became ready, else what happened instead."""
+    """Boot one guest of this request under an accelerator; "" when it became ready, else what happened instead.
+
+    Raises HostTrouble where what it would boot from is damaged: that says nothing of the accelerator.
+    """
+    require_sound(request.kernel, request.image, request.plugin)
     plan = guest_plan(replace(request, accelerator=accelerator), "receiver")
     try:
         with started(hypervisor, plan) as guest:
@@ -51,23 +58,25 @@ def remembered(kernel: BootableKernel) -> Proof | None:
     problem = kvm_device_problem()
     if problem:
         return Proof("tcg", problem)
-    memory = _memory(kernel)
-    if not memory.exists():
-        return None
-    said = json.loads(memory.read_text())["said"]
-    return Proof("tcg", f"a guest did not boot under KVM: {said}") if said else Proof("kvm", "a guest booted under KVM")
+    return read_record(_memory(kernel), _proof)
 
 
 def prove(hypervisor: Hypervisor, request: PairRequest) -> Proof:
     """Boot a guest of the request's kernel under KVM, once for each kernel, QEMU and host kernel."""
-    if remembered(request.kernel) is None:
-        said = boots(hypervisor, request, accelerator="kvm", limit=PROBE_LIMIT)
-        memory = _memory(request.kernel)
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        memory.write_text(json.dumps({"said": said}))
-    proof = remembered(request.kernel)
-    assert proof is not None  # noqa: S101 - it has just been written
-    return proof
+    known = remembered(request.kernel)
+    if known is not None:
+        return known
+    record = {"said": boots(hypervisor, request, accelerator="kvm", limit=PROBE_LIMIT)}
+    write_record(_memory(request.kernel), record)
+    return _proof(record)
+
+
+def _proof(record: Mapping[str, Any]) -> Proof:
+    """Raises KeyError, TypeError for what is no record of a proof."""
+    said = record["said"]
+    if not isinstance(said, str):
+        raise TypeError("what the guest said is no text")
+    return Proof("tcg", f"a guest did not boot under KVM: {said}") if said else Proof("kvm", "a guest booted under KVM")
 
 
 def _memory(kernel: BootableKernel) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 from lab.commands import run
 from lab.contracts import Progress
 from lab.errors import CommandFailed, HostTrouble
-from lab.filecache import ensure_dir, key_of
+from lab.filecache import ensure_sealed, key_of
 from lab.paths import cache_root, project_root
 
 FIRST_WITHOUT = 9
@@ -37,4 +37,4 @@ def ensure_plugin(progress: Progress) -> Path:
         except CommandFailed as exc:
             raise HostTrouble(f"the counting plugin does not build: {exc.message}", hint="make setup") from exc
 
-    return ensure_dir(cache_root() / "plugins" / key, make, progress=progress) / "lab-insn.so"
+    return ensure_sealed(cache_root() / "plugins" / key, make, progress=progress) / "lab-insn.so"

@@ -18,6 +18,10 @@ LIMIT = timedelta(seconds=30)
 POLL = timedelta(milliseconds=5)
 
 
+class RefusedError(HostTrouble):
+    """QEMU itself will not go on with what it was given."""
+
+
 def _prepare(hypervisor: Hypervisor, domain: Any, file: int) -> None:  # noqa: ANN401 - libvirt has no types
     """QEMU gets the file as an open descriptor: libvirt's sandbox lets it start no program and open little."""
     capability = {"capability": "x-ignore-shared", "state": True}
@@ -31,7 +35,7 @@ def _await(hypervisor: Hypervisor, domain: Any, name: str) -> None:  # noqa: ANN
     def over() -> tuple[bool | None, object]:
         status = hypervisor.order(domain, "query-migrate")
         if status.get("status") in ("failed", "cancelled"):
-            raise HostTrouble(f"QEMU cannot {name}: {status.get('error-desc', status['status'])}")
+            raise RefusedError(f"QEMU cannot {name}: {status.get('error-desc', status['status'])}")
         return (True if status.get("status") == "completed" else None), status.get("status", "not begun")
 
     wait_until(over, deadline=Deadline.after(f"QEMU to {name}", LIMIT), pause=POLL)

@@ -1,32 +1,37 @@
 """Saved pairs on disk: a folder each, complete when it exists, valid while this host has not been booted anew.
 
-states/KEY/state.json                what it is, and the stamp of every file below
-           receiver.ram .state       memory (sparse; never opened for writing again) and devices; sender likewise
+states/KEY/state.json                what it is, and the digest of every file below
+           receiver.ram .state       memory (sparse; never written to again) and devices; sender likewise
+           saved.jsonl               what the receiver counted when it was saved
            captures/                 how its guests booted: consoles, preflight
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter
 
 from lab.contracts import EMBEDDED
+from lab.digests import sha256_of, sparse_digest
 from lab.errors import HostTrouble
+from lab.filecache import drop as drop_folder
 from lab.paths import cache_root
+from lab.records import load_record, write_record
 from lab.units import MIB
 
 RECORD = "state.json"
 SAMPLE = "saved.jsonl"
 """The receiver's own count of its memory and cgroups when it was saved."""
 USED = "used"
-FORMAT = 1
+FAILED = "failed"
+"""There since a pair could not be restored although the state is as it was saved; gone when one was."""
+FORMAT = 2
 MAX_AGE = timedelta(days=7)
 MAX_MIB = 12 * 1024
 """Limits of the store: states that were not used for so long go, then the least recently used until it fits."""
@@ -44,13 +49,14 @@ def cannot_save(connection: str) -> str:
 
 @dataclass(frozen=True)
 class SavedState:
-    """A saved pair. `born` is the id of the pair that was saved, `about` what makes its key, for people."""
+    """A saved pair. `born` is the id of the pair that was saved, `about` what makes its key, for people; `digests` what
+    its files hold, by their paths in its folder."""
 
     key: str
     born: str
     made: str
     about: dict[str, str]
-    stamps: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -79,6 +85,10 @@ class SavedState:
     def touch(self) -> None:
         with contextlib.suppress(FileNotFoundError):  # dropped meanwhile
             (self.folder / USED).touch()
+            (self.folder / FAILED).unlink(missing_ok=True)
+
+
+_CHECKED: TypeAdapter[SavedState] = TypeAdapter(SavedState)
 
 
 def store() -> Path:
@@ -89,17 +99,16 @@ def folder_of(key: str) -> Path:
     return store() / key
 
 
-def _stamps(folder: Path) -> dict[str, tuple[int, int, int]]:
-    """Size in bytes, inode and time of the last change in ns, of what a pair is restored from and compared with."""
-    files = [*folder.glob("*.ram"), *folder.glob("*.state"), *folder.glob(SAMPLE)]
-    return {f.name: (s.st_size, s.st_ino, s.st_mtime_ns) for f in sorted(files) for s in [f.stat()]}
+def _digest(path: Path, *, anew: bool = False) -> str:
+    return sparse_digest(path, anew=anew) if path.suffix == ".ram" else sha256_of(path, anew=anew)
 
 
 def seal(folder: Path, state: SavedState) -> None:
     """Write the record of a state whose files are complete in `folder`, which gets its own name afterwards."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in (RECORD, USED, FAILED)]
+    digests = {str(path.relative_to(folder)): _digest(path) for path in files}
     (folder / USED).touch()
-    record = {"format": FORMAT, **asdict(state), "stamps": _stamps(folder)}
-    (folder / RECORD).write_text(json.dumps(record, indent=1))
+    write_record(folder / RECORD, {"format": FORMAT, **asdict(state), "digests": digests})
 
 
 def find(key: str) -> SavedState | None:
@@ -108,36 +117,52 @@ def find(key: str) -> SavedState | None:
     if not folder.is_dir():
         return None
     state = _read(folder)
-    changed = [name for name, stamp in _stamps(folder).items() if state.stamps.get(name) != stamp]
-    missing = sorted(state.stamps.keys() - _stamps(folder).keys())
-    if changed or missing:
-        raise HostTrouble(f"{folder}: {', '.join([*changed, *missing])} is not as it was saved")
+    if wrong := damage(state):
+        raise HostTrouble(wrong)
     return state
+
+
+def damage(state: SavedState, *, anew: bool = False) -> str:
+    """Which files are not as they were saved; "" when all are. `anew`: read them all, whatever is remembered."""
+    found = []
+    for name, wanted in state.digests.items():
+        try:
+            is_well = _digest(state.folder / name, anew=anew) == wanted
+        except OSError:
+            is_well = False
+        if not is_well:
+            found.append(name)
+    return f"{state.folder}: {', '.join(found)} is not as it was saved" if found else ""
 
 
 def _read(folder: Path) -> SavedState:
     try:
-        record: dict[str, Any] = json.loads((folder / RECORD).read_text())
+        record = load_record(folder / RECORD)
         if record.pop("format") != FORMAT:
             raise HostTrouble(f"{folder / RECORD} has another format")
-        stamps = {name: tuple(stamp) for name, stamp in record.pop("stamps").items()}
-        state = SavedState(**record, stamps=stamps)
-    except (OSError, ValueError, KeyError, TypeError) as exc:
+        state = _CHECKED.validate_python(record)
+    except (OSError, ValueError, KeyError) as exc:
         raise HostTrouble(f"{folder / RECORD} cannot be read: {exc}") from exc
     if state.key != folder.name:
         raise HostTrouble(f"{folder / RECORD} is that of {state.key}")
+    if not state.digests:
+        raise HostTrouble(f"{folder / RECORD} names no files")
     return state
+
+
+def spare(key: str) -> bool:
+    """Whether a state that failed may be tried once more: somebody may have killed its QEMU. Not twice in a row."""
+    failed = folder_of(key) / FAILED
+    if failed.exists():
+        return False
+    with contextlib.suppress(OSError):
+        failed.touch()
+    return True
 
 
 def drop(key: str) -> None:
     """Remove a state. Guests that run from it keep their files open."""
-    folder = folder_of(key)
-    doomed = folder.with_name(f"{key}.dropped.{time.monotonic_ns()}")
-    try:
-        folder.rename(doomed)  # at once: nobody may find half of it
-    except FileNotFoundError:
-        return
-    shutil.rmtree(doomed, ignore_errors=True)
+    drop_folder(folder_of(key))
 
 
 def stored() -> Iterator[SavedState]:

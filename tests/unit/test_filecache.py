@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from lab.errors import FetchFailed, HostTrouble
-from lab.filecache import ensure_dir, key_of, require_space, sha256_of
+from lab.filecache import ensure_dir, ensure_sealed, key_of, require_space
+from tests.unit.damaged import flip
 
 
 @pytest.fixture(autouse=True)
@@ -79,14 +80,41 @@ def test_processes_at_the_same_time_make_it_once(tmp_path: Path) -> None:
     assert (tmp_path / "calls").read_text() == "x"
 
 
-def test_a_changed_file_has_another_hash(tmp_path: Path, own_cache: Path) -> None:
-    file = tmp_path / "big"
-    file.write_bytes(bytes(2 << 20))
-    first = sha256_of(file)
-    assert sha256_of(file) == first
-    assert len(list((own_cache / "hashes").iterdir())) == 1
-    file.write_bytes(bytes(2 << 20) + b"1")
-    assert sha256_of(file) != first
+@pytest.mark.parametrize("name", ["large", "sub/small", "sealed.json"])
+def test_what_is_damaged_is_told_dropped_and_made_again(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def make(partial: Path) -> None:
+        (partial / "sub").mkdir()
+        (partial / "sub" / "small").write_bytes(b"s")
+        (partial / "large").write_bytes(bytes(1 << 20))
+
+    target = tmp_path / "x"
+    for _ in range(2):
+        ensure_sealed(target, make, progress=quiet)
+    assert capsys.readouterr().err == ""
+    flip(target / name)
+    ensure_sealed(target, make, progress=quiet)
+    told = capsys.readouterr().err
+    assert name in told
+    assert "is made again" in told
+    assert (target / "large").read_bytes() == bytes(1 << 20)
+    ensure_sealed(target, make, progress=quiet)
+    assert capsys.readouterr().err == ""
+    assert [path.name for path in tmp_path.iterdir() if "dropped" in path.name] == []
+
+
+def test_what_can_not_be_made_again_is_gone_all_the_same(tmp_path: Path) -> None:
+    """Rather nothing than something damaged."""
+
+    def fail(_: Path) -> None:
+        raise HostTrouble("no network")
+
+    target = ensure_sealed(tmp_path / "x", lambda partial: (partial / "f").touch(), progress=quiet)
+    (target / "f").write_bytes(b"1")
+    with pytest.raises(HostTrouble):
+        ensure_sealed(target, fail, progress=quiet)
+    assert not target.exists()
 
 
 def test_parts_of_a_key_do_not_run_into_each_other() -> None:

@@ -14,6 +14,7 @@ from lab.cli import complete
 from lab.kernels import products
 from lab.kernels.prune import Item, items, too_many
 from tests.unit.cli.conftest import Lab
+from tests.unit.damaged import flip
 from tests.unit.kernels.sourcetree import change, repository
 
 DAY = timedelta(days=1)
@@ -56,6 +57,18 @@ def test_list_and_show_tell_what_it_is_made_of(lab: Lab, built: Path) -> None:
     assert shown.exit_code == 0
     assert "1. net: another answer" in shown.stdout
     assert "as recorded" in shown.stdout
+
+
+@pytest.mark.parametrize("name", ["boot", "config", "kernel.json"])
+def test_a_damaged_kernel_is_named_and_built_again(lab: Lab, built: Path, name: str) -> None:
+    whole = (built / "boot").read_bytes()
+    flip(built / name)
+    again = lab("kernel", "build", "mine")
+    assert again.exit_code == 0, again.output
+    assert str(built / name) in again.stderr
+    assert "is made again" in again.stderr
+    assert (built / "boot").read_bytes() == whole
+    assert "was there already" in lab("kernel", "build", "mine").stdout
 
 
 def test_show_notices_damage(lab: Lab, built: Path) -> None:

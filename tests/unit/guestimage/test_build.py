@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from lab.digests import seal
 from lab.guestimage import current_image, ensure_image, ensure_init
 from lab.guestimage.__main__ import main
 from lab.guestimage.base import base_dir
 from lab.guestimage.build import _files, the_recipe
+from tests.unit.damaged import flip
 
 needs_erofs = pytest.mark.skipif(shutil.which("mkfs.erofs") is None, reason="this host has no mkfs.erofs")
 
@@ -47,6 +49,7 @@ def base(tmp_path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
         device.type = tarfile.CHRTYPE
         archive.addfile(device)
     (made / "packages.txt").write_text("python3 3.11\n")
+    seal(made)
     return made
 
 
@@ -61,7 +64,19 @@ def test_the_image_is_made_once_and_found_again(base: Path, tmp_path: Path) -> N
     said.clear()
     assert ensure_image(said.append) == image == current_image()
     assert said == []
-    assert sorted(p.name for p in image.path.parent.iterdir()) == ["image.json", "packages.txt", "userland.erofs"]
+    assert sorted(p.name for p in image.path.parent.iterdir()) == ["packages.txt", "sealed.json", "userland.erofs"]
+
+
+@needs_erofs
+@pytest.mark.parametrize("name", ["userland.erofs", "sealed.json"])
+def test_a_damaged_image_is_named_and_made_again(base: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    image = ensure_image(quiet)
+    whole = image.path.read_bytes()
+    flip(image.path.parent / name)
+    assert current_image() is None
+    assert ensure_image(quiet) == image == current_image()
+    assert str(image.path.parent / name) in capsys.readouterr().err
+    assert image.path.read_bytes() == whole
 
 
 @needs_erofs

@@ -11,6 +11,7 @@ import stamina
 
 from lab.errors import FetchFailed
 from lab.kernels import catalogue, make_bootable, resolve
+from tests.unit.damaged import flip
 from tests.unit.kernels.binaries import bzimage, vmlinux, xz_with_size
 from tests.unit.kernels.repository import RELEASE, apt_config, kernel_package
 from tests.unit.kernels.test_cpio import read_back
@@ -60,6 +61,30 @@ def test_a_package_becomes_bootable_and_is_then_only_looked_up(deb: Path, init: 
     assert make_bootable(again, init=init, progress=said.append) == kernel
     assert (said, catalogue()[0].fetched) == ([], True)
     assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize("name", ["boot", "config", "kernel.json", "modules/erofs.ko", "sealed.json"])
+def test_a_damaged_kernel_is_named_fetched_again_and_the_same(
+    deb: Path, init: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (offered,) = catalogue()
+    kernel = make_bootable(offered, init=init, progress=quiet)
+    flip(kernel.boot.parent / name)
+    assert make_bootable(offered, init=init, progress=quiet) == kernel
+    assert str(kernel.boot.parent / name) in capsys.readouterr().err
+    assert hashlib.sha256(kernel.boot.read_bytes()).hexdigest() == kernel.sha256
+
+
+@pytest.mark.parametrize("name", ["initrd", "modules.json", "sealed.json"])
+def test_a_damaged_initrd_is_named_and_packed_again(
+    deb: Path, init: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (offered,) = catalogue()
+    kernel = make_bootable(offered, init=init, progress=quiet)
+    flip(kernel.initrd.parent / name)
+    assert make_bootable(offered, init=init, progress=quiet) == kernel
+    assert str(kernel.initrd.parent / name) in capsys.readouterr().err
+    assert hashlib.sha256(kernel.initrd.read_bytes()).hexdigest() == kernel.initrd_sha256
 
 
 def test_another_init_makes_another_initrd(deb: Path, init: Path) -> None:

@@ -1,0 +1,27 @@
+"""Whether what a guest boots from is what it is recorded as: asked before a guest starts, and after one died early."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lab.contracts import BootableKernel, GuestImage
+from lab.digests import damage_of, damage_to
+from lab.errors import HostTrouble
+
+
+def unsound(kernel: BootableKernel, image: GuestImage, plugin: Path | None, *, anew: bool = False) -> tuple[str, ...]:
+    """What is not as it was when it was made, as sentences that name the file. `anew`: read all of it.
+
+    What the next session finds damaged, it drops and makes again.
+    """
+    wanted = {kernel.boot: kernel.sha256, kernel.initrd: kernel.initrd_sha256, image.path: image.sha256}
+    found = [damage_to(path, digest, anew=anew) for path, digest in wanted.items() if digest]
+    if plugin is not None:
+        found.append(damage_of(plugin.parent, anew=anew))
+    return tuple(filter(None, found))
+
+
+def require_sound(kernel: BootableKernel, image: GuestImage, plugin: Path | None) -> None:
+    """Raises HostTrouble that names what must not be booted."""
+    if problems := unsound(kernel, image, plugin):
+        raise HostTrouble("; ".join(problems), hint="run it again: a damaged file of the cache is made anew")
