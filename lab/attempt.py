@@ -29,12 +29,18 @@ from lab.plan.matrix import Run
 from lab.plan.names import ROLES, Role
 from lab.provision.guest import Guest
 from lab.provision.plugin import cannot_count
+from lab.provision.sound import unsound
 from lab.timeline import CASE, Timeline
 from lab.units import MIB, utc_now
 from lab.verdict import taint
+from lab.warm import damaged_state
 
 CLEAN = 8 * MIB
 """Unexplained memory a run may leave behind before its pair is no longer fit for the next run."""
+
+
+DEATHS = ("boot", "lost", "hang", "deadline", "host")
+"""Incidents that could come of damage to what the guests are made of."""
 
 
 class NothingToMeasureError(LabTrouble):
@@ -112,6 +118,21 @@ class Attempt:
             self._note(*self._seen(), *self._check_captures())
         else:
             self._note(*self._seen(), Fault("host", "", f"a fault of the lab, {type(exc).__name__}: {exc}"))
+        self._note(*self._damaged_files())
+
+    def _damaged_files(self) -> tuple[Fault, ...]:
+        """After trouble that a damaged kernel, initrd, image or state explains, all of it is read anew.
+
+        What is remembered of a file misses what rots below the file system, or in memory.
+        """
+        if not any(incident.kind in DEATHS for incident in self.incidents):
+            return ()
+        plan = self.keeper.plan
+        kernels = [plan.kernel(name) for name in (self.run.kernel, self.run.reference) if name]
+        wrong = {text for kernel in kernels for text in unsound(kernel, plan.image, plan.plugin, anew=True)}
+        if self.pair is not None and self.pair.warm:
+            wrong.add(damaged_state(self.pair.warm))
+        return tuple(Fault("damaged", "", text) for text in sorted(filter(None, wrong)))
 
     def _seen(self) -> tuple[Fault, ...]:
         """What host and channels did since the run before this one, however this one seems to have ended."""

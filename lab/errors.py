@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["boot", "lost", "deadline", "qemu-exit", "interrupted", "host", "hang", "frozen", "flood"]
+Kind = Literal["boot", "lost", "deadline", "qemu-exit", "interrupted", "host", "hang", "frozen", "flood", "damaged"]
 
 QUOTED = 4000
 """Characters of a command's output that its error quotes at most."""

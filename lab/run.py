@@ -176,6 +176,7 @@ def _fields(subject: Experiment, plan: SessionPlan, started: str, predicted: Pre
             design=kernel.design,
             sha256=kernel.sha256,
             config_sha256=kernel.config_sha256,
+            initrd_sha256=kernel.initrd_sha256,
             base=kernel.base,
             series=kernel.series,
             fragments=kernel.fragments,

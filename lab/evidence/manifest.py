@@ -54,13 +54,17 @@ Mib = Annotated[int, Field(ge=0, le=2**24)]
 
 
 class KernelRecord(_Record):
-    """The kernel under test; both guests boot it. The last three are told of kernels that the lab built."""
+    """The kernel under test; both guests boot it. The last three are told of kernels that the lab built.
+
+    sha256 and initrd_sha256 are what the files were found to have before the guests started ("" where older).
+    """
 
     name: Text
     release: Name
     design: Name
     sha256: Name
     config_sha256: Name
+    initrd_sha256: Name = ""
     base: Text = ""
     series: Text = ""
     fragments: Annotated[tuple[Name, ...], Field(max_length=256)] = ()
@@ -100,13 +104,14 @@ class ClientRecord(_Record):
 class Incident(_Record):
     """Trouble of the lab during the run; any makes the run a MISS unless a kernel died.
 
-    kind   boot | lost | deadline | qemu-exit | interrupted | host | hang | frozen | flood
+    kind   boot | lost | deadline | qemu-exit | interrupted | host | hang | frozen | flood | damaged
            (`hang`: QEMU was alive, and neither SSH nor telemetry of a guest that had been ready answered;
-           `frozen`: the host kept QEMU from running; `flood`: a guest said more than a channel may carry)
+           `frozen`: the host kept QEMU from running; `flood`: a guest said more than a channel may carry;
+           `damaged`: a file that guests boot from is not what it is recorded as, so nothing they did counts)
     guest  receiver | sender | "" ; t is host time of day, ISO 8601
     """
 
-    kind: Literal["boot", "lost", "deadline", "qemu-exit", "interrupted", "host", "hang", "frozen", "flood"]
+    kind: Literal["boot", "lost", "deadline", "qemu-exit", "interrupted", "host", "hang", "frozen", "flood", "damaged"]
     guest: Name
     detail: Told
     t: Name

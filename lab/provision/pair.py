@@ -24,6 +24,7 @@ from lab.provision.guest import Guest, started
 from lab.provision.hostkey import make_hostkey
 from lab.provision.hypervisor import Hypervisor
 from lab.provision.link import await_listener, link
+from lab.provision.sound import require_sound
 from lab.provision.watch import Watch
 
 
@@ -167,8 +168,10 @@ def provisioned(hypervisor: Hypervisor, request: PairRequest, met: Met = ignore)
     """Start both guests, at once. Those that boot do so while the caller goes on; those that are restored are awake.
 
     `met` is called for each as soon as it is there, in a thread of its own. All is gone when the block ends. Trouble
-    that ends it has with it what was seen of the guests (`LabTrouble.seen`).
+    that ends it has with it what was seen of the guests (`LabTrouble.seen`). Raises HostTrouble where what they boot
+    from is damaged.
     """
+    require_sound(request.kernel, request.image, request.plugin)
     with Watch() as watch:
         try:
             with _linked_pair(hypervisor, request, met, watch) as pair:

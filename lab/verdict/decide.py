@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from lab.errors import BadInput
 from lab.evidence.bundle import MANIFEST
 from lab.evidence.ledger import build_ledger
+from lab.evidence.manifest import Incident
 from lab.evidence.model import Evidence
 from lab.plan.cases import CASES, Case
 from lab.verdict.cost import compare
@@ -61,8 +63,19 @@ def judge(evidence: Evidence) -> Verdict:
         finding = Finding("applies", Word.SKIP, evidence.manifest.skip, "manifest.json")
         return Verdict(Word.SKIP, (finding,), ledger, oom)
     rules = BEFORE_TRAFFIC if held_back(evidence) else case.rules
-    findings = tuple(f for name in rules for f in RULES[name](evidence, case, ledger))
+    found = (f for name in rules for f in RULES[name](evidence, case, ledger))
+    findings = discounted(found, evidence.manifest.incidents)
     return Verdict(decide(findings, case), findings, ledger, oom, compare(evidence) if case.compares else None)
+
+
+def discounted(findings: Iterable[Finding], incidents: Iterable[Incident]) -> tuple[Finding, ...]:
+    """The findings without faults of a kernel where what was booted was damaged: nobody knows which kernel that was."""
+    damaged = [incident.detail for incident in incidents if incident.kind == "damaged"]
+    told = tuple(findings)
+    if not damaged:
+        return told
+    why = f"a damaged file was booted ({damaged[0]}), so it counts for nothing that"
+    return tuple(replace(f, word=Word.MISS, message=f"{why} {f.message}") if f in faults(told) else f for f in told)
 
 
 def held_back(evidence: Evidence) -> bool:

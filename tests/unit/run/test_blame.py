@@ -16,6 +16,7 @@ import pytest
 from lab.blame import Watch, account, blame, check_disk, explained
 from lab.collect.bundle import BundleWriter
 from lab.contracts import BootableKernel, GuestImage
+from lab.digests import sha256_of
 from lab.errors import CommandFailed, DeadlinePassed, Fault, Flood, GuestLost, HostTrouble, LabTrouble
 from lab.experiment import Experiment
 from lab.keeper import PairKeeper
@@ -28,6 +29,7 @@ from lab.provision.hypervisor import Death
 from lab.run import Trial
 from lab.timeline import Timeline
 from lab.verdict.model import Word
+from tests.unit.damaged import flip
 from tests.unit.provision.guests import NoHypervisor, guest
 
 SHORT = Limits(death=timedelta(milliseconds=60), silence=timedelta(milliseconds=150))
@@ -178,8 +180,12 @@ def test_a_file_system_without_room_is(tmp_path: Path) -> None:
 
 @pytest.fixture
 def plan(tmp_path: Path) -> SessionPlan:
-    kernel = BootableKernel("k", Path("/k"), Path("/i"), "6.12", "stock", "0", "")
-    image = GuestImage(Path("/u"), "0", "0", Path("/key"))
+    made = {name: tmp_path / name for name in ("boot", "initrd", "image")}
+    for name, path in made.items():
+        path.write_text(name)
+    kernel = BootableKernel("k", made["boot"], made["initrd"], "6.12", "stock", sha256_of(made["boot"]), "")
+    kernel = replace(kernel, initrd_sha256=sha256_of(made["initrd"]))
+    image = GuestImage(made["image"], sha256_of(made["image"]), "0", Path("/key"))
     run = Run("s", "k", "stock", "loopback", "hold", 0)
     fixed = {"name": "s", "started": "", "command": "", "connect": "none", "accelerator": "tcg", "pairs": 1}
     return SessionPlan(**fixed, folder=tmp_path, sockets=tmp_path, image=image, kernels=(kernel,), runs=(run,))  # type: ignore[arg-type]
@@ -220,6 +226,25 @@ def test_a_pair_that_never_was_is_trouble_of_the_boot(plan: SessionPlan, trouble
         subject.start("abuser")
     assert [(i.kind, i.detail) for i in subject.incidents] == [("boot", str(trouble))]
     assert "no QEMU" not in str(trouble) or "no QEMU" in (plan.folder / "b" / "driver.jsonl").read_text()
+
+
+@pytest.mark.parametrize("name", ["boot", "initrd", "image"])
+def test_trouble_after_a_damaged_file_was_booted_is_told_with_the_file(plan: SessionPlan, name: str) -> None:
+    flip(plan.folder / name)
+    subject = experiment(plan, LOST)
+    with subject:
+        subject.start("abuser")
+    assert kinds(subject) == ["boot", "damaged"]
+    assert str(plan.folder / name) in subject.incidents[1].detail
+
+
+def test_a_damaged_file_explains_no_interrupt(plan: SessionPlan) -> None:
+    """Who wants to stop does not wait until everything was read."""
+    flip(plan.folder / "boot")
+    subject = experiment(plan)
+    with pytest.raises(KeyboardInterrupt), subject:
+        raise KeyboardInterrupt
+    assert kinds(subject) == ["interrupted"]
 
 
 def test_an_interrupt_is_told_and_goes_on(plan: SessionPlan) -> None:

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from lab.errors import BadInput
 from lab.evidence.bundle import parse
+from lab.evidence.manifest import Incident
 from lab.plan.cases import CASES
-from lab.verdict.decide import decide
+from lab.verdict.decide import decide, discounted
 from lab.verdict.model import Finding, Word
 from tests.unit.verdict.builder import story
 
@@ -52,6 +53,19 @@ def test_what_the_kernel_does_not_allow_is_a_skip_on_sound_ground_only() -> None
         assert decide([*refused, Finding("billed", word, "", "")], uring) is word
     assert decide(refused[1:], uring) is Word.ERROR
     assert decide([*refused, Finding("billed", Word.SKIP, "", "")], uring) is Word.ERROR
+
+
+@pytest.mark.parametrize("kind", ["damaged", "boot"])
+def test_what_a_damaged_kernel_did_is_a_miss(kind: str) -> None:
+    """Without that incident the same findings are the kernel's fault."""
+    dead = with_words(kernel_alive=Word.FAIL, billed=Word.FAIL, lab_alive=Word.MISS)
+    incident = Incident.model_validate({"kind": kind, "guest": "", "detail": "/cache/boot is damaged", "t": ""})
+    judged = discounted(dead, [incident])
+    assert decide(judged, HOLD) is (Word.MISS if kind == "damaged" else Word.FAIL)
+    if kind == "damaged":
+        (finding,) = (f for f in judged if f.rule == "kernel-alive")
+        assert "/cache/boot is damaged" in finding.message
+        assert [f for f in judged if f.rule != "kernel-alive"] == [f for f in dead if f.rule != "kernel-alive"]
 
 
 @given(st.lists(st.tuples(st.sampled_from(HOLD.rules), st.sampled_from(list(Word)))))
