@@ -35,7 +35,7 @@ INSTRUCTIONS = Cap("instructions", 16 * MIB, 256 * KIB, 20_000, 100, 256 * KIB)
 READY_PORT = Cap("ready port", MIB, KIB, 2_000, 10, 16 * KIB)
 """A dozen lines from boot to the end, and one for each change of carrier."""
 
-OUTPUT = Cap("output", 32 * MIB, 64 * KIB, 200_000, 200, 256 * KIB)
+OUTPUT = Cap("output", 32 * MIB, 64 * KIB, 50_000, 200, 256 * KIB)
 """Of one program or command. Ours say ten lines of 400 bytes a second; a selftest's log has some MiB at most."""
 
 HEADROOM = 64 * MIB

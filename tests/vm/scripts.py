@@ -5,9 +5,12 @@ Its own, because libvirt allows one embedded driver per process and wants its QE
 
 from __future__ import annotations
 
+import functools
 import json
+import resource
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -79,13 +82,80 @@ def identity(experiment: Experiment) -> None:
     (experiment.bundle.root.parent / "identity.json").write_text(json.dumps(told))
 
 
-SCRIPTS = {
+# A program that speaks on a port keeps it to itself, so its descriptor is borrowed by pidfd_getfd(2).
+BORROW = """
+#define _GNU_SOURCE
+#include <sys/syscall.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+	static char lines[65536], path[64], name[256];
+	int owner = syscall(SYS_pidfd_open, atoi(argv[1]), 0);
+
+	memset(lines, argv[2][0] == 'n' ? '\\n' : 'a', sizeof(lines));
+	for (int fd = 0; fd < 64; fd++) {
+		snprintf(path, sizeof(path), "/proc/%s/fd/%d", argv[1], fd);
+		memset(name, 0, sizeof(name));
+		if (readlink(path, name, sizeof(name) - 1) < 0 || !strstr(name, "vport"))
+			continue;
+		for (int port = syscall(SYS_pidfd_getfd, owner, fd, 0);;)
+			if (write(port, lines, sizeof(lines)) < 0)
+				usleep(1000);
+	}
+	return 1;
+}
+"""
+TELEMETRY = 'for p in /proc/[0-9]*; do read -r c < $p/comm; [ "$c" != lab-telemetry ] || echo "${p#/proc/}"; done'
+
+
+def port(experiment: Experiment, owner: str, what: str) -> None:
+    """A port is filled as fast as the guest can: that of telemetry, or of init."""
+    experiment.start("abuser")
+    receiver = experiment.ready.receiver
+    binary = experiment.bundle.root.parent / "borrow"
+    receiver.check(["sh", "-c", "cat > /run/borrow && chmod +x /run/borrow"], stdin=binary.read_bytes())
+    pid = "1" if owner == "init" else receiver.check(["sh", "-c", TELEMETRY]).decode().strip()
+    receiver.start("flood", ("/run/borrow", pid, what), experiment.bundle.path("receiver/flood.jsonl"))
+    experiment.observe(samples=600)
+
+
+def console(experiment: Experiment) -> None:
+    """Newlines on the console: a serial port takes few bytes a second, but each may be a line."""
+    experiment.start("abuser")
+    argv = ("sh", "-c", "yes '' > /dev/console")
+    experiment.ready.receiver.start("flood", argv, experiment.bundle.path("receiver/flood.jsonl"))
+    experiment.observe(samples=6000)
+
+
+def program(experiment: Experiment) -> None:
+    """40 MiB of newlines from a program over SSH."""
+    experiment.start("abuser")
+    argv = ("sh", "-c", "yes '' | head -c 41943040")
+    experiment.ready.receiver.start("flood", argv, experiment.bundle.path("receiver/flood.jsonl"))
+    experiment.observe(samples=600)
+
+
+def command(experiment: Experiment) -> None:
+    """A command whose output does not end."""
+    experiment.start("abuser")
+    experiment.ready.receiver.check(["yes", "a" * 100], seconds=100)
+
+
+SCRIPTS: dict[str, Callable[[Experiment], None]] = {
     "crash": crash,
     "hush": hush,
     "deaf": deaf,
     "skipped": skipped,
     "tainted": tainted,
     "identity": identity,
+    "telemetry": functools.partial(port, owner="telemetry", what="a"),
+    "ready-port": functools.partial(port, owner="init", what="newlines"),
+    "console": console,
+    "program": program,
+    "command": command,
 }
 
 
@@ -96,6 +166,8 @@ def main(plan_file: str, script: str) -> None:
         with Trial(plan.runs[0], plan, keeper, print) as experiment:
             SCRIPTS[script](experiment)
         keeper.close()
+    used = {"peak_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
+    (plan.folder / "used.json").write_text(json.dumps(used))
 
 
 if __name__ == "__main__":

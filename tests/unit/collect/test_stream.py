@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from lab.collect.bundle import BundleWriter, read_bundle
 from lab.collect.captures import copy, from_here, from_power_on
-from lab.collect.stream import TAIL, last_lines, mark, since, size
+from lab.collect.stream import CHUNK, TAIL, Mark, copy_bytes, copy_lines, last_lines, mark, since, size
 
 
 def grow(path: Path, data: bytes) -> None:
@@ -57,6 +58,27 @@ def test_the_last_lines_are_whole(path: Path) -> None:
 def test_only_the_end_of_a_long_capture_is_searched(path: Path) -> None:
     grow(path, b"x" * 100 + b"\n" + b"y" * TAIL + b"\nlast\n")
     assert last_lines(path, 1) == [b"last"]
+
+
+def test_the_end_of_the_last_line_is_found_however_far_back(path: Path) -> None:
+    grow(path, b"old\n" + b"x" * (3 * TAIL))
+    assert mark(path).offset == 4
+    grow(path, b"\nhal")
+    assert mark(path).offset == 4 + 3 * TAIL + 1
+
+
+def test_a_large_capture_is_copied_in_pieces(path: Path, tmp_path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(64 * CHUNK)
+        file.seek(0, 2)
+        file.write(b"\nlast\nhal")
+    tracemalloc.start()
+    copy_lines(Mark(path, 1), tmp_path / "lines")
+    copy_bytes(path, 0, size(path), tmp_path / "all")
+    assert tracemalloc.get_traced_memory()[1] < 4 * CHUNK
+    tracemalloc.stop()
+    assert size(tmp_path / "lines") == 64 * CHUNK - 1 + len(b"\nlast\n")
+    assert size(tmp_path / "all") == size(path)
 
 
 @given(st.lists(st.binary(max_size=9), max_size=6), st.integers(0, 6))

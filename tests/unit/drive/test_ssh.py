@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lab.drive.ssh import GuestShell, Program, connected
-from lab.errors import CommandFailed, DeadlinePassed, GuestLost
+from lab.errors import CommandFailed, DeadlinePassed, Flood, GuestLost
 from lab.units import Deadline, wait_until
 from tests.unit.drive.server import SshServer, new_key, ssh_server
 
@@ -132,6 +132,61 @@ def test_waiting_is_bounded_and_quotes_the_last_words(start: Start) -> None:
     with pytest.raises(DeadlinePassed, match=r'waited 0\.05 s for delivery; .*holding of client: .*"ready"'):
         program.wait("holding", lambda p: p.said("holding"), soon("delivery", 0.05))
     program.close()
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("yes '' | head -c 41943040", "more than 50000 lines"),
+        ("head -c 1048576 /dev/zero", "a line of more than 256 KiB"),
+        ("yes '' | head -c 41943040 >&2", "more than 50000 lines"),
+    ],
+)
+def test_a_program_that_floods_is_cut_off(start: Start, shell: GuestShell, script: str, why: str) -> None:
+    """40 MiB of newlines are offered: at most what the cap says is kept, in the file and in memory."""
+    program = start(script)
+    with pytest.raises(Flood, match="client: the output was given " + why):
+        program.wait("more", lambda p: p.said("more"), soon(seconds=60))
+    wait_until(lambda: (program.ended or None, "it runs"), deadline=soon())
+    assert program.status is None
+    captured = sum(path.stat().st_size for path in program.stdout.parent.iterdir())
+    assert captured <= 60_000
+    with pytest.raises(Flood):
+        shell.check_floods()
+    assert [told.partition(":")[0] for told in shell.take_floods()] == ["client"]
+    shell.check_floods()
+    assert shell.check(["echo", "still here"]) == b"still here\n"
+
+
+def test_of_a_program_that_says_much_the_first_and_the_last_words_are_kept(start: Start) -> None:
+    program = start(
+        """echo '{"event":"accepted"}'; yes '{"event":"progress","n":7}' | head -n 9000; echo '{"event":"done"}'"""
+    )
+    program.wait("the end", ended, soon(seconds=60))
+    assert program.stdout.read_bytes().count(b"\n") == 9002
+    assert len(program.events) < 2500
+    assert (program.events[0]["event"], program.last()["event"]) == ("accepted", "done")
+    assert program.said("progress")
+
+
+@pytest.mark.parametrize("line", ["[]", "7", '"x"', "null", "[" * 5000, '{"event":["a"]}', '{"delivered":"much"}'])
+def test_lines_of_wrong_types_are_no_trouble(start: Start, line: str) -> None:
+    program = start(f"echo '{line}'; echo '{{\"event\":\"done\"}}'; echo '{line}'")
+    program.wait("the end", lambda p: p.ended and p.said("done"), soon())
+    assert program.count("delivered") == 0
+    assert program.status == 0
+
+
+def test_a_command_that_floods_is_given_up(shell: GuestShell) -> None:
+    with pytest.raises(Flood, match=r"`yes`: the output was given more than 32\.0 MiB at once"):
+        shell.run(["yes"], seconds=60)
+    assert shell.take_floods()
+    assert shell.check(["echo", "still here"]) == b"still here\n"
+
+
+def test_a_command_that_drips_for_ever_is_given_up(shell: GuestShell) -> None:
+    with pytest.raises(DeadlinePassed, match=r"waited 1 s for .* on the guest"):
+        shell.run(["sh", "-c", "while sleep 0.1; do echo drop; done"], seconds=1)
 
 
 def test_small_packets_are_not_held_back(shell: GuestShell) -> None:

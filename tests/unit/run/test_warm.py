@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from lab.errors import Fault, GuestLost, HostTrouble, LabTrouble
 from lab.evidence.memory import EXPLAINED
 from lab.evidence.model import Sample
 from lab.pairs import ReadyPair
@@ -21,9 +23,17 @@ from lab.plan.names import LinkAddress
 from lab.provision.states import RECORD, cannot_save
 from lab.timeline import Timeline
 from lab.units import MIB
-from lab.warm import CannotSaveError, _fill, booted_pair, changes, key_for, restored, times_too_fast
+from lab.warm import CannotSaveError, _fill, booted_pair, changes, key_for, restored, times_too_fast, warm_pair
 
 NONE: Any = None
+
+
+def seen(trouble: LabTrouble, fault: Fault) -> LabTrouble:
+    """Trouble, with what the host saw of the guests before they were ended."""
+    trouble.add_seen([fault])
+    return trouble
+
+
 FACTS = {"kernel_sha256": "a", "nic": "virtio", "boot": "b"}
 
 
@@ -149,6 +159,62 @@ def test_who_is_told_of_restoring_finds_how_the_guests_booted(tmp_path: Path) ->
     with pytest.raises(KeyboardInterrupt), restored(NONE, request, state, interrupt, Timeline()):
         pass
     assert (request.captures / "receiver" / "console.log").read_text() == "Linux version 6.12\n"
+
+
+KILLED = Fault("qemu-exit", "sender", "its QEMU process ended from outside")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "fate"),
+    [
+        (HostTrouble("QEMU cannot restore receiver.state: section footer error"), "dropped"),
+        (seen(GuestLost("gone"), KILLED), "left alone"),
+        (seen(GuestLost("gone"), Fault("frozen", "sender", "its QEMU was stopped for 22.0 s")), "left alone"),
+        (seen(HostTrouble("no descriptor"), Fault("host", "sender", "libvirt cannot start it")), "left alone"),
+        (seen(GuestLost("gone"), Fault("flood", "sender", "40 MiB")), "dropped"),
+        (OSError(errno.ENOSPC, "No space left on device"), "left alone"),
+        (OSError(errno.EIO, "Input/output error"), "dropped"),
+    ],
+)
+def test_a_state_is_dropped_for_what_is_wrong_with_it_alone(
+    trouble: Exception, fate: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Restoring ends in trouble; the run gets a pair that boots."""
+
+    def restoring(*_args: object) -> None:
+        raise trouble
+
+    @contextlib.contextmanager
+    def boots(*_args: object) -> Iterator[ReadyPair]:
+        yield ReadyPair(NONE, {}, threading.Condition())
+
+    dropped: list[str] = []
+    request: Any = SimpleNamespace(captures=tmp_path / "pair")
+    for name, stand_in in {
+        "about": lambda *_: FACTS,
+        "_found": lambda _: object(),
+        "_bring_captures": restoring,
+        "booted_pair": boots,
+        "drop": dropped.append,
+    }.items():
+        monkeypatch.setattr(f"lab.warm.{name}", stand_in)
+    with warm_pair(NONE, request, lambda _: None) as ready:
+        assert f"the state {key_for(FACTS)} was {fate}: " in ready.note
+        assert all(fault.detail in ready.note for fault in getattr(trouble, "seen", ()))
+    assert dropped == ([key_for(FACTS)] if fate == "dropped" else [])
+
+
+def test_a_pair_that_was_stopped_while_it_was_made_is_not_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that are restored from it would have its console."""
+    monkeypatch.setattr("time.monotonic", lambda: 110.0)
+    request: Any = SimpleNamespace(captures=tmp_path / "pair", saving=tmp_path / "partial")
+    request.saving.mkdir()
+    monkeypatch.setattr("lab.warm.ready_pair", Boots([10.0], request))
+    monkeypatch.setattr(ReadyPair, "troubles", lambda _: (Fault("frozen", "sender", "its QEMU was stopped"),))
+    with pytest.raises(CannotSaveError, match="frozen: its QEMU was stopped"):
+        _fill(NONE, request, NONE, request.saving, lambda _: None, Timeline())
 
 
 def test_states_stay_where_qemu_runs_as_this_user() -> None:

@@ -1,4 +1,4 @@
-"""A guest whose clock runs too fast: what it says of time is nobody's fault but the lab's."""
+"""A guest whose clock runs too fast, or that the host kept from running: what it says of time is the lab's fault."""
 
 from __future__ import annotations
 
@@ -30,6 +30,26 @@ def test_a_clock_that_ran_too_fast_is_the_labs_trouble(host: float, word: Word) 
 )
 def test_a_lockup_by_such_a_clock_is_none_but_an_oops_is_one(host: float, console: str, word: Word) -> None:
     assert run(host=host, console=console).verdict().word is word
+
+
+@pytest.mark.parametrize("guest", ["receiver", ""])
+def test_a_lockup_of_a_guest_that_had_no_cpu_is_the_hosts(guest: str) -> None:
+    told = run(host=1.0, console=LOCKUP)
+    told.incident("frozen", guest)
+    assert told.verdict().word is Word.MISS
+
+
+@pytest.mark.parametrize(("guest", "console"), [("sender", LOCKUP), ("receiver", OOPS), ("", OOPS)])
+def test_an_oops_of_it_is_none_of_the_hosts_nor_a_lockup_of_the_other(guest: str, console: str) -> None:
+    told = run(host=1.0, console=console)
+    told.incident("frozen", guest)
+    assert told.verdict().word is Word.FAIL
+
+
+def test_a_gap_alone_is_a_miss() -> None:
+    told = run(host=1.0)
+    told.incident("frozen")
+    assert told.verdict().word is Word.MISS
 
 
 def test_a_host_that_saw_no_time_pass_is_told_as_well() -> None:
