@@ -253,11 +253,13 @@ def started(hypervisor: Hypervisor, plan: GuestPlan, watch: Watch | None = None)
         try:
             with held_back():
                 domain = _created(hypervisor, plan, xml, signals)
-            with watch.over(_watched(plan, signals)):
+            with watch.over(_watched(plan, signals)) as watched:
                 port = _open_ready_port(plan.ready_socket)
                 threading.Thread(target=listen, args=(signals, port), name=f"ready-{plan.name}", daemon=True).start()
                 if plan.state:
+                    watched.takes_in = True
                     take_in(hypervisor, domain, Path(plan.state))
+                    watched.takes_in = False
                 yield Guest(plan, xml, hypervisor, domain, _ssh_port(hypervisor, domain), signals, port)
         finally:
             with held_back():

@@ -51,6 +51,8 @@ class Watched:
     signals: Announced
     began: float = field(default_factory=time.monotonic)
     gaps: Gaps = field(default_factory=Gaps)
+    takes_in: bool = False
+    """Whether it is taking in a state: a QEMU that cannot ends itself, just as if it had been killed."""
     _limited_at: int = -RENEWED
     _told: set[str] = field(default_factory=set)
 
@@ -94,7 +96,7 @@ class Watched:
 
     def taken_away(self) -> Iterator[Fault]:
         """Whether its QEMU is gone for no reason of its own. May wait for libvirt to say so."""
-        if self.emulator is None or not self.emulator.gone or self.floods:
+        if self.emulator is None or not self.emulator.gone or self.floods or self.takes_in:
             return
         death = self.signals.await_death(DEATH_S)
         if death is None or not death.by_itself:
@@ -125,13 +127,13 @@ class Watch:
                 self._look()
 
     @contextlib.contextmanager
-    def over(self, guest: Watched) -> Iterator[None]:
+    def over(self, guest: Watched) -> Iterator[Watched]:
         """Watch a guest in the block, after which it is ended. What nobody has asked for by then is kept."""
         with self._lock:
             self._guests.append(guest)
             self._look()
         try:
-            yield
+            yield guest
         finally:
             with self._lock:
                 self._look()

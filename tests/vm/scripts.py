@@ -14,10 +14,14 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from lab import warm
 from lab.experiment import Experiment
 from lab.keeper import PairKeeper
+from lab.pairs import ReadyPair
 from lab.plan.session import load
 from lab.provision.hypervisor import connect
+from lab.provision.process import find_emulator
+from lab.provision.states import SavedState
 from lab.run import Trial
 
 # Stops what speaks, and with it the proof of life: as seen from outside, the kernel hangs.
@@ -144,6 +148,19 @@ def command(experiment: Experiment) -> None:
     experiment.ready.receiver.check(["yes", "a" * 100], seconds=100)
 
 
+def killed(keeper: PairKeeper) -> None:
+    """A guest's QEMU is killed while its pair, which is restored, is looked over."""
+
+    def looked_over(ready: ReadyPair, state: SavedState) -> None:
+        emulator = find_emulator(ready.pair.receiver.plan.name)
+        assert emulator is not None
+        emulator.end()
+        ready.receiver.check(["echo", state.key])
+
+    keeper.progress("killing what is restored")
+    warm.check_health = looked_over
+
+
 SCRIPTS: dict[str, Callable[[Experiment], None]] = {
     "crash": crash,
     "hush": hush,
@@ -156,6 +173,7 @@ SCRIPTS: dict[str, Callable[[Experiment], None]] = {
     "console": console,
     "program": program,
     "command": command,
+    "killed-restore": lambda experiment: experiment.start("abuser"),
 }
 
 
@@ -163,6 +181,8 @@ def main(plan_file: str, script: str) -> None:
     plan = load(Path(plan_file).read_bytes())
     with connect(plan.connect, plan.sockets / "t") as hypervisor:
         keeper = PairKeeper(hypervisor, plan, print)
+        if script == "killed-restore":
+            killed(keeper)
         with Trial(plan.runs[0], plan, keeper, print) as experiment:
             SCRIPTS[script](experiment)
         keeper.close()

@@ -9,6 +9,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,12 +18,16 @@ from pathlib import Path
 import pytest
 
 from lab.kernels import cpio
+from lab.pairs import pair_request
 from lab.plan.limits import Limits
+from lab.plan.names import Role, domain_name
 from lab.plan.session import SessionPlan
+from lab.units import Deadline, wait_until
 from tests.vm.conftest import MakePlan
 from tests.vm.sessions import Json, Session, pytest_argv, qemus, run_script, running, running_plan
 
 HOLD = [("hold", "loopback")]
+VIRTIO = [("hold", "virtio")]
 
 # All a guest's /init can do wrong without a C library: never say anything.
 SLEEPER = 'void _start(void) { for (;;) __asm__ volatile("syscall" : : "a"(34) : "rcx", "r11", "memory"); /* pause */ }'
@@ -59,6 +65,34 @@ def receiver_at(session: Session, plan: SessionPlan, stage: str) -> int:
     return next(pid for name, pid in qemus(plan).items() if name.endswith("receiver"))
 
 
+def name_of(plan: SessionPlan, role: Role) -> str:
+    """Domain of the plan's first pair."""
+    return domain_name(pair_request(plan, plan.runs[0], 1).id, role)
+
+
+def pid_of(plan: SessionPlan, role: str) -> int:
+    return next(pid for name, pid in qemus(plan).items() if name.endswith(role))
+
+
+def soon(what: str) -> Deadline:
+    return Deadline.after(what, timedelta(seconds=60))
+
+
+def flip(path: Path) -> None:
+    """The first byte of it."""
+    with path.open("r+b") as file:
+        first = file.read(1)
+        file.seek(0)
+        file.write(bytes([first[0] ^ 1]))
+
+
+def replace_file(path: Path) -> None:
+    """By what it was until now."""
+    other = path.with_name("other")
+    shutil.copy(path, other)
+    other.rename(path)
+
+
 def test_qemu_killed_from_outside_is_a_miss(make_plan: MakePlan) -> None:
     plan = make_plan(HOLD)
     with running_plan(plan) as session:
@@ -78,7 +112,67 @@ def test_qemu_stopped_from_outside_is_not_blamed_on_the_kernel(make_plan: MakePl
         session.end()
         result = session.result("hold", "loopback")
     assert result["verdict"] == "MISS", result
-    assert "QEMU does not say that it runs" in incidents(result)[0]
+    told = incidents(result)
+    assert told[0].startswith("frozen: its QEMU was stopped for ")
+    assert "QEMU does not say that it runs" in told[1]
+    assert not qemus(plan)
+
+
+@pytest.mark.parametrize(("seconds", "role"), [(22, "receiver"), (22, "sender"), (2, "receiver")])
+def test_qemu_stopped_for_a_while_is_no_fault_of_the_kernel(make_plan: MakePlan, seconds: float, role: str) -> None:
+    """When it goes on, its kernel finds its clock far ahead: it complains of a soft lock-up or an RCU stall."""
+    plan = make_plan(VIRTIO, limits=Limits(silence=timedelta(seconds=60)))
+    with running_plan(plan) as session:
+        session.reach("delivered")
+        pid = pid_of(plan, role)
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(seconds)  # for so long it is stopped
+        os.kill(pid, signal.SIGCONT)
+        session.end()
+        result = session.result("hold", "virtio")
+    print(incidents(result), findings(result, "kernel-alive"))
+    assert result["verdict"] == "MISS", result
+    assert incidents(result)[0].startswith(f"frozen: its QEMU was stopped for {seconds}.")
+    assert not qemus(plan)
+
+
+def test_a_stop_while_the_pair_is_made_counts_for_its_first_run(make_plan: MakePlan) -> None:
+    plan = make_plan(HOLD, cold=True)
+    with running_plan(plan) as session:
+        session.reach("booting")
+        pid = wait_until(lambda: (qemus(plan).get(name_of(plan, "receiver")), "no QEMU"), deadline=soon("QEMU"))
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(3)
+        os.kill(pid, signal.SIGCONT)
+        session.end()
+        result = session.result("hold", "loopback")
+    assert result["verdict"] == "MISS", result
+    assert incidents(result)[0].startswith("frozen: its QEMU was stopped for 3.")
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "told"),
+    [
+        ("console.log", lambda path: os.truncate(path, path.stat().st_size // 2), "console.log shrank from "),
+        ("console.log", flip, "console.log was changed after the guest had written it"),
+        ("telemetry.jsonl", Path.unlink, "telemetry.jsonl was removed"),
+        ("telemetry.jsonl", lambda path: os.truncate(path, 0), "telemetry.jsonl shrank from "),
+        ("telemetry.jsonl", replace_file, "telemetry.jsonl was replaced"),
+    ],
+)
+def test_a_capture_that_somebody_spoils_proves_nothing(
+    make_plan: MakePlan, name: str, spoil: Callable[[Path], object], told: str
+) -> None:
+    plan = make_plan(HOLD, limits=Limits(silence=timedelta(seconds=6)))
+    with running_plan(plan) as session:
+        session.reach("delivered")
+        (pair,) = (plan.folder / "pairs").iterdir()
+        spoil(pair / "receiver" / name)
+        session.end()
+        result = session.result("hold", "loopback")
+    assert result["verdict"] == "MISS", result
+    assert any(told in incident for incident in incidents(result)), incidents(result)
+    assert not any(incident.startswith("hang") for incident in incidents(result))
     assert not qemus(plan)
 
 

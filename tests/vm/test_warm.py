@@ -111,6 +111,17 @@ def test_a_state_that_is_not_fit_is_dropped_and_the_run_boots(
     assert not qemus(plan)
 
 
+def test_a_state_whose_qemu_was_killed_is_kept(warm: Json, own_state: states.SavedState, make_plan: MakePlan) -> None:
+    plan = make_plan(HOLD)
+    run_script(plan, "killed-restore")
+    manifest = json.loads((plan.folder / plan.runs[0].id / "manifest.json").read_text())
+    assert manifest["pair"]["warm"] == ""
+    assert f"the state {own_state.key} was left alone" in manifest["pair"]["note"]
+    assert "qemu-exit on the receiver: its QEMU process ended from outside" in manifest["pair"]["note"]
+    assert states.find(own_state.key) is not None
+    assert not qemus(plan)
+
+
 def test_guests_of_one_state_are_not_twins(make_plan: MakePlan) -> None:
     plans = [make_plan([("hold", "e1000e-split")]) for _ in range(2)]
     told = []

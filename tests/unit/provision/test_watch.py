@@ -181,19 +181,20 @@ def test_the_limit_grows_with_what_was_seen(
     assert limits == [64 * MIB + 3, 72 * MIB + 3]
 
 
+OUTSIDE = Death("its QEMU process ended from outside", by_itself=False)
+PANIC = Death("powered off, or rebooted after a panic", by_itself=True)
+
+
 @pytest.mark.parametrize(
-    ("death", "kinds"),
-    [
-        (Death("its QEMU process ended from outside", by_itself=False), ["qemu-exit"]),
-        (Death("powered off, or rebooted after a panic", by_itself=True), []),
-    ],
+    ("death", "takes_in", "kinds"), [(OUTSIDE, False, ["qemu-exit"]), (PANIC, False, []), (OUTSIDE, True, [])]
 )
 def test_whether_a_guest_was_taken_away_is_known_after_it_is_gone(
-    death: Death, kinds: list[str], qemu: subprocess.Popen[bytes], telemetry: Path
+    death: Death, takes_in: bool, kinds: list[str], qemu: subprocess.Popen[bytes], telemetry: Path
 ) -> None:
     signals = Signals()
     with Watch() as watch:
-        with watch.over(watched(qemu, telemetry, signals)):
+        with watch.over(watched(qemu, telemetry, signals)) as guest:
+            guest.takes_in = takes_in
             qemu.kill()
             gone(qemu)
             told = threading.Timer(0.05, signals.died, [death])
