@@ -17,7 +17,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +32,8 @@ from lab.provision.sweep import private_folder, tidy
 
 if TYPE_CHECKING:
     from lab.keeper import PairKeeper
-    from lab.report.model import RunResult, Session
-    from lab.reports import Draughtsman
+    from lab.report.model import Session
+    from lab.reports import Draughtsman, Known
     from lab.run import Trial
 
 PLAN = pytest.StashKey[SessionPlan]()
@@ -305,9 +305,9 @@ class Drawing:
             for run in (str(value) for name, value in report.user_properties if name == BUNDLE):
                 self._draughtsman.take(run)
 
-    def finish(self) -> Mapping[str, RunResult]:
-        """Wait for all that was begun; the results by run."""
-        return self._draughtsman.finish() if self._draughtsman is not None else {}
+    def finish(self) -> Known | None:
+        """Wait for all that was begun."""
+        return self._draughtsman.finish() if self._draughtsman is not None else None
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
@@ -330,7 +330,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Iterator[N
             config.stash[SUMMARY] = f"{overview_text(done)}report: {plan.folder / REPORT}\n"
 
 
-def _conclude(plan: SessionPlan, known: Mapping[str, RunResult]) -> Session | None:
+def _conclude(plan: SessionPlan, known: Known | None) -> Session | None:
     """Reports, and what they teach about this host; None when the reports could not be written."""
     from lab.learnt import remember
     from lab.reports import write_reports

@@ -7,20 +7,28 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
+import hashlib
 import io
-import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from lab.collect.bundle import MANIFEST, read_bundle
+from pydantic import ValidationError
+
+from lab.collect.bundle import MANIFEST, file_mode, read_bundle, write_whole
+from lab.collect.stored import Stored, read_file
 from lab.errors import BadInput
-from lab.evidence.bundle import parse
+from lab.evidence.bounds import OTHER
+from lab.evidence.bundle import TIMING, parse, read_manifest
 from lab.evidence.selftest import RECORD, parse_selftest
+from lab.evidence.timing import parse_timing
+from lab.paths import project_root
 from lab.plan.selftests import row_for
 from lab.plan.session import PLAN_FILE, SessionPlan, load
 from lab.report import RunResult, Session, jsonl
-from lab.report.jsonl import as_record
+from lab.report.judgement import dump_judgement, load_judgement
 from lab.report.plot import prepare as prepare_to_draw
 from lab.report.plot import standalone
 from lab.report.selftest import SelftestResult
@@ -31,12 +39,40 @@ REPORT = "report.html"
 RESULTS = "results.jsonl"
 TABLE = "table.md"
 CURVE = "curve.svg"
+VERDICT = "verdict.json"
+
+ROOMS = (".", "evidence", "plan", "spec", "verdict", "report")
+"""Where the code lies that makes a result of a bundle."""
 
 
 def judged(bundle: Path, relative: str) -> RunResult:
     """Bundle on disk -> Evidence -> Findings -> Verdict. Raises BadInput when there is no readable manifest."""
     evidence = parse(read_bundle(bundle))
     return RunResult(evidence.manifest, judge(evidence), relative, evidence.timing)
+
+
+def told(bundle: Path, relative: str) -> RunResult:
+    """The result of a run of this session: as whoever ran it judged it, or judged anew where that cannot be read back.
+
+    Not for a bundle that may come from elsewhere: nobody has compared its files with its manifest.
+    """
+    data, files = read_file(bundle / VERDICT, OTHER), read_bundle(bundle)
+    verdict = None
+    if data is not None and MANIFEST in files:
+        verdict = load_judgement(data, files.record(MANIFEST).sha256, source())
+    if verdict is None:
+        return judged(bundle, relative)
+    timing = parse_timing(files[TIMING]) if TIMING in files else None
+    return RunResult(read_manifest(files), verdict, relative, timing)
+
+
+@functools.cache
+def source() -> str:
+    """A hash of the code that makes a verdict of a bundle's bytes."""
+    digest, root = hashlib.sha256(), project_root() / "lab"
+    for path in sorted(path for room in ROOMS for path in root.glob(f"{room}/*.py")):
+        digest.update(f"{path.relative_to(root)} {path.stat().st_size}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def judged_selftest(bundle: Path) -> SelftestResult:
@@ -52,25 +88,36 @@ def selftests_in(path: Path) -> list[Path]:
 
 def write_verdict(bundle: Path, result: RunResult) -> None:
     """The verdict as JSON; can be made again at any time."""
-    record = as_record(result, PurePosixPath(bundle.parent.as_posix()))
-    (bundle / "verdict.json").write_text(json.dumps(record, indent=1))
+    manifest = Stored(bundle).record(MANIFEST).sha256
+    data = dump_judgement(result, PurePosixPath(bundle.parent.as_posix()), manifest, source())
+    write_whole(bundle / VERDICT, data, file_mode())
 
 
-def write_curve(bundle: Path, result: RunResult) -> None:
+def write_curve(bundle: Path, result: RunResult) -> str:
     """The picture of the ledger; can be made again at any time."""
     picture = standalone(result.verdict.ledger, f"{result.manifest.run}")
-    (bundle / CURVE).write_text(picture, encoding="utf-8")
+    write_whole(bundle / CURVE, picture.encode(), file_mode())
+    return picture
+
+
+@dataclass(frozen=True)
+class Known:
+    """What this process has made of a session's bundles, by run: results, and curves as `write_curve` drew them."""
+
+    results: Mapping[str, RunResult] = field(default_factory=dict)
+    curves: Mapping[str, str] = field(default_factory=dict)
 
 
 class Draughtsman:
-    """Judges and draws the runs of a session folder while others go on, so that its reports do not wait for that.
+    """Draws the runs of a session folder while others go on, so that its reports do not wait for that.
 
     A bundle that cannot be read, or whose curve cannot be written, is left to `write_reports`, which tells of it.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._known: dict[str, RunResult] = {}
+        self._results: dict[str, RunResult] = {}
+        self._curves: dict[str, str] = {}
         self._pool = ThreadPoolExecutor(1, "draughtsman")
         self._pool.submit(prepare_to_draw)
 
@@ -78,25 +125,40 @@ class Draughtsman:
         """A run has left its bundle."""
         self._pool.submit(self._draw, run)
 
-    def finish(self) -> Mapping[str, RunResult]:
-        """Wait for all that was taken; the results by run."""
+    def finish(self) -> Known:
+        """Wait for all that was taken."""
         self._pool.shutdown()
-        return self._known
+        return Known(self._results, self._curves)
 
     def _draw(self, run: str) -> None:
         with contextlib.suppress(BadInput, OSError):
-            result = judged(self.folder / run, run)
-            self._known[run] = result
-            write_curve(self.folder / run, result)
+            result = told(self.folder / run, run)
+            self._results[run] = result
+            self._curves[run] = write_curve(self.folder / run, result)
+
+
+def stored_plan(folder: Path) -> SessionPlan:
+    """The plan of a session that may come from elsewhere. Raises BadInput when it cannot be read."""
+    data = read_file(folder / PLAN_FILE, OTHER)
+    try:
+        plan = replace(load(data or b""), folder=folder)
+        datetime.datetime.fromisoformat(plan.started)
+    except ValueError as exc:  # pydantic's ValidationError is one
+        refused = exc.errors() if isinstance(exc, ValidationError) else ()
+        why = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in refused][:10] or [f"started: {plan.started!r}"]
+        raise BadInput([f"{folder / PLAN_FILE}: {each}" for each in why], hint="lab judge RUN needs no plan") from exc
+    if strange := [run.id for run in plan.runs if run.id != PurePosixPath(run.id).name or run.id in ("", ".", "..")]:
+        raise BadInput([f"{folder / PLAN_FILE}: {name!r} is no name of a run" for name in strange[:10]])
+    return plan
 
 
 def read_session(folder: Path, known: Mapping[str, RunResult] | None = None) -> Session:
-    """Judge every bundle of a session folder, in the plan's order. Raises BadInput on an unreadable manifest.
+    """Judge every bundle of a session folder, in the plan's order. Raises BadInput on an unreadable plan or manifest.
 
-    known  results by run that this process has judged already, from the bundles of this folder
+    known  results by run that this process has already, from the bundles of this folder
     """
     known = known or {}
-    plan = load((folder / PLAN_FILE).read_bytes())
+    plan = stored_plan(folder)
     found = [run.id for run in plan.runs if (folder / run.id / MANIFEST).is_file()]
     started = datetime.datetime.fromisoformat(plan.started)
     ended = max((folder / name / MANIFEST).stat().st_mtime for name in found) if found else started.timestamp()
@@ -110,18 +172,30 @@ def read_session(folder: Path, known: Mapping[str, RunResult] | None = None) -> 
     )
 
 
-def write_reports(plan: SessionPlan, known: Mapping[str, RunResult] | None = None) -> Session:
-    """HTML, Markdown, JUnit XML, KTAP and JSON Lines of a session, in its folder. `known` is that of `read_session`."""
+def write_reports(plan: SessionPlan, known: Known | None = None) -> Session:
+    """HTML, Markdown, JUnit XML, KTAP and JSON Lines of a session, in its folder.
+
+    known  of this process; every other bundle is judged, and what is derived from it is made, anew
+    """
     from lab.report import html, junit, ktap, markdown
 
-    session = read_session(plan.folder, known)
-    curves = {path.parent.name: path.read_text("utf-8", "replace") for path in plan.folder.glob(f"*/{CURVE}")}
-    (plan.folder / REPORT).write_text(html.render(session, curves), encoding="utf-8")
-    (plan.folder / TABLE).write_text(markdown.render(session), encoding="utf-8")
-    (plan.folder / "junit.xml").write_bytes(junit.render(session))
-    (plan.folder / "results.ktap").write_text(ktap.render(session))
-    (plan.folder / RESULTS).write_text(jsonl.render(session, PurePosixPath(plan.folder.as_posix())))
+    known = known or Known()
+    session = read_session(plan.folder, known.results)
+    curves = {result.bundle: _derived(plan.folder, result, known) for result in session.results}
+    write_whole(plan.folder / REPORT, html.render(session, curves).encode())
+    write_whole(plan.folder / TABLE, markdown.render(session).encode())
+    write_whole(plan.folder / "junit.xml", junit.render(session))
+    write_whole(plan.folder / "results.ktap", ktap.render(session).encode())
+    write_whole(plan.folder / RESULTS, jsonl.render(session, PurePosixPath(plan.folder.as_posix())).encode())
     return session
+
+
+def _derived(folder: Path, result: RunResult, known: Known) -> str:
+    """The curve of a run; with it and its verdict in the bundle as they are made today."""
+    run = result.bundle
+    if run not in known.results:
+        write_verdict(folder / run, result)
+    return known.curves.get(run) or write_curve(folder / run, result)
 
 
 def overview_text(session: Session) -> str:

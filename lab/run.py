@@ -17,7 +17,7 @@ from lab.contracts import Progress
 from lab.errors import HostTrouble, LabError, LabTrouble
 from lab.evidence.bundle import REFERENCE, TIMING
 from lab.evidence.manifest import HostRecord, KernelRecord, Manifest, PairRecord, Seconds
-from lab.evidence.timing import dump_timing
+from lab.evidence.timing import Timing, dump_timing
 from lab.experiment import Experiment
 from lab.interrupt import held_back
 from lab.keeper import PairKeeper
@@ -32,6 +32,7 @@ from lab.timeline import CASE
 from lab.units import utc_now
 from lab.verdict.model import Word
 from lab.verdict.predict import predict
+from lab.words import one_line
 
 
 class Trial:
@@ -107,9 +108,11 @@ class Trial:
                 self.experiment.timeline.take(self.reference.timeline, case_as="reference")
             manifest = self._finish(self.experiment)
             with self.experiment.timeline.span("judge", lane=CASE):
-                self.result = judged(bundle.root, self.run.id)
-                write_verdict(bundle.root, self.result)
-            _tell_timing(self.experiment, manifest)
+                result = judged(bundle.root, self.run.id)
+            # The verdict is written last: it names the manifest that it was decided on.
+            manifest, timing = _tell_timing(self.experiment, manifest)
+            self.result = replace(result, manifest=manifest, timing=timing)
+            write_verdict(bundle.root, self.result)
         except OSError as refusal:
             message = f"cannot write the bundle {bundle.root}: {refusal.strerror}"
             raise HostTrouble(message, hint="free some disk, or --results elsewhere") from refusal
@@ -141,7 +144,8 @@ class Trial:
         """What pytest shows of a verdict nobody predicted: its findings."""
         if self.result is None:
             return f"<{self.run.id}>"
-        findings = "".join(f"\n  {f.word} {f.rule}: {f.message} [{f.pointer}]" for f in self.result.verdict.findings)
+        told = (f"{f.word} {f.rule}: {f.message} [{f.pointer}]" for f in self.result.verdict.findings)
+        findings = "".join(f"\n  {one_line(text)}" for text in told)
         return f"{self.run.id}: {self.verdict}, predicted {self.predicted}{findings}"
 
 
@@ -152,9 +156,10 @@ def _set_aside(root: Path) -> None:
         root.rename(next(path for path in free if not path.exists()))
 
 
-def _tell_timing(side: Experiment, manifest: Manifest) -> None:
+def _tell_timing(side: Experiment, manifest: Manifest) -> tuple[Manifest, Timing]:
     """Last of all, so that judging is told as well; until then the bundle is whole without it."""
-    side.bundle.append(manifest, TIMING, dump_timing(side.timeline.timing()))
+    timing = side.timeline.timing()
+    return side.bundle.append(manifest, TIMING, dump_timing(timing)), timing
 
 
 def _fields(subject: Experiment, plan: SessionPlan, started: str, predicted: Predicted) -> dict[str, Any]:

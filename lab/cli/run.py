@@ -164,9 +164,9 @@ class Show:
     def tell(self, run_id: str) -> None:
         """One line for a finished run."""
         from lab.report.jsonl import as_record
-        from lab.reports import judged
+        from lab.reports import told
 
-        result = self.results[run_id] = judged(self.plan.folder / run_id, run_id)
+        result = self.results[run_id] = told(self.plan.folder / run_id, run_id)
         record = as_record(result, PurePosixPath(self.plan.folder.as_posix()))
         if self.as_json:
             print(json.dumps(record), flush=True)
@@ -195,10 +195,10 @@ class Watched:
 
     def session(self, plan: SessionPlan) -> Session:
         """The session as it is on disk, with its reports: an engine that came to a bad end did not write them."""
-        from lab.reports import RESULTS, read_session, write_reports
+        from lab.reports import RESULTS, Known, read_session, write_reports
 
         there = (plan.folder / RESULTS).exists()  # the last that is written
-        return read_session(plan.folder, self.results) if there else write_reports(plan, self.results)
+        return read_session(plan.folder, self.results) if there else write_reports(plan, Known(self.results))
 
 
 def watch(plan: SessionPlan, engine: Engine, *, as_json: bool) -> Watched:

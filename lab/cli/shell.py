@@ -113,15 +113,16 @@ def _wanted(words: Sequence[str], kernel: str, nic: str, role: str, results: Pat
 def _stored(name: str, root: Path) -> tuple[str | BootableKernel, str]:
     """Kernel and NIC of a stored run; the very files its session booted, where they are still there."""
     from lab.cli.find import find_run
-    from lab.collect.bundle import MANIFEST
+    from lab.collect.bundle import read_bundle
     from lab.evidence.bundle import read_manifest
-    from lab.plan.session import PLAN_FILE, load
+    from lab.plan.session import PLAN_FILE
+    from lab.reports import stored_plan
 
     bundle = find_run(name, root)
-    manifest = read_manifest({MANIFEST: (bundle / MANIFEST).read_bytes()})
+    manifest = read_manifest(read_bundle(bundle))
     plan_file = bundle.parent / PLAN_FILE
     if plan_file.is_file():
-        kernel = load(plan_file.read_bytes()).kernel(manifest.kernel.name)
+        kernel = stored_plan(bundle.parent).kernel(manifest.kernel.name)
         if kernel.boot.is_file() and kernel.initrd.is_file():
             return kernel, manifest.nic
     return manifest.kernel.name, manifest.nic

@@ -140,6 +140,22 @@ def read_bundle(root: Path) -> Stored:
     return Stored(root)
 
 
+def read_file(path: Path, most: int) -> bytes | None:
+    """A regular file, followed through no link; None where there is none, or it is longer than `most` bytes."""
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return None
+        with open(os.open(path, _FILE), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return None
+            data = file.read(most + 1)
+    except OSError as refusal:
+        if refusal.errno not in _NOT_THERE:
+            raise
+        return None
+    return data if len(data) <= most else None
+
+
 def _is_plain(path: str) -> bool:
     return all(part not in ("", ".", "..") for part in path.split("/")) and "\0" not in path
 

@@ -14,8 +14,18 @@ FORMAT = 2
 
 FORMATS = (1, FORMAT)
 
-Name = Annotated[str, Field(max_length=512)]
-Text = Annotated[str, Field(max_length=16_384)]
+
+def _at_most(most: int) -> AfterValidator:
+    def check(value: str) -> str:
+        if len(value) > most:
+            raise ValueError(f"more than {most} characters")
+        return value
+
+    return AfterValidator(check)
+
+
+Name = Annotated[str, _at_most(512)]
+Text = Annotated[str, _at_most(16_384)]
 Argv = Annotated[tuple[Text, ...], Field(max_length=256)]
 Whole = Annotated[int, Field(ge=0, le=NUMBER)]
 Status = Annotated[int, Field(ge=-(2**31), le=2**31)]

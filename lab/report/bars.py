@@ -42,7 +42,7 @@ def totals(session: Session) -> RenderableType:
         if seconds < LEAST * told.total:
             continue
         share = seconds / told.total if told.total else 0.0
-        grid.add_row(one_line(name), f"{seconds:.2f}", f"{share:.1%}", "guest work" if name in GUEST_WORK else "")
+        grid.add_row(Text(one_line(name)), f"{seconds:.2f}", f"{share:.1%}", "guest work" if name in GUEST_WORK else "")
     workers = f"{session.pairs} worker{'s' * (session.pairs != 1)} x {session.seconds:.1f} s"
     return Group(grid, Text(f"{workers}: {told.overhead:.1%} outside guest work"))
 

@@ -6,6 +6,7 @@ import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
@@ -18,6 +19,13 @@ from lab.report import plot, waterfall, wording
 from lab.report.matrix import arrange, in_order
 from lab.report.model import RunResult, Session
 from lab.verdict.model import Finding, Word
+from lab.words import printable
+
+MOST_SHOWN = 20_000
+"""Characters of one text on the page."""
+
+SHOWN_AS_TEXT = frozenset({"", ".log", ".jsonl", ".json", ".stderr"})
+"""Files of a bundle that a page may link to: a browser that opens them runs nothing that is in them."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,7 @@ class FindingView:
 def render(session: Session, drawn: Mapping[str, str] | None = None) -> str:
     """The page as text, to be stored as UTF-8 beside the bundles that it links to.
 
-    drawn  curves by bundle, as `plot.standalone` made them, from bundles of one's own; what is not there is drawn
+    drawn  curves by bundle, as `plot.standalone` made them in this process; what is not there is drawn
     """
     matrix = arrange(session.results)
     runs = _views(in_order(matrix), drawn or {})
@@ -72,7 +80,7 @@ def page() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
         # Every value that reaches the page goes through here.
-        finalize=lambda value: wording.printable(value) if type(value) is str else value,
+        finalize=lambda value: printable(value, MOST_SHOWN) if type(value) is str else value,
     )
     environment.globals.update(w=wording, marks_of=plot.marks_of, id=id, href=href)
     environment.globals.update(cases=CASES, designs=DESIGNS, kinds=waterfall.KINDS)
@@ -101,9 +109,10 @@ def _view(number: int, result: RunResult, is_open: bool, drawn: str) -> RunView:
 
 
 def href(bundle: str, pointer: str) -> str:
-    """Relative link to the file of a pointer (`file` or `file:line`) in a bundle."""
+    """Relative link to the file of a pointer (`file` or `file:line`) in a bundle; "" to one that is no plain text."""
     path = re.sub(r":\d+$", "", pointer)
-    return quote(f"{bundle}/{path}", safe="/", errors="replace") if path else ""
+    harmless = path and PurePosixPath(path).suffix in SHOWN_AS_TEXT
+    return quote(f"{bundle}/{path}", safe="/", errors="replace") if harmless else ""
 
 
 def _kernels(results: Sequence[RunResult]) -> list[KernelRecord]:

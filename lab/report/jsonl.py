@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import PurePosixPath
 from typing import Any
@@ -12,7 +14,7 @@ from lab.report.model import RunResult, Session
 
 def render(session: Session, root: PurePosixPath) -> str:
     """All runs as JSON Lines. `root` is the absolute directory that the bundles' paths are relative to."""
-    return "".join(json.dumps(as_record(result, root)) + "\n" for result in session.results)
+    return "".join(json.dumps(as_record(result, root), allow_nan=False) + "\n" for result in session.results)
 
 
 def as_record(result: RunResult, root: PurePosixPath) -> dict[str, Any]:
@@ -31,7 +33,7 @@ def as_record(result: RunResult, root: PurePosixPath) -> dict[str, Any]:
             {"rule": f.rule, "word": f.word.value, "message": f.message, "pointer": f.pointer} for f in verdict.findings
         ],
         "ledger": _ledger(result),
-        "cost": asdict(verdict.cost) if verdict.cost else None,
+        "cost": _finite(asdict(verdict.cost)) if verdict.cost else None,
         "oom": {"outcome": verdict.oom.outcome.value, "victims": list(verdict.oom.victims)},
         "accelerator": manifest.host.accelerator,
         "seconds": manifest.seconds.model_dump(),
@@ -44,3 +46,11 @@ def _ledger(result: RunResult) -> dict[str, int | None]:
     line = ledger.last
     names = ("held", "charged", "escape", "gone")
     return {**{name: getattr(line, name) if line else None for name in names}, "limit": ledger.limit}
+
+
+def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has no infinity: an interval without an end has none."""
+    return {
+        key: _finite(value) if isinstance(value, dict) else None if value in (math.inf, -math.inf) else value
+        for key, value in values.items()
+    }

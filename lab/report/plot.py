@@ -88,7 +88,7 @@ def marks_of(ledger: Ledger) -> tuple[Mark, ...]:
 def curve(ledger: Ledger, prefix: str, title: str, drawn: str = "") -> str:
     """An SVG element to stand in an HTML page, which brings the colours and the key. `prefix` starts all its ids.
 
-    drawn  what `standalone` once returned, by whom the caller trusts; it is taken when it was drawn from this ledger
+    drawn  what `standalone` once returned, in this process; it is taken when it was drawn from this ledger
     """
     root = _drawn(ledger, drawn)
     if root is None:
@@ -136,7 +136,7 @@ def _drawn(ledger: Ledger, drawn: str) -> ET.Element | None:
     if STAMP not in drawn:
         return None
     with contextlib.suppress(ET.ParseError):
-        root = ET.fromstring(drawn)  # noqa: S314 - of whom the caller trusts
+        root = ET.fromstring(drawn)  # noqa: S314 - our own, of this process
         return root if root.get(STAMP) == _stamp(ledger) else None
     return None
 

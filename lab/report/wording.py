@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 
 from lab.evidence.model import Ledger
@@ -11,6 +10,9 @@ from lab.report.model import RunResult, Session
 from lab.units import mib
 from lab.verdict.cost import Cost
 from lab.verdict.model import Finding, Oom, OomOutcome, Word
+from lab.words import one_line, printable
+
+__all__ = ["one_line", "printable"]
 
 WORST_FIRST = tuple(Word)
 
@@ -25,19 +27,6 @@ OOM_SENTENCES = {
     Oom.PANIC: "The guest's kernel panicked.",
     Oom.HANG: "The guest hung.",
 }
-
-# Control characters (terminals obey them) and lone surrogates (UTF-8 cannot carry them); XML 1.0 forbids both.
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
-
-
-def printable(text: str) -> str:
-    """Text that XML, UTF-8 and a terminal can carry; what they cannot becomes U+FFFD."""
-    return _UNPRINTABLE.sub("\ufffd", text)
-
-
-def one_line(text: str) -> str:
-    """Printable text on one line."""
-    return " ".join(printable(text).split())
 
 
 def size(value: int | None, none: str = "not measured") -> str:
