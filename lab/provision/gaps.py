@@ -16,6 +16,8 @@ LATE_S = 5.0
 WINDOW_S, STARVED = 10.0, 0.97
 """A vCPU that waited for a CPU in so large a share of so many seconds was starved: see docs/decisions.md."""
 
+UNWATCHED = "was not watched (was the lab stopped, or the host suspended?)"
+
 KEPT = 100
 """Gaps that are told one by one, of a guest that nobody has asked about for long."""
 
@@ -62,6 +64,11 @@ class Gaps:
         self._see_starved(look)
         self._last = look
 
+    def look_in(self, now: float) -> None:
+        """There may have been no look for long, and no next one."""
+        if self._last is not None and now - self._last.t > LATE_S:
+            self._add(UNWATCHED, self._last.t, now, LATE_S)
+
     def take(self) -> tuple[Gap, ...]:
         """What was found since they were last taken. One that goes on is told each time."""
         taken = tuple(self.found)
@@ -80,7 +87,7 @@ class Gaps:
     def _see_late(self, last: Look, look: Look) -> None:
         elapsed = max(look.t - last.t, look.boot - last.boot)
         if elapsed > LATE_S and not look.stopped:
-            self._add("was not watched (was the lab stopped, or the host suspended?)", last.t, look.t, LATE_S, elapsed)
+            self._add(UNWATCHED, last.t, look.t, LATE_S, elapsed)
 
     def _see_starved(self, look: Look) -> None:
         """The kernel adds what a thread waited when that gets a CPU: a long wait comes as one lump, at its end."""

@@ -43,9 +43,12 @@ class Growing:
             self._look(now)
 
     def proved(self) -> None:
-        """Read again what was read, and see that nobody changed it. Raises OSError."""
-        if self.trouble is None and self._read and self._digest_again() != self._digest.digest():
-            self.trouble = ("host", f"{self.path.name} was changed after the guest had written it")
+        """Read again what was read, and see that nobody changed it."""
+        try:
+            if self.trouble is None and self._read and self._digest_again() != self._digest.digest():
+                self.trouble = ("host", f"{self.path.name} was changed after the guest had written it")
+        except OSError as exc:
+            self.trouble = ("host", f"{self.path.name} cannot be read: {exc.strerror}")
 
     def _look(self, now: float) -> None:
         try:

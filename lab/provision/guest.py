@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -223,11 +224,12 @@ def _ssh_port(hypervisor: Hypervisor, domain: Any) -> int:  # noqa: ANN401
     return int(match.group(1))
 
 
-def _watched(plan: GuestPlan, signals: Signals) -> Watched:
+def _watched(hypervisor: Hypervisor, domain: Any, plan: GuestPlan, signals: Signals) -> Watched:  # noqa: ANN401
     """Its QEMU and all that it writes."""
     files = ((plan.console, CONSOLE), (plan.telemetry, TELEMETRY), (plan.instructions, INSTRUCTIONS))
     captures = tuple(Growing(Path(path), cap) for path, cap in files if path)
-    return Watched(plan.role, find_emulator(plan.name), captures, signals)
+    end = functools.partial(hypervisor.end, domain)
+    return Watched(plan.role, find_emulator(plan.name), captures, signals, end)
 
 
 def _created(hypervisor: Hypervisor, plan: GuestPlan, xml: str, signals: Signals) -> Any:  # noqa: ANN401
@@ -253,7 +255,7 @@ def started(hypervisor: Hypervisor, plan: GuestPlan, watch: Watch | None = None)
         try:
             with held_back():
                 domain = _created(hypervisor, plan, xml, signals)
-            with watch.over(_watched(plan, signals)) as watched:
+            with watch.over(_watched(hypervisor, domain, plan, signals)) as watched:
                 port = _open_ready_port(plan.ready_socket)
                 threading.Thread(target=listen, args=(signals, port), name=f"ready-{plan.name}", daemon=True).start()
                 if plan.state:

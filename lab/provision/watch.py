@@ -43,12 +43,14 @@ class Announced(Protocol):
 
 @dataclass
 class Watched:
-    """One guest: its QEMU (None where it could not be found), its captures, and what it said on its ready port."""
+    """One guest: its QEMU (None where it could not be found), its captures, what it said on its ready port, and how it
+    is ended where its QEMU is another user's."""
 
     role: str
     emulator: Emulator | None
     captures: tuple[Growing, ...]
     signals: Announced
+    end: Callable[[], object]
     began: float = field(default_factory=time.monotonic)
     gaps: Gaps = field(default_factory=Gaps)
     takes_in: bool = False
@@ -58,13 +60,13 @@ class Watched:
 
     def look(self) -> None:
         """Raises OSError where the host does not let us look."""
-        now = time.monotonic()
         for capture in self.captures:
-            capture.look(now)
+            with contextlib.suppress(OSError):  # `prove` tells of what cannot be read
+                capture.look(time.monotonic())
         if self.emulator is None or self.emulator.gone:
             return
         if self.floods:
-            self.emulator.end()
+            self._end()
             return
         self.gaps.see(self.emulator.look())
         largest = max(capture.size for capture in self.captures)
@@ -72,10 +74,19 @@ class Watched:
             self._limited_at = largest
             self.emulator.limit_files(largest + HEADROOM)
 
+    def _end(self) -> None:
+        try:
+            if self.emulator is not None:
+                self.emulator.end()
+        except PermissionError:
+            self.end()
+
     def prove(self) -> None:
-        """Raises OSError."""
+        """See that captures are what was written, and that there was somebody to see it."""
         for capture in self.captures:
             capture.proved()
+        if self.emulator is not None and not self.emulator.gone:
+            self.gaps.look_in(time.monotonic())
 
     @property
     def floods(self) -> tuple[str, ...]:

@@ -77,6 +77,15 @@ def test_a_replaced_one_is_told(capture: Growing) -> None:
     assert check(capture) == ("host", "console.log was replaced while the guest wrote it")
 
 
+def test_one_that_cannot_be_read_proves_nothing(capture: Growing, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_args: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(Path, "open", refused)
+    capture.proved()
+    assert capture.trouble == ("host", "console.log cannot be read: Too many open files")
+
+
 @pytest.mark.parametrize(
     ("data", "why"),
     [(b"a" * 99 + b"\n", "MiB at once"), (b"\n", "more than 50 lines at once"), (b"a" * 201, "a line of more than")],

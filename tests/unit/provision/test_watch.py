@@ -57,7 +57,8 @@ def telemetry(tmp_path: Path) -> Path:
 
 
 def watched(qemu: subprocess.Popen[bytes], telemetry: Path, signals: Signals | None = None) -> Watched:
-    return Watched("receiver", Emulator.of(qemu.pid), (Growing(telemetry, CAP),), signals or Signals())
+    captures = (Growing(telemetry, CAP),)
+    return Watched("receiver", Emulator.of(qemu.pid), captures, signals or Signals(), qemu.terminate)
 
 
 def flood(telemetry: Path) -> None:
@@ -135,6 +136,18 @@ def test_a_flood_of_the_ready_port_ends_the_guest(qemu: subprocess.Popen[bytes],
     with Watch() as watch, watch.over(watched(qemu, telemetry, signals)):
         assert gone(qemu) == -signal.SIGKILL
         assert [fault.kind for fault in watch.troubles()] == ["flood"]
+
+
+def test_a_qemu_of_another_user_is_ended_by_libvirt(
+    qemu: subprocess.Popen[bytes], telemetry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: Emulator) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Emulator, "end", refused)
+    with Watch() as watch, watch.over(watched(qemu, telemetry)):
+        flood(telemetry)
+        assert gone(qemu) == -signal.SIGTERM
 
 
 def test_a_stopped_guest_that_flooded_is_ended_all_the_same(qemu: subprocess.Popen[bytes], telemetry: Path) -> None:
@@ -224,5 +237,7 @@ def test_a_look_that_the_host_does_not_allow_ends_nothing(
         with monkeypatch.context() as few:
             few.setattr(Emulator, "look", refused)
             assert watch.troubles() == ()
+            few.setattr("lab.provision.gaps.LATE_S", 0.0)
+            assert "was not watched" in first_of(watch).detail
         os.truncate(telemetry, 0)
         assert first_of(watch).kind == "host"
