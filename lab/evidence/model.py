@@ -111,7 +111,8 @@ class Constraint(StrEnum):
 class OomKill:
     """One OOM kill as the console tells it. cgroups are paths such as `/lab/abuser`, "" where the report was lost.
 
-    t is the time stamp of the line in seconds since boot, None where it had none.
+    t is the time stamp of the line in seconds since boot, None where it had none. The rest is in bytes, None where the
+    console does not say: `usage` and `limit` of the memcg that ran out, then what the victim held by its page tables.
     """
 
     constraint: Constraint
@@ -121,6 +122,13 @@ class OomKill:
     pid: int
     line: int
     t: float | None = None
+    usage: int | None = None
+    limit: int | None = None
+    total_vm: int | None = None
+    anon: int | None = None
+    file: int | None = None
+    shmem: int | None = None
+    page_tables: int | None = None
 
 
 class Grade(StrEnum):
@@ -147,7 +155,7 @@ class Splat:
 class Canary:
     """A line that the lab itself wrote to /dev/kmsg, as the console shows it: `lab-canary: TOKEN`.
 
-    shown  stamped lines on the console since the canary before it, or since the start of the file
+    shown  stamped lines between it and the canary before it, or the start of the file; neither canary counts
     """
 
     token: str

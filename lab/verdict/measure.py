@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from lab.evidence.ledger import bracket, client_record, kills_seen, living, state_at
+from lab.evidence.ledger import bracket, client_record, counted, keeps, kills_seen, living, state_at
 from lab.evidence.model import (
     CgroupSample,
     ClientEvent,
@@ -114,6 +114,38 @@ def owner(evidence: Evidence, kill: OomKill) -> str:
 def killed(evidence: Evidence, name: str) -> OomKill | None:
     """The first OOM kill of a client in this run, as the receiver's console tells it."""
     return next((k for k in run_kills(evidence.receiver) if owner(evidence, k) == name), None)
+
+
+@dataclass(frozen=True)
+class AtKill:
+    """A client when its own cgroup's limit had the OOM killer take it: no sample need have seen that moment. Bytes.
+
+    held      what it kept by its own last line, which it writes before it takes more
+    resident  what its page tables held, by the kernel's report: its own few pages, and what it had mapped or copied
+    charged   what its cgroup was charged for, by the report; of any kind
+    """
+
+    kill: OomKill
+    event: ClientEvent
+    held: int
+    resident: int
+    charged: int
+
+
+def at_limit_kill(evidence: Evidence, name: str) -> AtKill | None:
+    """None for a client that was not killed so, or whose report the console lacks."""
+    kill, log = killed(evidence, name), evidence.clients.get(name)
+    event = next((e for e in reversed(counted(log)) if e), None) if log else None
+    if kill is None or event is None or kill.usage is None or kill.oom_memcg != f"/lab/{name}":
+        return None
+    resident = sum(size or 0 for size in (kill.anon, kill.file, kill.shmem))
+    return AtKill(kill, event, keeps(event), resident, kill.usage)
+
+
+def most_held(evidence: Evidence, ledger: Ledger) -> int:
+    """The most that the ledger's client is known to have held."""
+    killed_at = at_limit_kill(evidence, ledger.client)
+    return max(ledger.last.held if ledger.last else 0, killed_at.held if killed_at else 0)
 
 
 def refused(evidence: Evidence, name: str) -> ClientEvent | None:

@@ -10,9 +10,11 @@ from lab.evidence.model import ClientEvent, Evidence, Ledger, ProgramLog, Sample
 from lab.plan.cases import Case, ClientSpec
 from lab.units import MIB, mib
 from lab.verdict.measure import (
+    AtKill,
     Between,
     at,
     at_kill,
+    at_limit_kill,
     at_sample,
     batch,
     failed,
@@ -21,6 +23,7 @@ from lab.verdict.measure import (
     mem_total,
     moment,
     most_charged,
+    most_held,
     own_charge,
     passed,
     peak,
@@ -35,6 +38,9 @@ from lab.verdict.measure import (
 from lab.verdict.model import Finding
 from lab.verdict.oom import victim
 
+OWN_RESIDENT = 2 * MIB
+"""What a client's page tables hold beside the data it received: its program, its stack, its notes of page frames."""
+
 STRAY_PAGES = 8
 """Plain pages that may be charged to removed cgroups. A page of the network waits in no batch once the programs have
 ended, so none is left; while a process lives that has left its cgroup, one page of the kernel's own is seen. One page
@@ -44,6 +50,8 @@ of every batch of 31 that stays charged in a driver's cache of 512 makes 16."""
 def billed(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
     """What the client holds is charged to its cgroup: held - charged stays within tolerance at the moment of most."""
     last, pointer = ledger.last, verdict_line(evidence, ledger)
+    if killed_at := at_limit_kill(evidence, ledger.client):
+        return [_billed_at_kill(evidence, ledger, killed_at)]
     if last is None:
         return [unclear("billed", f"there is no moment at which {ledger.client} can be measured", pointer)]
     if last.charged > mem_total(evidence):
@@ -60,6 +68,17 @@ def billed(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
     if last.moving > last.held // 2:
         return [unclear("billed", f"{message}; it moved too fast to be measured", pointer)]
     return [passed("billed", message, pointer)]
+
+
+def _billed_at_kill(evidence: Evidence, ledger: Ledger, at: AtKill) -> Finding:
+    """By the kernel's own report and the client's last line: whether a sample caught the moment does not matter."""
+    held, slack = max(at.held, at.resident - OWN_RESIDENT), tolerance(evidence, at.held)
+    message = (
+        f"{ledger.client} held {mib(held)} when it was killed at its limit, and was charged {mib(at.charged)} by the "
+        f"kernel's report: {mib(held - at.charged)} escaped, {mib(slack)} are tolerated"
+    )
+    pointer = at_kill(at.kill, evidence.receiver.console)
+    return (failed if held - at.charged > slack else passed)("billed", message, pointer)
 
 
 def _queue_charge(evidence: Evidence, ledger: Ledger) -> int:
@@ -158,7 +177,7 @@ def _rate_held(evidence: Evidence, ledger: Ledger, innocent: ClientSpec) -> Find
     log, abuser = evidence.clients.get(innocent.name), evidence.clients.get(ledger.client)
     if killed(evidence, innocent.name):
         return None
-    if log is None or abuser is None or ledger.last is None:
+    if log is None or abuser is None or _nearly_most(evidence, ledger) is None:
         return unclear("isolated", "the abuser or the innocent left no account", f"clients/{innocent.name}.jsonl")
     before = _window_before(log, abuser)
     during = _window_during(evidence, abuser, ledger)
@@ -184,16 +203,17 @@ def _window_before(log: ProgramLog, abuser: ProgramLog) -> tuple[float, float]:
 def _window_during(evidence: Evidence, abuser: ProgramLog, ledger: Ledger) -> tuple[float, float]:
     """From when the abuser held all but a twentieth of its most to the first sign that anybody was told to let go, or
     the last sample. At the end of memory a stream trickles on for minutes, and its very most comes last."""
-    start = _nearly_most(ledger)
+    start = _nearly_most(evidence, ledger) or 0.0
     over = [e.t for log in evidence.clients.values() for e in log.events if e.event in ("released", "left", "done")]
     over += [c.t for c in evidence.receiver.checkpoints if c.name in ("released", "end")]
     over += [s.t for s in evidence.receiver.samples[-1:]]
     return start, min((t for t in over if t > start), default=start)
 
 
-def _nearly_most(ledger: Ledger) -> float:
+def _nearly_most(evidence: Evidence, ledger: Ledger) -> float | None:
     if ledger.last is None:
-        return 0.0
+        killed_at = at_limit_kill(evidence, ledger.client)
+        return killed_at.event.t if killed_at else None
     enough = ledger.last.held * 19 // 20
     return next((p.t for p in ledger.points if p.held >= enough), ledger.last.t)
 
@@ -214,11 +234,12 @@ def contained(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Findin
 
 def _stopped_at_limit(evidence: Evidence, ledger: Ledger) -> Iterator[Finding]:
     limit, last, pointer = ledger.limit, ledger.last, verdict_line(evidence, ledger)
-    if limit is None or last is None:
+    killed_at = at_limit_kill(evidence, ledger.client)
+    if limit is None or (last is None and killed_at is None):
         yield unclear("contained", f"{ledger.client} had no limit or was never measured", pointer)
         return
     kill, refusal = killed(evidence, ledger.client), refused(evidence, ledger.client)
-    most, allowed = max(peak(evidence, ledger.client), last.held), limit + tolerance(evidence, limit)
+    most, allowed = max(peak(evidence, ledger.client), most_held(evidence, ledger)), limit + tolerance(evidence, limit)
     message = f"{ledger.client} took {mib(most)} of a limit of {mib(limit)}"
     if most > allowed:
         yield failed("contained", f"{message}: it got away with more", pointer)

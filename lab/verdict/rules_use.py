@@ -11,14 +11,18 @@ from lab.plan.cases import Case
 from lab.units import MIB, PAGE_SIZE, mib
 from lab.verdict import rules_designs, rules_limits
 from lab.verdict.measure import (
+    AtKill,
     Moment,
     agreement,
     at,
+    at_kill,
+    at_limit_kill,
     at_sample,
     batch,
     deliver_of,
     enough_held,
     moment,
+    most_held,
     not_allowed,
     passed,
     sockets_of,
@@ -74,7 +78,7 @@ def _took(times: float) -> Proof:
     """Held so many times its limit; or the kernel stopped it, after it had come half-way to the limit at least."""
 
     def proof(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
-        held, limit = ledger.last.held if ledger.last else 0, ledger.limit
+        held, limit = most_held(evidence, ledger), ledger.limit
         pointer = verdict_line(evidence, ledger)
         if limit is None:
             return [unclear("exercised", f"client {ledger.client} had no limit to exceed", "manifest.json")]
@@ -186,6 +190,8 @@ _PROOFS: dict[str, Proof] = {
 def witnesses(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
     """The clients' count agrees with the kernel's: free memory, and at checkpoints the page tables of /proc/kpage*."""
     now, start = moment(evidence, ledger), baseline(evidence)
+    if (killed_at := at_limit_kill(evidence, ledger.client)) and (told := _by_report(evidence, killed_at)):
+        return [told]
     if now is None or start is None or ledger.last is None:
         return [_nothing_to_compare(evidence, ledger)]
     kept = Kept.of(states(evidence, now))
@@ -194,6 +200,19 @@ def witnesses(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Findin
     found += [_pages(kept, now, start, evidence, case)] if now.checkpoint else []
     found += [_queue(kept, now, start, evidence)] if kept.queued else []
     return found
+
+
+def _by_report(evidence: Evidence, at: AtKill) -> Finding | None:
+    """A killed client's last line against the kernel's report of the kill: page tables for what it mapped or copied,
+    the charge for what it had pinned. None where the report speaks of neither: a kernel need not charge pinned pages.
+    """
+    pinned, slack = at.event.count("pinned"), agreement(at.held)
+    if pinned and at.charged < at.held - slack:
+        return None
+    other, what = (at.charged, "was charged") if pinned else (at.resident, "had in its page tables")
+    message = f"it said it held {mib(at.held)}, and {what} {mib(other)} by the kernel's report of its OOM kill"
+    agree = at.held <= other + slack and (pinned or other <= at.held + slack)
+    return (passed if agree else unclear)("witnesses", message, at_kill(at.kill, evidence.receiver.console))
 
 
 def _nothing_to_compare(evidence: Evidence, ledger: Ledger) -> Finding:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from lab.evidence.bundle import parse
 from lab.evidence.manifest import FORMAT
+from lab.evidence.seal import KEY, digest_of
 from lab.plan.cases import CASES, Case, ClientSpec
 from lab.plan.nics import NICS
 from lab.units import MIB, PAGE_SIZE
@@ -25,6 +26,12 @@ QUEUE_FULL = 12 * MIB
 BACKGROUND = 8e6  # instructions a second that a guest executes anyway
 WORK = 1.1e6  # instructions for a MB
 JITTER = (0.0, 0.004, -0.006, 0.002, 0.005, -0.003)  # turns differ by that
+
+
+def with_digest(manifest: Json) -> bytes:
+    """The bytes of a manifest that is as it was written; one of format 1 has no digest."""
+    sealed = {**manifest, KEY: digest_of(manifest)} if manifest.get("format", 1) > 1 else manifest
+    return json.dumps(sealed).encode()
 
 
 @dataclass
@@ -56,7 +63,7 @@ class Story:
         files = {path: data for path, data in contents.items() if path not in self.absent}
         listed = {p: {"size": len(d), "sha256": hashlib.sha256(d).hexdigest()} for p, d in contents.items()}
         manifest = {**self.manifest, "files": listed}
-        return {**files, "manifest.json": json.dumps(manifest).encode(), **self.tampered}
+        return {**files, "manifest.json": with_digest(manifest), **self.tampered}
 
     def verdict(self) -> Verdict:
         return judge(parse(self.files()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from lab.units import MIB, PAGE_SIZE
+from lab.units import KIB, MIB, PAGE_SIZE
 
 Json = dict[str, Any]
 
@@ -216,11 +216,19 @@ class Machine:
     def oom_kill(self, client: Client, *, memcg: bool) -> None:
         where = f"oom_memcg=/lab/{client.name}" if memcg else "global_oom"
         constraint, head = ("MEMCG", "Memory cgroup out") if memcg else ("NONE", "Out")
+        used = self.charge(client) if memcg else 0
+        self.printk("zc-client invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0")
+        if memcg:
+            self.printk(f"memory: usage {used // KIB}kB, limit {(client.limit or used) // KIB}kB, failcnt 120")
         self.printk(
             f"oom-kill:constraint=CONSTRAINT_{constraint},nodemask=(null),cpuset=/,mems_allowed=0,{where},"
             f"task_memcg=/lab/{client.name},task=zc-client,pid={client.pid},uid=0"
         )
-        self.printk(f"{head} of memory: Killed process {client.pid} (zc-client) total-vm:300000kB, anon-rss:64000kB")
+        self.printk(
+            f"{head} of memory: Killed process {client.pid} (zc-client) total-vm:300000kB, "
+            f"anon-rss:{(client.anon + OWN) // KIB}kB, file-rss:{(client.mapped_now + MIB) // KIB}kB, shmem-rss:0kB, "
+            f"UID:0 pgtables:600kB oom_score_adj:0"
+        )
         client.drop()
         client.alive, client.procs, client.kills, self.kills = False, 0, client.kills + 1, self.kills + 1
 

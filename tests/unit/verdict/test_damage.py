@@ -14,7 +14,7 @@ from lab.errors import BadInput
 from lab.evidence.bundle import parse
 from lab.verdict.decide import judge
 from lab.verdict.model import Word
-from tests.unit.verdict.builder import story
+from tests.unit.verdict.builder import story, with_digest
 from tests.unit.verdict.machine import KERNELS
 
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -42,7 +42,7 @@ def sealed(files: dict[str, bytes]) -> dict[str, bytes]:
     for path in manifest["files"]:
         data = files[path]
         manifest["files"][path] = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    return {**files, "manifest.json": json.dumps(manifest).encode()}
+    return {**files, "manifest.json": with_digest(manifest)}
 
 
 def word(files: dict[str, bytes]) -> Word:
