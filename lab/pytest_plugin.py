@@ -29,6 +29,7 @@ from lab.plan.cases import CASES
 from lab.plan.matrix import Run
 from lab.plan.session import EVENTS_FILE, PLAN_FILE, SessionPlan, load
 from lab.provision.sweep import private_folder, tidy
+from lab.words import printable
 
 if TYPE_CHECKING:
     from lab.keeper import PairKeeper
@@ -108,6 +109,10 @@ def _given_plan(path: Path) -> SessionPlan:
         raise pytest.UsageError(f"{path}: {exc}") from exc
 
 
+def _say(what: str) -> None:
+    print(printable(f"lab: {what}"), file=sys.stderr)
+
+
 def _make_plan(config: pytest.Config) -> SessionPlan:
     from lab.paths import results_root
     from lab.session import prepare
@@ -115,7 +120,7 @@ def _make_plan(config: pytest.Config) -> SessionPlan:
     folder = Path(config.option.results).resolve() if config.option.results else results_root()
     sockets = private_folder(config.add_cleanup)
     try:
-        return prepare(_request(config), folder, sockets, lambda what: print(f"lab: {what}", file=sys.stderr))
+        return prepare(_request(config), folder, sockets, _say)
     except (LabError, OSError, KeyboardInterrupt) as exc:
         raise pytest.UsageError(str(exc) or "interrupted before the first run") from exc
 
@@ -165,7 +170,7 @@ def pytest_testnodedown(node: Any, error: object) -> None:  # noqa: ANN401 - an 
         from lab.provision.sweep import sweep
 
         for name in sweep(session_plan(node.config).sockets / node.gateway.id):
-            print(f"lab: {node.gateway.id} is gone; ended its {name}", file=sys.stderr)
+            _say(f"{node.gateway.id} is gone; ended its {name}")
 
 
 # -- collection ----------------------------------------------------------------------------------------------------
@@ -335,19 +340,16 @@ def _conclude(plan: SessionPlan, known: Known | None) -> Session | None:
     from lab.learnt import remember
     from lab.reports import write_reports
 
-    def say(what: str) -> None:
-        print(f"lab: {what}", file=sys.stderr)
-
     try:
         session = write_reports(plan, known)
     except (LabError, OSError) as exc:
-        say(f"no reports: {exc}")
+        _say(f"no reports: {exc}")
         return None
     else:
         try:
-            remember(plan, session, say)
+            remember(plan, session, _say)
         except OSError as exc:
-            say(f"nothing learnt: {exc}")
+            _say(f"nothing learnt: {exc}")
         return session
 
 

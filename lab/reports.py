@@ -200,9 +200,8 @@ def _derived(folder: Path, result: RunResult, known: Known) -> str:
 
 def overview_text(session: Session) -> str:
     """The verdict table as plain text, 120 columns."""
-    from rich.console import Console
-
     from lab.report import text
+    from lab.terminal import Console
 
     out = io.StringIO()
     Console(file=out, width=120, no_color=True).print(text.overview(session))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import traceback
 
 import typer
 
@@ -24,6 +23,7 @@ from lab.cli import (
     show,
 )
 from lab.cli.exits import LAB_FAILED, LabGroup
+from lab.terminal import say_traceback
 
 EPILOG = """\
 [bold]First steps[/bold]
@@ -89,5 +89,5 @@ def main() -> None:
     try:
         app(prog_name="lab")
     except Exception:  # noqa: BLE001 - a fault of ours must not look like a verdict
-        traceback.print_exc()
+        say_traceback()
         sys.exit(LAB_FAILED)

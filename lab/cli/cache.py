@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lab.cli.listing import print_entries, print_json_lines
+from lab.terminal import say
 from lab.units import MIB, mib
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def list_states(
         return
     print_entries((state.key, _lines(state)) for state in states)
     total = mib(sum(state.disk_mib for state in states) * MIB)
-    typer.echo(f"{len(states)} states, {total} in {store()}")
+    say(f"{len(states)} states, {total} in {store()}")
 
 
 @cache.command()
@@ -46,9 +47,9 @@ def prune(
 
     removed = states.prune(timedelta(days=unused_for), int(most * 1024), boot=states.boot_id())
     for state, size in removed:
-        typer.echo(f"removed: {state.key}, {mib(size * MIB)}: {_about(state)}")
+        say(f"removed: {state.key}, {mib(size * MIB)}: {_about(state)}")
     if not removed:
-        typer.echo("nothing is that old, or too much")
+        say("nothing is that old, or too much")
 
 
 def _about(state: SavedState) -> str:

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from lab.cli.listing import print_entries, print_json_lines
 from lab.plan.cases import CASES, Case
+from lab.terminal import say
 
 
 def cases(as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and case.")] = False) -> None:
@@ -18,9 +19,9 @@ def cases(as_json: Annotated[bool, typer.Option("--json", help="One JSON object 
     if as_json:
         print_json_lines(_record(case) for case in CASES.values())
         return
-    typer.echo("Cases: lab run CASE...\n")
+    say("Cases: lab run CASE...\n")
     print_entries((c.name, [c.how, Text(c.claim, style="dim")]) for c in CASES.values())
-    typer.echo("\nSuites: lab run SUITE...\n")
+    say("\nSuites: lab run SUITE...\n")
     suites = [(name, read_suite(name)) for name in suite_names()]
     print_entries(
         (name, [suite.description, Text(f"{', '.join(suite.kernels)} on {', '.join(suite.nics)}", style="dim")])

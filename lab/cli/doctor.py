@@ -11,6 +11,7 @@ from rich.text import Text
 from lab.cli.checks import Check, static_checks
 from lab.cli.exits import AS_PREDICTED, LAB_FAILED
 from lab.cli.listing import print_entries, print_json_lines
+from lab.terminal import say
 
 STYLES = {"ok": "green", "warn": "yellow", "bad": "bold red"}
 
@@ -37,7 +38,7 @@ def doctor(
         print_json_lines(asdict(check) for check in checks)
     else:
         print_entries((check.name, _lines(check)) for check in checks)
-        typer.echo(f"\n{summary(checks)}")
+        say(f"\n{summary(checks)}")
     raise typer.Exit(code_of(checks))
 
 

@@ -10,6 +10,8 @@ import typer
 from typer.core import TyperGroup
 
 from lab.errors import BadInput, LabError
+from lab.terminal import say
+from lab.words import MOST, clipped
 
 if TYPE_CHECKING:
     from lab.report.model import RunResult
@@ -40,9 +42,10 @@ def code_of(results: Iterable[RunResult]) -> int:
 def told(exc: LabError) -> str:
     """`lab: message`; several problems one below the other; what to try in the last line."""
     if isinstance(exc, BadInput) and len(exc.problems) > 1:
-        text = "\n".join([f"lab: {len(exc.problems)} problems", *(f"  - {p}" for p in exc.problems)])
+        problems = (f"  - {clipped(problem, MOST)}" for problem in exc.problems)
+        text = "\n".join([f"lab: {len(exc.problems)} problems", *problems])
     else:
-        text = f"lab: {exc.message}"
+        text = f"lab: {clipped(exc.message, MOST)}"
     return f"{text}\n  try: {exc.hint}" if exc.hint else text
 
 
@@ -53,10 +56,10 @@ class LabGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except LabError as exc:
-            typer.echo(told(exc), err=True)
+            say(told(exc), err=True)
             raise typer.Exit(BAD_INPUT if isinstance(exc, BadInput) else LAB_FAILED) from exc
         except OSError as exc:
             if exc.errno not in _REFUSALS:
                 raise
-            typer.echo(f"lab: {exc.strerror}: {exc.filename or 'this host'}", err=True)
+            say(f"lab: {exc.strerror}: {exc.filename or 'this host'}", err=True)
             raise typer.Exit(LAB_FAILED) from exc

@@ -12,6 +12,7 @@ import typer
 from lab.cli.exits import code_of
 from lab.cli.find import bundles_of, is_bundle, is_session
 from lab.errors import BadInput
+from lab.terminal import say
 
 if TYPE_CHECKING:
     from lab.report.model import RunResult
@@ -65,7 +66,7 @@ def _judge_selftests(bundles: Sequence[Path], problems: list[str], *, as_json: b
             problems += [f"{path}: {problem}" for problem in exc.problems]
     if as_json:
         for result in results:
-            typer.echo(json.dumps(as_record(result)))
+            say(json.dumps(as_record(result)))
     elif results:
         tell(results)
     return results
@@ -90,10 +91,9 @@ def _tell(result: RunResult, bundle: Path, *, as_json: bool) -> None:
     if as_json:
         from lab.report.jsonl import as_record
 
-        typer.echo(json.dumps(as_record(result, PurePosixPath(bundle.resolve().parent.as_posix()))))
+        say(json.dumps(as_record(result, PurePosixPath(bundle.resolve().parent.as_posix()))))
         return
-    from rich.console import Console
-
     from lab.report.text import show
+    from lab.terminal import Console
 
     Console().print(show(result))

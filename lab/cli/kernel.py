@@ -15,6 +15,7 @@ from lab.cli.exits import AS_PREDICTED, LAB_FAILED
 from lab.cli.listing import print_entries, print_json_lines
 from lab.cli.progress import shown
 from lab.errors import BadInput
+from lab.terminal import say
 from lab.units import MIB, mib
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def build(
                 recipes.remember(recipe)
             facts = product.record
             how = "was there already" if known else f"{facts['objects']} objects, {facts['seconds']:.0f} s"
-            typer.echo(f"{recipe.name}: {facts['release']}, {how}: {product.boot}")
+            say(f"{recipe.name}: {facts['release']}, {how}: {product.boot}")
 
 
 @kernel.command("list")
@@ -77,13 +78,13 @@ def list_built(
     if as_json:
         print_json_lines(p.record | {"path": str(p.path), "size": p.size, "last_used": p.last_used} for p in found)
         return
-    typer.echo("Built:\n" if found else "Nothing is built yet.")
+    say("Built:\n" if found else "Nothing is built yet.")
     print_entries((p.record["name"], _summary(p)) for p in found)
-    typer.echo("\nCan be built: [BASE:]DESIGN[+OVERLAY...][~MUTANT]\n")
+    say("\nCan be built: [BASE:]DESIGN[+OVERLAY...][~MUTANT]\n")
     print_entries((name, [DESIGNS[name].summary]) for name in recipes.designs())
-    typer.echo(f"\nOverlays: {', '.join(recipes.overlays())}")
-    typer.echo(f"Mutants:  {', '.join(map(str, recipes.mutants())) or 'none'}")
-    typer.echo(f"Yours:    {', '.join(recipes.own_names()) or 'none; lab kernel build --base B --series S --name N'}")
+    say(f"\nOverlays: {', '.join(recipes.overlays())}")
+    say(f"Mutants:  {', '.join(map(str, recipes.mutants())) or 'none'}")
+    say(f"Yours:    {', '.join(recipes.own_names()) or 'none; lab kernel build --base B --series S --name N'}")
 
 
 def _summary(product: Product) -> list[str]:
@@ -121,7 +122,7 @@ def show(
     product = _built(name)
     damage = product.damage()
     if as_json:
-        typer.echo(json.dumps(product.record | {"path": str(product.path), "damage": damage}))
+        say(json.dumps(product.record | {"path": str(product.path), "damage": damage}))
     else:
         _tell(product, damage)
     raise typer.Exit(LAB_FAILED if damage else AS_PREDICTED)
@@ -183,9 +184,9 @@ def prune(
     done = prune_cache(timedelta(days=unused_for), limit, dry_run=dry_run)
     for item, stays in done:
         verb = f"stays ({stays})" if stays else "would go" if dry_run else "removed"
-        typer.echo(f"{verb}: {item.kind} {item.label}, {mib(item.size)}, used {_ago(item.last_used)}: {item.path}")
+        say(f"{verb}: {item.kind} {item.label}, {mib(item.size)}, used {_ago(item.last_used)}: {item.path}")
     freed = mib(sum(item.size for item, stays in done if not stays))
-    typer.echo(f"{freed} {'would be' if dry_run else 'are'} free again" if done else "nothing is that old, or too much")
+    say(f"{freed} {'would be' if dry_run else 'are'} free again" if done else "nothing is that old, or too much")
 
 
 @kernel.command()
@@ -199,7 +200,7 @@ def forget(
     from lab.kernels import recipes
 
     recipes.forget(names)
-    typer.echo(f"forgotten: {', '.join(dict.fromkeys(names))}")
+    say(f"forgotten: {', '.join(dict.fromkeys(names))}")
 
 
 def _built(name: str) -> Product:

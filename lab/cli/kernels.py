@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lab.cli.listing import print_entries, print_json_lines
+from lab.terminal import say
 
 
 def kernels(
@@ -38,10 +39,10 @@ def kernels(
         lacks = f", lacks {', '.join(kernel.lacks)}" if kernel.lacks else ""
         return [f"{kernel.flavour}, {here}{short}{lacks}"]
 
-    typer.echo("Kernels: lab run --kernel NAME, or by line (6.12), or newest\n")
+    say("Kernels: lab run --kernel NAME, or by line (6.12), or newest\n")
     print_entries((kernel.name, lines(kernel)) for kernel in offered)
     here = {p.record["name"] for p in products.everything()}
-    typer.echo("\nKernels that the lab builds: lab run --kernel [BASE:]DESIGN[+OVERLAY...]; see lab kernel list\n")
+    say("\nKernels that the lab builds: lab run --kernel [BASE:]DESIGN[+OVERLAY...]; see lab kernel list\n")
     print_entries((n, ["built" if n in here else "to build"]) for n in (*recipes.designs(), *recipes.own_names()))
-    typer.echo("\nDesigns that a kernel of yours may claim: PATH[:MODULES_DIR]@DESIGN\n")
+    say("\nDesigns that a kernel of yours may claim: PATH[:MODULES_DIR]@DESIGN\n")
     print_entries((design.name, [design.summary]) for design in DESIGNS.values())

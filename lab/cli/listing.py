@@ -6,15 +6,15 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from lab.terminal import Console, say
 
 
 def print_json_lines(rows: Iterable[Mapping[str, Any]]) -> None:
     for row in rows:
-        typer.echo(json.dumps(row))
+        say(json.dumps(row))
 
 
 def print_entries(entries: Iterable[tuple[str, Sequence[str | Text]]]) -> None:

@@ -16,6 +16,7 @@ from lab.cli.exits import AS_PREDICTED, INTERRUPTED, LAB_FAILED, OTHER_VERDICT
 from lab.cli.listing import print_entries
 from lab.cli.options import ResultsFolder
 from lab.errors import BadInput
+from lab.terminal import say
 
 if TYPE_CHECKING:
     from lab.contracts import Progress
@@ -55,10 +56,10 @@ def mutants(
     judged, interrupted = _tried(wanted, pairs, repeat, results)
     for one in judged:
         if as_json:
-            typer.echo(json.dumps(as_record(one)))
+            say(json.dumps(as_record(one)))
     if not as_json:
         print_entries((one.mutant.name, _lines(one)) for one in judged)
-        typer.echo(f"\n{summary(judged)}")
+        say(f"\n{summary(judged)}")
     raise typer.Exit(INTERRUPTED if interrupted else code_of(judged))
 
 
@@ -83,7 +84,7 @@ def _tried(
         request, results, before=lambda progress: _built(request.kernels, progress), only=is_wanted(wanted)
     )
     session = watched.session(plan)
-    typer.echo(f"report: {plan.folder / REPORT}", err=True)
+    say(f"report: {plan.folder / REPORT}", err=True)
     return judge_mutants(wanted, session.results), watched.interrupted
 
 

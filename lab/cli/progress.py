@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.text import Text
 
 from lab.contracts import Progress
+from lab.terminal import Console, say
+from lab.words import one_line
 
 _EVERY = 5.0  # seconds between plain lines that only differ after their first colon
 
@@ -22,7 +23,7 @@ def shown() -> Iterator[Progress]:
         yield PlainLines()
         return
     with console.status("") as status:
-        yield status.update
+        yield lambda text: status.update(Text(one_line(text)))
 
 
 class PlainLines:
@@ -36,4 +37,4 @@ class PlainLines:
         if step == self._step and now - self._said_at < _EVERY:
             return
         self._step, self._said_at = step, now
-        print(f"  {text}", file=sys.stderr, flush=True)
+        say(f"  {text}", err=True)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import typer
-
 from lab.cli.find import find, is_session, newest_session
 from lab.cli.options import ResultsFolder, RunOrSession
 from lab.errors import BadInput
+from lab.terminal import say
 
 
 def report(
@@ -24,4 +23,4 @@ def report(
     from lab.reports import REPORT, stored_plan, write_reports
 
     write_reports(stored_plan(folder))
-    typer.echo(folder / REPORT)
+    say(folder / REPORT)

@@ -13,13 +13,13 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from lab.cli import complete
 from lab.cli.engine import LOG, Engine, handing_on, started
 from lab.cli.exits import INTERRUPTED, LAB_FAILED, code_of
 from lab.cli.options import Cold, ResultsFolder
 from lab.cli.progress import shown
+from lab.terminal import Console, say
 from lab.units import Deadline, wait_until
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ class Show:
         result = self.results[run_id] = told(self.plan.folder / run_id, run_id)
         record = as_record(result, PurePosixPath(self.plan.folder.as_posix()))
         if self.as_json:
-            print(json.dumps(record), flush=True)
+            say(json.dumps(record, allow_nan=False))
             return
         seconds = sum(record["seconds"].values())
         mark = "" if not result.disagrees else f"  ! predicted {result.instead_of}"
@@ -226,10 +226,10 @@ def _close(plan: SessionPlan, session: Session, watched: Watched, *, as_json: bo
 
     if not as_json:
         Console().print(text.overview(session))
-        typer.echo(f"report: {plan.folder / REPORT}")
+        say(f"report: {plan.folder / REPORT}")
     missing = [run.id for run in plan.runs if run.id not in {r.manifest.run for r in session.results}]
     if missing:
-        typer.echo(f"{len(missing)} of {len(plan.runs)} runs left no bundle; what happened: {watched.log}", err=True)
+        say(f"{len(missing)} of {len(plan.runs)} runs left no bundle; what happened: {watched.log}", err=True)
     if watched.interrupted:
         return INTERRUPTED
     return LAB_FAILED if missing else code_of(session.results)

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from lab.cli import complete
 from lab.cli.exits import AS_PREDICTED, LAB_FAILED, OTHER_VERDICT
 from lab.cli.options import ResultsFolder
 from lab.contracts import Progress
 from lab.errors import BadInput
+from lab.terminal import Console, say
 
 if TYPE_CHECKING:
     from lab.plan.nics import NicProfile
@@ -68,7 +68,7 @@ def selftest(
         booted, image = prepared(kernel, progress)
         headers = ensure_headers(tree, progress)
     if not tree.fits(booted.release):
-        typer.echo(f"note: {tree.root} is Linux {tree.version}, the kernel is {booted.release}", err=True)
+        say(f"note: {tree.root} is Linux {tree.version}, the kernel is {booted.release}", err=True)
     replace_process(own_namespace=profile.link == "tap")
     name = f"selftest-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     folder = (results or results_root()).resolve() / name
@@ -136,10 +136,10 @@ def _conduct(plan: SelftestPlan, chosen: Sequence[Chosen], *, as_json: bool) -> 
             done.append(judged_selftest(bundle))
             _leave_reports(plan.folder, done)
             if as_json:
-                print(json.dumps(as_record(done[-1])), flush=True)
+                say(json.dumps(as_record(done[-1])))
     if not as_json:
         tell(done)
-        typer.echo(f"results: {plan.folder}")
+        say(f"results: {plan.folder}")
     return code_of(done)
 
 
@@ -149,7 +149,7 @@ def tell(results: Sequence[SelftestResult]) -> None:
 
     Console().print(table(results))
     for line in details(results):
-        typer.echo(line)
+        say(line)
 
 
 def _leave_reports(folder: Path, done: Sequence[SelftestResult]) -> None:

@@ -11,6 +11,7 @@ import typer
 from lab.cli.progress import shown
 from lab.contracts import Progress
 from lab.errors import BadInput
+from lab.terminal import say
 
 if TYPE_CHECKING:
     from lab.kernels import CatalogueKernel, Kernel
@@ -33,10 +34,10 @@ def setup(
             *_image(check=check, progress=progress),
         ]
     for line in todo:
-        typer.echo(f"{'would do' if check else 'done'}: {line}")
+        say(f"{'would do' if check else 'done'}: {line}")
     if not todo:
-        typer.echo("nothing to do: packages, kernels and guest image are there")
-    typer.echo(f"setup took {time.monotonic() - started:.1f} s")
+        say("nothing to do: packages, kernels and guest image are there")
+    say(f"setup took {time.monotonic() - started:.1f} s")
 
 
 def _packages(*, check: bool, with_browser: bool, progress: Progress) -> list[str]:

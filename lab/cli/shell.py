@@ -18,6 +18,7 @@ from lab.cli.options import Cold, ResultsFolder
 from lab.contracts import BootableKernel, GuestImage, Progress
 from lab.errors import BadInput
 from lab.plan.nics import NICS, NicProfile
+from lab.terminal import say
 
 if TYPE_CHECKING:
     from lab.plan.names import Role
@@ -200,10 +201,10 @@ def _attach(pair: Pair, wanted: Wanted, folder: Path) -> int:
 def _tell(pair: Pair, chosen: Role, argv: dict[Role, list[str]]) -> None:
     """Where the human is, and how to get to the other guest from another terminal."""
     request = pair.request
-    typer.echo(f"{request.kernel.name}, NIC profile {request.nic.name}: this is the {chosen}", err=True)
+    say(f"{request.kernel.name}, NIC profile {request.nic.name}: this is the {chosen}", err=True)
     for role, address in pair.addresses.items():
         here = "" if role in argv else " (the same guest)"
-        typer.echo(f"  {role:8} {address.v4}  {address.v6}{here}", err=True)
+        say(f"  {role:8} {address.v4}  {address.v6}{here}", err=True)
     for role in argv.keys() - {chosen}:
-        typer.echo(f"  to the {role}, from another terminal:\n    {shlex.join(argv[role])}", err=True)
-    typer.echo("  the guest programs are in /usr/lib/lab; `exit` ends all guests", err=True)
+        say(f"  to the {role}, from another terminal:\n    {shlex.join(argv[role])}", err=True)
+    say("  the guest programs are in /usr/lib/lab; `exit` ends all guests", err=True)

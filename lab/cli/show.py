@@ -7,10 +7,10 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from lab.cli.find import bundles_of, find, is_bundle, newest_session
 from lab.cli.options import ResultsFolder, RunOrSession
+from lab.terminal import Console, say
 
 
 def show(
@@ -43,7 +43,7 @@ def _as_json(bundles: list[Path]) -> None:
     from lab.reports import judged
 
     for bundle in bundles:
-        typer.echo(json.dumps(as_record(judged(bundle, bundle.name), PurePosixPath(bundle.parent.as_posix()))))
+        say(json.dumps(as_record(judged(bundle, bundle.name), PurePosixPath(bundle.parent.as_posix()))))
 
 
 def _overview(folder: Path) -> None:
@@ -52,6 +52,6 @@ def _overview(folder: Path) -> None:
 
     Console().print(overview(read_session(folder)))
     for bundle in bundles_of(folder):
-        typer.echo(bundle.name)
+        say(bundle.name)
     if (folder / REPORT).is_file():
-        typer.echo(f"report: {folder / REPORT}")
+        say(f"report: {folder / REPORT}")

@@ -14,6 +14,7 @@ from lab.errors import BadInput
 from lab.evidence import bounds
 from lab.evidence.files import Files
 from lab.evidence.manifest import FileRecord
+from lab.words import printable
 
 DERIVED = frozenset({"verdict.json", "curve.svg"})
 """Made from the evidence; not hashed, and never read back from a bundle that came from elsewhere."""
@@ -117,19 +118,21 @@ class Stored(Files):
                     seen += 1
                     path = f"{folder}{entry.name}"
                     if seen > bounds.FILES:
-                        self._problems.append(f"{path}: more than {bounds.FILES} files: no more are looked at")
+                        self._problems.append(
+                            f"{printable(path)}: more than {bounds.FILES} files: no more are looked at"
+                        )
                         return
                     if entry.is_dir(follow_symlinks=False):
                         folders += self._below(path)
                     elif not entry.is_file(follow_symlinks=False):
-                        self._problems.append(f"{path}: {_kind(entry)}")
+                        self._problems.append(f"{printable(path)}: {_kind(entry)}")
                     elif entry.name not in DERIVED and not entry.name.startswith("."):
                         yield path
 
     def _below(self, folder: str) -> list[str]:
         if folder.count("/") < bounds.DEPTH and len(folder) < bounds.PATH:
             return [f"{folder}/"]
-        self._problems.append(f"{folder}: more than {bounds.DEPTH} folders deep: not looked at")
+        self._problems.append(f"{printable(folder)}: more than {bounds.DEPTH} folders deep: not looked at")
         return []
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from lab.interrupt import held_back
 from lab.paths import runtime_dir
+from lab.words import printable
 
 KILL_LIMIT_MS = 10_000
 
@@ -56,7 +57,7 @@ def tidy(runtime: Path) -> None:
     """Nothing of a session may stay: neither a guest whose worker was killed, nor sockets and libvirt state."""
     with held_back():
         for name in sweep(runtime):
-            print(f"lab: ended a guest that was left behind: {name}", file=sys.stderr)
+            print(printable(f"lab: ended a guest that was left behind: {name}"), file=sys.stderr)
         shutil.rmtree(runtime, ignore_errors=True)
 
 

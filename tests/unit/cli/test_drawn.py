@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from lab import reports
 from lab.cli.run import Show
@@ -33,6 +32,7 @@ from lab.reports import (
     write_reports,
     write_verdict,
 )
+from lab.terminal import Console
 from lab.verdict.model import Word
 from tests.unit.cli.conftest import Lab, write_run, write_session
 from tests.unit.verdict.machine import KERNELS
