@@ -51,8 +51,8 @@ class Stored(Files):
         return len(self._paths)
 
     def __contains__(self, path: object) -> bool:
-        if not isinstance(path, str):
-            return False
+        if not isinstance(path, str) or path in self._records:
+            return path in self._records
         with self._opened(path) as file:
             return file is not None
 
@@ -170,8 +170,10 @@ def _kept(stack: contextlib.ExitStack, fd: int) -> int:
 
 def _exactly(file: int, size: int) -> bytes:
     """That many bytes, fewer when the file has become shorter."""
+    if not size:
+        return b""
     with os.fdopen(os.dup(file), "rb", buffering=0) as stream:
-        parts = [stream.read(size) if size else b""]
+        parts = [stream.read(size)]
         while sum(map(len, parts)) < size and (more := stream.read(size - sum(map(len, parts)))):
             parts.append(more)
     return parts[0] if len(parts) == 1 else b"".join(parts)
