@@ -116,8 +116,7 @@ def test_a_state_whose_qemu_was_killed_is_kept(warm: Json, own_state: states.Sav
     run_script(plan, "killed-restore")
     manifest = json.loads((plan.folder / plan.runs[0].id / "manifest.json").read_text())
     assert manifest["pair"]["warm"] == ""
-    assert f"the state {own_state.key} was left alone" in manifest["pair"]["note"]
-    assert "qemu-exit on the receiver: its QEMU process ended from outside" in manifest["pair"]["note"]
+    assert own_state.key in manifest["pair"]["note"]
     assert states.find(own_state.key) is not None
     assert not qemus(plan)
 
