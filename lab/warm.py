@@ -67,6 +67,7 @@ def about(hypervisor: Hypervisor, request: PairRequest) -> dict[str, str]:
         "qemu": f"{hypervisor.qemu_version} {Path(emulator()).stat().st_mtime_ns}",
         "plugin": str(request.plugin or ""),
         "connection": hypervisor.uri if hypervisor.uri in CONNECTIONS else EMBEDDED,
+        "runs_as": hypervisor.account.name if hypervisor.account else "",
         "boot": boot_id(),
         "cpu": platform.processor() or platform.machine(),
     }

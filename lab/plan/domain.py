@@ -47,7 +47,11 @@ class GuestFiles:
 
 @dataclass(frozen=True)
 class GuestPlan:
-    """Everything libvirt is told about one guest. One with a `state` starts paused and takes that in."""
+    """Everything libvirt is told about one guest. One with a `state` starts paused and takes that in.
+
+    reads, writes, folders  the files that QEMU opens, and the directory it makes a socket in: it may run as somebody
+                            who has to be let in to them
+    """
 
     name: str
     role: Role
@@ -65,6 +69,9 @@ class GuestPlan:
     qemu_args: tuple[str, ...]
     state: str = ""
     instructions: str = ""
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
 
 
 def cmdline(pair: str, role: Role, nic: NicProfile) -> str:
@@ -142,6 +149,9 @@ def plan_guest(
         ),
         state=files.state,
         instructions=files.instructions if files.plugin else "",
+        reads=tuple(filter(None, (files.kernel, files.initrd, files.image, files.plugin))),
+        writes=tuple(filter(None, (files.console, files.telemetry, files.ram, files.plugin and files.instructions))),
+        folders=(files.link_socket.rpartition("/")[0],),
     )
 
 

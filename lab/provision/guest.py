@@ -21,6 +21,7 @@ from lab.errors import DeadlinePassed, Fault, GuestLost, HostTrouble
 from lab.interrupt import held_back
 from lab.plan.channels import CONSOLE, INSTRUCTIONS, READY_PORT, TELEMETRY, Bucket
 from lab.plan.domain import GuestPlan, render
+from lab.provision.confined import Needs, take_back
 from lab.provision.growing import Growing
 from lab.provision.hypervisor import Death, Hypervisor
 from lab.provision.process import find_emulator
@@ -232,10 +233,10 @@ def _watched(hypervisor: Hypervisor, domain: Any, plan: GuestPlan, signals: Sign
     return Watched(plan.role, find_emulator(plan.name), captures, signals, end)
 
 
-def _created(hypervisor: Hypervisor, plan: GuestPlan, xml: str, signals: Signals) -> Any:  # noqa: ANN401
+def _created(hypervisor: Hypervisor, plan: GuestPlan, xml: str, signals: Signals, needs: Needs) -> Any:  # noqa: ANN401
     """A host that cannot start a guest says nothing of the state that it was to be restored from."""
     try:
-        return hypervisor.create(plan.name, xml, signals.died, paused=bool(plan.state))
+        return hypervisor.create(plan.name, xml, signals.died, needs, paused=bool(plan.state))
     except HostTrouble as exc:
         exc.add_seen([Fault("host", plan.role, exc.message)])
         raise
@@ -249,12 +250,13 @@ def started(hypervisor: Hypervisor, plan: GuestPlan, watch: Watch | None = None)
     """
     signals = Signals()
     xml = render(plan)
+    needs = Needs(*(tuple(map(Path, paths)) for paths in (plan.reads, plan.writes, plan.folders)))
     domain = None
     with contextlib.ExitStack() as stack:
         watch = watch or stack.enter_context(Watch())
         try:
             with held_back():
-                domain = _created(hypervisor, plan, xml, signals)
+                domain = _created(hypervisor, plan, xml, signals, needs)
             with watch.over(_watched(hypervisor, domain, plan, signals)) as watched:
                 port = _open_ready_port(plan.ready_socket)
                 threading.Thread(target=listen, args=(signals, port), name=f"ready-{plan.name}", daemon=True).start()
@@ -267,4 +269,6 @@ def started(hypervisor: Hypervisor, plan: GuestPlan, watch: Watch | None = None)
             with held_back():
                 if domain is not None:
                     hypervisor.destroy(plan.name, domain)
+                if hypervisor.account is not None:
+                    take_back(needs)
                 Path(plan.ready_socket).unlink(missing_ok=True)

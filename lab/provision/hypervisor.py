@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,16 +22,17 @@ import libvirt_qemu
 from lab.contracts import EMBEDDED
 from lab.errors import HostTrouble
 from lab.paths import cache_root
+from lab.provision.confined import Account, Needs, account, apart, hand_over
 
 # Without this the driver starts a virtlogd that outlives us by minutes.
 EMBEDDED_CONF = """\
 stdio_handler = "file"
 """
 
-# A driver run by root would otherwise chown, label and confine what it starts.
+# A driver run by root would otherwise chown, label and confine what it starts. QEMU's seccomp sandbox stays on.
 EMBEDDED_ROOT_CONF = f"""\
-{EMBEDDED_CONF}user = "root"
-group = "root"
+{EMBEDDED_CONF}user = "+{{uid}}"
+group = "+{{gid}}"
 security_driver = "none"
 dynamic_ownership = 0
 remember_owner = 0
@@ -63,10 +65,15 @@ _STOPPED = {
 
 @dataclass
 class Hypervisor:
-    """An open connection. `on_death` listeners are called from libvirt's event thread."""
+    """An open connection. `on_death` listeners are called from libvirt's event thread.
+
+    account  whom guests run as, where that is not the user of this process;  root  where an embedded driver lives
+    """
 
     connection: Any
     uri: str
+    account: Account | None = None
+    root: Path | None = None
     _listeners: dict[str, Callable[[Death], None]] = field(default_factory=dict)
 
     @property
@@ -79,14 +86,24 @@ class Hypervisor:
         n = int(self.connection.getLibVersion())
         return f"{n // 1_000_000}.{n // 1000 % 1000}.{n % 1000}"
 
-    def create(self, name: str, xml: str, on_death: Callable[[Death], None], *, paused: bool = False) -> Any:  # noqa: ANN401 - libvirt has no types
+    def create(
+        self, name: str, xml: str, on_death: Callable[[Death], None], needs: Needs, *, paused: bool = False
+    ) -> Any:  # noqa: ANN401 - libvirt has no types
         """Start a transient domain. Raises HostTrouble with libvirt's words."""
         self._listeners[name] = on_death
         try:
-            return self.connection.createXML(xml, libvirt.VIR_DOMAIN_START_PAUSED if paused else 0)
-        except libvirt.libvirtError as exc:
+            flags = libvirt.VIR_DOMAIN_START_PAUSED if paused else 0
+            return self._beside(needs, lambda: self.connection.createXML(xml, flags))
+        except (libvirt.libvirtError, OSError) as exc:
             del self._listeners[name]
             raise HostTrouble(f"libvirt cannot start {name}: {exc}", hint="lab doctor") from exc
+
+    def _beside(self, needs: Needs, start: Callable[[], Any]) -> Any:  # noqa: ANN401
+        """`start` where what it starts can get at what it needs, whoever that runs as."""
+        if self.account is None or self.root is None:
+            return start()
+        hand_over(self.account, needs)
+        return apart(self.account, replace(needs, folders=(*needs.folders, self.root)), start)
 
     def destroy(self, name: str, domain: Any) -> None:  # noqa: ANN401
         """End a domain that may have ended already."""
@@ -198,8 +215,18 @@ def _embedded_uri(root: Path) -> str:
     (root / "etc").mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(OSError):  # a cache that cannot be written costs time only
         _share_cache(root)
-    (root / "etc" / "qemu.conf").write_text(EMBEDDED_CONF if os.geteuid() else EMBEDDED_ROOT_CONF)
+    (root / "etc" / "qemu.conf").write_text(_configuration(root))
     return f"qemu:///embed?root={root}"
+
+
+def _configuration(root: Path) -> str:
+    if os.geteuid():
+        return EMBEDDED_CONF
+    who, _ = account()
+    if who is not None:
+        for folder in (root.parent, root):  # QEMU's sockets are in there; what nobody shall read has a mode of its own
+            folder.chmod(stat.S_IMODE(folder.stat().st_mode) | 0o011)
+    return EMBEDDED_ROOT_CONF.format(uid=who.uid if who else 0, gid=who.gid if who else 0)
 
 
 def _raise_oom_score() -> None:
@@ -216,11 +243,13 @@ def connect(uri: str, root: Path) -> Iterator[Hypervisor]:
     _ensure_event_loop()
     _raise_oom_score()
     full = _embedded_uri(root) if uri == EMBEDDED else uri
+    who = account()[0] if uri == EMBEDDED else None
     try:
-        connection = libvirt.open(full)
-    except libvirt.libvirtError as exc:
+        # libvirt asks QEMU, as that user, what it can: with /dev/kvm open to it as it will be
+        connection = apart(who, Needs(folders=(root,)), lambda: libvirt.open(full)) if who else libvirt.open(full)
+    except (libvirt.libvirtError, OSError) as exc:
         raise HostTrouble(f"libvirt cannot open {full}: {exc}", hint="lab doctor, or another --connect URI") from exc
-    hypervisor = Hypervisor(connection, full)
+    hypervisor = Hypervisor(connection, full, who, root if uri == EMBEDDED else None)
     try:
         key = connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, hypervisor.dispatch, None)
         yield hypervisor

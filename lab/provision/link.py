@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -41,14 +40,14 @@ def is_listening(table: str, path: Path) -> bool:
     return any(len(row) == 8 and row[7] == str(path) and int(row[3], 16) & ACCEPTING for row in rows)
 
 
-def _commands(pair: str) -> list[list[str]]:
+def _commands(pair: str, owner: int) -> list[list[str]]:
     bridge = f"lab-br{pair[:6]}"
     made = [["ip", "link", "add", bridge, "type", "bridge", "mcast_snooping", "0"], ["ip", "link", "set", bridge, "up"]]
     for role in ROLES:
         tap = tap_name(pair, role)
         made += [
-            # Owned by us: QEMU opens it as our user, without the capabilities that made it.
-            ["ip", "tuntap", "add", "dev", tap, "mode", "tap", "vnet_hdr", "user", str(os.geteuid())],
+            # Owned by whom QEMU runs as: it opens it without the capabilities that made it.
+            ["ip", "tuntap", "add", "dev", tap, "mode", "tap", "vnet_hdr", "user", str(owner)],
             ["ip", "link", "set", tap, "master", bridge, "up"],
         ]
     return made
@@ -61,8 +60,11 @@ def _remove(pair: str, roles: tuple[Role, ...] = ROLES) -> None:
 
 
 @contextlib.contextmanager
-def link(pair: str, nic: NicProfile) -> Iterator[None]:
-    """Make what the link needs on the host. Raises HostTrouble outside a network namespace of our own."""
+def link(pair: str, nic: NicProfile, owner: int) -> Iterator[None]:
+    """Make what the link needs on the host, for a QEMU that runs as `owner`.
+
+    Raises HostTrouble outside a network namespace of our own.
+    """
     if nic.link != "tap":
         yield
         return
@@ -72,7 +74,7 @@ def link(pair: str, nic: NicProfile) -> Iterator[None]:
             hint="start it with `lab run`, which makes one",
         )
     try:
-        for argv in _commands(pair):
+        for argv in _commands(pair, owner):
             run(argv)
         yield
     except CommandFailed as exc:

@@ -52,6 +52,11 @@ class PairRequest:
     born: str = ""
 
     @property
+    def link_socket(self) -> Path:
+        """QEMU makes it, in a directory where nothing else is: it may run as somebody else."""
+        return self.sockets / "q" / f"{self.id}-l"
+
+    @property
     def role_files(self) -> Path:
         """Where Ansible works: in the session's private folder, which is swept when a worker was killed."""
         return self.sockets / f"{self.id}-roles"
@@ -122,21 +127,21 @@ def emulator() -> str:
 
 
 def _files(request: PairRequest, role: Role) -> GuestFiles:
-    folder = request.captures / role
+    folder = (request.captures / role).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    request.sockets.mkdir(parents=True, exist_ok=True)
-    memory = request.saved or request.saving
+    request.link_socket.parent.mkdir(parents=True, exist_ok=True)
+    memory = (request.saved or request.saving or Path()).resolve()
     return GuestFiles(
-        kernel=str(request.kernel.boot),
-        initrd=str(request.kernel.initrd),
-        image=str(request.image.path),
+        kernel=str(request.kernel.boot.resolve()),
+        initrd=str(request.kernel.initrd.resolve()),
+        image=str(request.image.path.resolve()),
         console=str(folder / "console.log"),
         telemetry=str(folder / "telemetry.jsonl"),
         ready_socket=str(request.sockets / f"{request.id}-{role[0]}"),
-        link_socket=str(request.sockets / f"{request.id}-l"),
-        plugin=str(request.plugin) if request.plugin and role == "receiver" else "",
+        link_socket=str(request.link_socket),
+        plugin=str(request.plugin.resolve()) if request.plugin and role == "receiver" else "",
         instructions=str(folder / "instructions.jsonl"),
-        ram=str(memory / f"{role}.ram") if memory else "",
+        ram=str(memory / f"{role}.ram") if request.saved or request.saving else "",
         state=str(request.saved / f"{role}.state") if request.saved else "",
     )
 
@@ -185,8 +190,9 @@ def provisioned(hypervisor: Hypervisor, request: PairRequest, met: Met = ignore)
 def _linked_pair(hypervisor: Hypervisor, request: PairRequest, met: Met, watch: Watch) -> Iterator[Pair]:
     roles: tuple[Role, ...] = ("receiver",) if request.nic.link == "none" else ROLES
     with contextlib.ExitStack() as stack:
-        stack.enter_context(link(request.id, request.nic))
-        stack.callback((request.sockets / f"{request.id}-l").unlink, missing_ok=True)
+        owner = hypervisor.account.uid if hypervisor.account else os.geteuid()
+        stack.enter_context(link(request.id, request.nic, owner))
+        stack.callback(request.link_socket.unlink, missing_ok=True)
         receiver_failed = threading.Event()
         ends = {role: _linked(hypervisor, request, role, receiver_failed, met, watch) for role in roles}
         guests = entered(stack, ends)
@@ -202,7 +208,7 @@ def _linked(
     """One end. The receiver listens for the sender, which therefore waits for that, or until it has `failed`."""
     plan = guest_plan(request, role)
     if role == "sender" and request.nic.link == "unix":
-        await_listener(request.sockets / f"{request.id}-l", failed)
+        await_listener(request.link_socket, failed)
     try:
         with started(hypervisor, plan, watch) as guest:
             if request.saved is not None:
