@@ -113,7 +113,7 @@ class Attempt:
         elif isinstance(exc, LabTrouble) and not isinstance(exc, NothingToMeasureError):
             self._note(*self._blame(exc))
         elif disk_full(exc):
-            self._note(*self._seen(), Fault("host", "", str(exc)))
+            self._note(*self._seen(), Fault("host", "", f"{exc}: {self.bundle.root}, or {self.keeper.captures}"))
         elif exc is None or isinstance(exc, NothingToMeasureError):
             self._note(*self._seen(), *self._check_captures())
         else:

@@ -32,10 +32,10 @@ def write_whole(path: Path, data: bytes) -> None:
     try:
         partial.write_bytes(data)
         partial.replace(path)
-    except OSError:
+    except OSError as exc:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
-        raise
+        raise OSError(exc.errno, exc.strerror, str(path)) from exc  # a full disk names no file by itself
 
 
 def write_record(path: Path, value: Mapping[str, Any]) -> None:

@@ -30,10 +30,22 @@ def boot_checks(progress: Progress) -> list[Check]:
         with private_hypervisor() as (hypervisor, folder):
             told = f"{hypervisor.libvirt_version}, embedded driver opened with QEMU {hypervisor.qemu_version}"
             checks.append(Check("libvirt", "ok", told))
+            checks += check_account()
             checks.append(check_accelerator(hypervisor, folder, progress))
     except LabError as exc:
         checks.append(Check("libvirt" if not checks else NAME, "bad", exc.message, exc.hint or SETUP))
     return checks
+
+
+def check_account() -> list[Check]:
+    """Whom guests run as where the lab runs as root; an ordinary user's guests are that user's."""
+    from lab.provision.confined import USER, account
+
+    who, why = account()
+    if who is not None:
+        return [Check("QEMU's user", "ok", f"guests run as {who.name}, which sees their files and no others of yours")]
+    cure = f"make setup (its packages bring {USER}), CAP_SYS_ADMIN in a container, or run the lab as an ordinary user"
+    return [Check("QEMU's user", "warn", f"guests run as root: {why}", cure)] if why else []
 
 
 def check_accelerator(hypervisor: Hypervisor, folder: Path, progress: Progress) -> Check:

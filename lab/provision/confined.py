@@ -25,7 +25,7 @@ from lab.errors import HostTrouble
 T = TypeVar("T")
 
 USER = "libvirt-qemu"
-"""Made by Debian's libvirt-daemon-system, for this."""
+"""What Debian's libvirt calls it; `lab setup` makes it."""
 DEVICES = (Path("/dev/kvm"), Path("/dev/net/tun"))
 _WORKBENCH = "/mnt"
 """Covered in the thread's own namespace while device nodes are made there: a place that every system has."""

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.digests import sha256_of
 from lab.kernels import cpio
 from lab.pairs import pair_request
 from lab.plan.limits import Limits
@@ -57,7 +58,7 @@ def with_initrd(base: SessionPlan, entries: list[cpio.Entry], folder: Path) -> d
     """The base plan's kernel with another initrd."""
     path = folder / "initrd"
     path.write_bytes(cpio.newc(entries))
-    return {"kernels": (replace(base.kernels[0], initrd=path),)}
+    return {"kernels": (replace(base.kernels[0], initrd=path, initrd_sha256=sha256_of(path)),)}
 
 
 def receiver_at(session: Session, plan: SessionPlan, stage: str) -> int:
@@ -204,7 +205,7 @@ def test_a_broken_image_is_a_miss_that_names_it(make_plan: MakePlan, base_plan: 
     broken = tmp_path / "userland.erofs"
     with base_plan.image.path.open("rb") as image:
         broken.write_bytes(image.read(4096))
-    plan = make_plan(HOLD, image=replace(base_plan.image, path=broken))
+    plan = make_plan(HOLD, image=replace(base_plan.image, path=broken, sha256=sha256_of(broken)))
     result = only_result(plan)
     assert result["verdict"] == "MISS", result
     assert incidents(result)[0].startswith("boot: ")

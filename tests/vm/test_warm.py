@@ -15,6 +15,7 @@ from lab.paths import cache_root
 from lab.plan.names import mac
 from lab.plan.session import SessionPlan
 from lab.provision import states
+from tests.unit.damaged import flip
 from tests.vm.conftest import MakePlan
 from tests.vm.sessions import Json, qemus, run_script, running_plan
 
@@ -68,7 +69,11 @@ def test_a_restored_pair_brings_the_evidence_of_its_boot(warm: Json) -> None:
 
 
 def spoil_memory(folder: Path, _state: states.SavedState) -> None:
-    os.utime(folder / "receiver.ram")
+    """A bit, and the time of the change is set back."""
+    path = folder / "receiver.ram"
+    before = path.stat()
+    flip(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def spoil_sample(folder: Path, state: states.SavedState) -> None:

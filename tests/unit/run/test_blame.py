@@ -259,6 +259,7 @@ def test_a_full_disk_is_the_hosts_trouble(plan: SessionPlan) -> None:
     with subject:
         raise OSError(errno.ENOSPC, "No space left on device")
     assert kinds(subject) == ["host"]
+    assert str(plan.folder / "b") in subject.incidents[0].detail
 
 
 def test_a_mistake_of_ours_is_told_by_name_and_no_guests(plan: SessionPlan) -> None:

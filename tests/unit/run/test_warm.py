@@ -20,10 +20,22 @@ from lab.pairs import ReadyPair
 from lab.plan.commands import wake_order
 from lab.plan.limits import ran_ahead
 from lab.plan.names import LinkAddress
+from lab.provision import states
 from lab.provision.states import RECORD, cannot_save
 from lab.timeline import Timeline
 from lab.units import MIB
-from lab.warm import CannotSaveError, _fill, booted_pair, changes, key_for, restored, times_too_fast, warm_pair
+from lab.warm import (
+    CannotSaveError,
+    RestoreError,
+    _fill,
+    _given_up,
+    booted_pair,
+    changes,
+    key_for,
+    restored,
+    times_too_fast,
+)
+from tests.unit.damaged import flip
 
 NONE: Any = None
 
@@ -220,3 +232,36 @@ def test_a_pair_that_was_stopped_while_it_was_made_is_not_saved(
 def test_states_stay_where_qemu_runs_as_this_user() -> None:
     assert cannot_save("embed") == ""
     assert "qemu+ssh://h/system" in cannot_save("qemu+ssh://h/system")
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> states.SavedState:
+    """A state on disk."""
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path))
+    state = states.SavedState("k1", "0123abcd", "", {"boot": "b"})
+    partial = states.store() / "k1.partial"
+    partial.mkdir(parents=True)
+    (partial / "receiver.ram").write_bytes(bytes(MIB))
+    states.seal(partial, state)
+    partial.rename(state.folder)
+    return state
+
+
+def test_a_state_that_is_as_it_was_saved_outlives_a_qemu_that_was_killed(kept: states.SavedState) -> None:
+    killed = RestoreError("its QEMU process ended from outside", by_state=False)
+    assert "is as it was saved, and was kept" in _given_up(kept.key, killed, "")
+    assert states.find(kept.key) is not None
+    assert "was dropped" in _given_up(kept.key, killed, "")  # twice in a row is no accident
+    assert states.find(kept.key) is None
+
+
+def test_a_state_that_is_unfit_is_dropped_at_once(kept: states.SavedState) -> None:
+    assert "was dropped: it drifts" in _given_up(kept.key, RestoreError("it drifts"), "")
+    assert states.find(kept.key) is None
+
+
+def test_a_damaged_state_is_dropped_with_the_file_named(kept: states.SavedState) -> None:
+    flip(kept.folder / "receiver.ram")
+    told = _given_up(kept.key, RestoreError("no answer", by_state=False), "")
+    assert "receiver.ram is not as it was saved" in told
+    assert not kept.folder.exists()
