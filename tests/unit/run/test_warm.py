@@ -34,6 +34,7 @@ from lab.warm import (
     key_for,
     restored,
     times_too_fast,
+    warm_pair,
 )
 from tests.unit.damaged import flip
 
