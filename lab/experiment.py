@@ -61,7 +61,7 @@ class Experiment(Attempt):
         """What there is before the clients. That of a pair's first run is kept for those that come after it."""
         self._bookend("baseline")
         first, told = self.ready.captures / FIRST, self.bundle.root / "receiver" / "checkpoints.jsonl"
-        if not self.runs_before:
+        if not first.exists():
             first.write_bytes(next(line for line in told.read_bytes().splitlines(True) if b'"baseline"' in line))
 
     def _start(self, spec: ClientSpec, port: int) -> None:
