@@ -14,11 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.evidence.console import SIGNS, parse_console
-from lab.evidence.model import Constraint
+from lab.evidence.console import parse_console
+from lab.evidence.model import Canary, Constraint
 
-CORPUS = Path(__file__).parents[2] / "corpus" / "console"
-LOGS = sorted(CORPUS.glob("*.log"))
+CORPUS = Path(__file__).parents[2] / "corpus"
+LOGS = sorted((CORPUS / "console").glob("*.log"))
+EVERY = sorted(CORPUS.glob("*/*.log"))
 
 
 def told(data: bytes) -> dict[str, object]:
@@ -37,11 +38,6 @@ def test_corpus(log: Path) -> None:
     assert found == json.loads(expected.read_text())
 
 
-def test_every_sign_is_in_the_corpus_or_below() -> None:
-    kinds = {splat.kind for log in LOGS for splat in parse_console("c", log.read_bytes()).splats}
-    assert {sign.kind for sign in SIGNS} | {"taint"} == kinds | {"kmsan", "kcsan"}
-
-
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
@@ -50,14 +46,30 @@ def test_every_sign_is_in_the_corpus_or_below() -> None:
         ("traps: PANIC: double fault, error_code: 0x0", "panic"),
         ("Unable to handle kernel NULL pointer dereference at virtual address 0", "oops"),
         ("divide error: 0000 [#1] SMP", "oops"),
-        ("WARNING: suspicious RCU usage", "warning"),
+        ("WARNING: suspicious RCU usage", "lockdep"),
         ("rcu: rcu_preempt kthread starved for 2100 jiffies! g5 f0x0 RCU_GP_WAIT_FQS(5) ->state=0x0", "rcu-stall"),
         ("page dumped because: VM_BUG_ON_PAGE(page_ref_count(page) == 0)", "bug"),
         ("INFO: task kworker/u4:1+events:33 blocked for more than 10 seconds.", "hung-task"),
+        ("[ BUG: Invalid wait context ]", "lockdep"),
+        ("irq 11: nobody cared (try booting with the irqpoll option)", "irq"),
+        ("Call Trace:", "unexplained"),
     ],
 )
 @pytest.mark.parametrize(
-    "frame", ["{}", "[    1.000000] {}", "[    1.000000][    T1] {}", "<4>[    1.0] [    1.000000] {}\r"]
+    "frame",
+    [
+        "{}",
+        "[    1.000000] {}",
+        "[    1.000000][    T1] {}",
+        "<4>[    1.0] [    1.000000] {}\r",
+        "Jun 24 18:49:43 node-1 kernel: [    1.000000] {}",
+        "Jun 24 18:49:43 node-1 kernel: {}",
+        "2026-06-24T18:49:43.123456+00:00 node-1 kernel: {}",
+        "[Wed Jun 24 18:49:43 2026] {}",
+        "<4>{}",
+        "ready[    1.000000] {}",
+        "\x1b[31m[    1.000000] {}\x1b[0m",
+    ],
 )
 def test_signs_in_every_frame(text: str, kind: str, frame: str) -> None:
     assert [s.kind for s in parse_console("c", frame.format(text).encode()).splats] == [kind]
@@ -83,16 +95,51 @@ def test_a_killed_line_alone_is_a_kill_and_a_report_alone_as_well() -> None:
     ]
 
 
-def test_a_process_that_is_already_exiting_is_not_a_kill() -> None:
-    text = b"Memory cgroup out of memory: OOM victim 12 (x) is already exiting. Skip OOM killed the process\n"
-    assert parse_console("c", text).kills == ()
+def test_canaries_and_the_stamped_lines_between_them() -> None:
+    console = parse_console(
+        "c",
+        b"[    1.000000] one\n<5>[    2.000000][  T231] lab-canary: run-1-begin\r\nprose\n[    3.000000] two\n"
+        b"lab-canary: no-stamp\n[    3.100000] lab-canary: not one\n[    4.000000] x[    5.000000] lab-canary: end\n",
+    )
+    assert console.canaries == (Canary("run-1-begin", 2, 1), Canary("end", 7, 3))
+
+
+def test_without_a_stamp_nothing_is_a_canary() -> None:
+    assert parse_console("c", b"lab-canary: run-1-begin\n").canaries == ()
+
+
+def test_boots_are_counted_by_a_kernels_own_words() -> None:
+    boot = b"[    0.000000] Linux version 6.12.0-lab #1\n[    9.000000] traffic\n"
+    assert parse_console("c", boot).boots == 1
+    assert parse_console("c", b"[    9.000000] traffic\nLinux version 6.12.0-lab says uname\n").boots == 0
+    twice = parse_console("c", boot + boot)
+    assert (twice.boots, [(s.kind, s.line) for s in twice.splats]) == (2, [("reboot", 3)])
+
+
+def test_a_title_holds_nothing_that_a_terminal_obeys() -> None:
+    hostile = b"[    1.000000] BUG: \x9b31m\x07\xe2\x80\xae\x08" + b"x" * 3000 + b"\n"
+    (splat,) = parse_console("c", hostile).splats
+    assert splat.title.isprintable()
+    assert len(splat.title) == 300
 
 
 @given(st.binary(max_size=2000))
 def test_any_bytes_are_a_console(data: bytes) -> None:
+    _is_sane(data)
+
+
+@given(st.lists(st.one_of(st.sampled_from(EVERY), st.binary(max_size=30)), max_size=8), st.integers(0, 2**32))
+def test_any_mixture_of_reports_is_a_console(parts: list[Path | bytes], seed: int) -> None:
+    texts = [part if isinstance(part, bytes) else part.read_bytes() for part in parts]
+    _is_sane(b"".join(text[seed % (len(text) + 1) :] for text in texts))
+
+
+def _is_sane(data: bytes) -> None:
     console = parse_console("c", data)
-    numbers = [k.line for k in console.kills] + [s.line for s in console.splats]
-    assert all(1 <= number <= console.lines for number in numbers)
+    numbers = [[k.line for k in console.kills], [s.line for s in console.splats], [c.line for c in console.canaries]]
+    assert all(1 <= number <= console.lines for kind in numbers for number in kind)
+    assert all(splat.title.isprintable() and len(splat.title) <= 300 for splat in console.splats)
+    assert all(canary.shown >= 0 for canary in console.canaries)
 
 
 @given(st.sampled_from(LOGS), st.binary(max_size=40), st.integers(0, 10**4))

@@ -263,6 +263,8 @@ REDS: tuple[Red, ...] = (
     Red(
         "kernel-alive", "warning", F, spoilt("hold", console("WARNING: CPU: 0 PID: 1 at mm/page_counter.c:1 f+0x1/0x2"))
     ),
+    Red("kernel-alive", "a trace that nothing explains", E, spoilt("hold", console("Call Trace:"))),
+    Red("kernel-alive", "a lock held wrongly", F, spoilt("hold", console("[ BUG: Invalid wait context ]", "sender"))),
     Red(
         "kernel-alive",
         "sender's oops",

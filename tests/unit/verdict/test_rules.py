@@ -91,3 +91,10 @@ def _content(rule: str) -> Rule:
         return [Finding(rule, Word.PASS, "always content", "manifest.json")]
 
     return pleased
+
+
+def test_a_failed_allocation_is_no_fault_of_the_kernel() -> None:
+    told = story("hold", KERNELS["put-hook"])
+    line = "[  101.000000] zc-client: page allocation failure: order:0, mode:0xcc0(GFP_KERNEL)"
+    told.machine.console += [line, "[  101.000100] Call Trace:"]
+    assert told.verdict().word is Word.PASS

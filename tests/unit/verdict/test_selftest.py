@@ -284,3 +284,15 @@ def test_a_record_nobody_understands_is_bad_input(data: bytes) -> None:
         parse_selftest({RECORD: data})
     with pytest.raises(BadInput, match=r"selftest\.json is not there"):
         parse_selftest({})
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        (b"[   40.000000] [ BUG: Invalid wait context ]\n", "FAIL"),
+        (b"[   40.000000] Call Trace:\n", "ERROR"),
+        (b"[   40.000000] x: page allocation failure: order:0, mode:0xcc0(GFP_KERNEL)\n", "PASS"),
+    ],
+)
+def test_a_console_counts_by_how_sure_its_words_are(line: bytes, word: str) -> None:
+    assert verdict(console=QUIET + line).word.value == word
