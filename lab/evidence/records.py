@@ -28,7 +28,8 @@ _SYSLOG = re.compile(
     r"|<\d{1,3}>"  # /dev/kmsg and dmesg --raw
 )
 _STAMP_TEXT = r"\[ {0,12}(\d{1,9}\.\d{6})\]"
-_STAMP = re.compile(rf"(?:<\d{{1,3}}>)?{_STAMP_TEXT}(?:\[ {{0,8}}[TC]\d{{1,9}}\])? ?")
+_STAMP = re.compile(rf"(?:<\d{{1,3}}>)?{_STAMP_TEXT}(?:\[ {{0,8}}[TC]\d{{1,9}}\])? ?(?:c\d{{1,3}} {{1,6}}\d{{1,9}} )?")
+"""A level, the stamp, a caller's tag (CONFIG_PRINTK_CALLER), and the CPU and PID that Android's kernels add."""
 _STAMP_BYTES = re.compile(_STAMP_TEXT.encode())
 _ESCAPE = re.compile(rb"\x1b(?:\[[0-9;?]{0,32}[ -/]{0,8}[@-~]|[()][0-9A-Za-z]|[=>78cDEHM])|\x00")
 

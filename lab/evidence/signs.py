@@ -166,7 +166,7 @@ SIGNS: tuple[Sign, ...] = (
     _plain("bug", "iounmap: bad address"),  # arch/x86/mm/ioremap.c
     _plain("bug", "Busy inodes after unmount"),  # fs/super.c
     # Any other: `BUG: scheduling while atomic`, `BUG: sleeping function called from invalid context`, ...
-    _plain("bug", "BUG: ", r"\bBUG: "),
+    _plain("bug", "BUG:", r"\bBUG:(?: |$)"),
     _plain("bug", "*** BUG", r"^\*\*\* BUG"),
     # kernel/panic.c, __warn(): up to 6.18 `WARNING: CPU: 0 PID: 1 at mm/x.c:1 f+0x0`, later `WARNING: mm/x.c:1 at
     # f+0x0, CPU#0: task/1`, perhaps with the condition in brackets; long ago `WARNING: at mm/x.c:1 f()`.

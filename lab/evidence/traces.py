@@ -51,7 +51,7 @@ _EXCUSE = re.compile(r"^sysrq: ")
 _ONE_EXCUSE = re.compile(r"FAULT_INJECTION: forcing a failure|is a kernel self test and not a bug")
 _BESIDE = re.compile(
     r"^\s{0,8}(?:CPU: |Hardware name|Modules linked|pstate: |lr : |Tainted: |Workqueue: |Sched_ext: |Code: |RIP: "
-    r"|R[A-Z0-9]{2}: |[CDEFG]S: |<|\? |\S{1,100}\+0x|(?:stack )?[Bb]acktrace|Call [Tt]race)"
+    r"|R[A-Z0-9]{2}: |[CDEFG]S: |<|\[<|\? |\S{1,100}\+0x|(?:stack )?[Bb]acktrace|Call [Tt]race)"
 )
 _RULES = "-=*#[] \t"
 
