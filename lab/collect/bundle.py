@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from lab.collect.stored import DERIVED, Stored, read_bundle
@@ -68,8 +68,10 @@ class BundleWriter:
         self.path(MANIFEST)
         stored = Stored(self.root, budget=None)
         files = {name: stored.record(name) for name in stored if name != MANIFEST}
-        for name in files:
+        for name in files:  # programs' output is written by others
             (self.root / name).chmod(file_mode())
+        for folder in {self.root / parent for name in files for parent in PurePath(name).parents}:
+            folder.chmod(folder_mode())
         return self._write(Manifest(**{**fields, "format": FORMAT, "files": files}))
 
     def append(self, manifest: Manifest, relative: str, data: bytes) -> Manifest:

@@ -206,7 +206,8 @@ def test_a_bundle_is_its_owners_unless_told_otherwise(
     try:
         writer = BundleWriter(tmp_path / "session" / "run")
         writer.add("receiver/console.log", b"")
-        writer.path("clients/a.jsonl").write_bytes(b"written by somebody else")
+        (writer.root / "clients").mkdir()
+        (writer.root / "clients/a.jsonl").write_bytes(b"written by somebody else")
         writer.append(writer.finish(story("hold").manifest), "timing.json", b"{}")
     finally:
         os.umask(before)
