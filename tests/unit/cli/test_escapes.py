@@ -19,6 +19,7 @@ from lab.collect.bundle import BundleWriter
 from lab.evidence.bundle import record_of
 from lab.terminal import Console, say, say_traceback
 from tests.unit.cli.conftest import write_run, write_session
+from tests.unit.verdict.builder import with_digest
 
 EVIL = (
     "\x1b[31mX\x1b]0;title\x07\r\u202e\u2066\x9b2J\x00[red]m[/red][/nope] "
@@ -60,7 +61,7 @@ def spoil(bundle: Path) -> None:
     for name, data in changed.items():
         (bundle / name).write_bytes(data)
         manifest["files"][name] = record_of(data).model_dump()
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    (bundle / "manifest.json").write_bytes(with_digest(manifest))
     (bundle / file_name()).symlink_to("nowhere")
     (bundle / os.fsdecode(b"\xff\x1b]0;x\x07")).symlink_to("nowhere")
 

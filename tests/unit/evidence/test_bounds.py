@@ -19,7 +19,7 @@ from lab.evidence.timing import MOST_SPANS, out_of_bounds, parse_timing
 from lab.verdict.decide import judge
 from lab.verdict.model import Word
 from tests.unit.evidence.test_parsers import CHECKPOINT, GROUP, PROGRESS, SAMPLE, lines
-from tests.unit.verdict.builder import story
+from tests.unit.verdict.builder import story, with_digest
 
 
 def with_file(path: str, data: bytes) -> dict[str, bytes]:
@@ -27,7 +27,7 @@ def with_file(path: str, data: bytes) -> dict[str, bytes]:
     files = story("hold").files()
     manifest = json.loads(files["manifest.json"])
     manifest["files"][path] = record_of(data).model_dump()
-    return {**files, path: data, "manifest.json": json.dumps(manifest).encode()}
+    return {**files, path: data, "manifest.json": with_digest(manifest)}
 
 
 @pytest.fixture
@@ -183,12 +183,12 @@ def test_problems_are_told_until_a_reader_has_had_enough() -> None:
     files = story("hold").files()
     manifest = json.loads(files["manifest.json"])
     manifest["files"] |= {f"f{n}": record_of(b"").model_dump() for n in range(5000)}
-    evidence = parse({**files, "manifest.json": json.dumps(manifest).encode()})
+    evidence = parse({**files, "manifest.json": with_digest(manifest)})
     assert len(evidence.problems) == MOST_TOLD + 1
     assert judge(evidence).word is Word.ERROR
     manifest["files"] = {f"../{n}": {} for n in range(5000)}
     with pytest.raises(BadInput) as refusal:
-        parse({**files, "manifest.json": json.dumps(manifest).encode()})
+        parse({**files, "manifest.json": with_digest(manifest)})
     assert len(refusal.value.problems) == MOST_TOLD + 1
 
 

@@ -11,7 +11,7 @@ from lab.evidence.bundle import parse, record_of
 from lab.evidence.timing import Span, Timing, dump_timing
 from lab.verdict.decide import judge
 from lab.verdict.model import Word
-from tests.unit.verdict.builder import story
+from tests.unit.verdict.builder import story, with_digest
 
 
 def test_a_whole_bundle_has_no_problems() -> None:
@@ -27,7 +27,7 @@ def test_absent_altered_and_unvouched_files_are_told() -> None:
     manifest = json.loads(files["manifest.json"])
     del manifest["files"]["sender/console.log"]
     del files["clients/abuser.jsonl"]
-    spoilt = {"receiver/console.log": b"x", "manifest.json": json.dumps(manifest).encode()}
+    spoilt = {"receiver/console.log": b"x", "manifest.json": with_digest(manifest)}
     evidence = parse({**files, **spoilt})
     assert {p.partition(":")[0] for p in evidence.problems} == {
         "clients/abuser.jsonl",
@@ -49,7 +49,7 @@ def test_a_loopback_run_has_no_sender() -> None:
     manifest = json.loads(files["manifest.json"])
     for path in told.absent:
         del manifest["files"][path]
-    evidence = parse({**files, "manifest.json": json.dumps(manifest).encode()})
+    evidence = parse({**files, "manifest.json": with_digest(manifest)})
     assert evidence.sender is None
     assert evidence.problems == ()
 
@@ -91,7 +91,7 @@ def test_where_the_time_went_is_read_when_it_is_told_and_changes_no_verdict() ->
     for data, read in ((dump_timing(timing), timing), (b"no JSON", None)):
         manifest = json.loads(old["manifest.json"])
         manifest["files"]["timing.json"] = record_of(data).model_dump()
-        evidence = parse({**old, "timing.json": data, "manifest.json": json.dumps(manifest).encode()})
+        evidence = parse({**old, "timing.json": data, "manifest.json": with_digest(manifest)})
         assert (evidence.timing, evidence.problems) == (read, ())
         assert judge(evidence) == told.verdict()
     assert parse(old).timing is None

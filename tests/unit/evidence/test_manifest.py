@@ -15,7 +15,7 @@ from lab.evidence.manifest import Incident, Manifest
 from lab.evidence.seal import digest_of, is_as_written, sealed
 from lab.verdict.decide import judge
 from lab.verdict.model import Word
-from tests.unit.verdict.builder import Story, story
+from tests.unit.verdict.builder import Story, story, with_digest
 
 Json = dict[str, Any]
 
@@ -109,12 +109,12 @@ def test_an_altered_reference_is_no_reference() -> None:
         told.tampered = {f"reference/{MANIFEST}": data}
         outer = fields(told)
         outer["files"][f"reference/{MANIFEST}"] = record_of(data).model_dump()
-        files = {**told.files(), MANIFEST: json.dumps(outer).encode()}
+        files = {**told.files(), MANIFEST: with_digest(outer)}
         assert judge(parse(files)).word is word
 
 
 def test_bundles_of_the_first_format_have_no_digest_and_are_judged_as_they_were() -> None:
-    old = fields() | {"format": 1}
+    old = {key: value for key, value in fields().items() if key != "digest"} | {"format": 1}
     assert judge(parse(with_manifest(old))).word is Word.PASS
     assert judge(parse(with_manifest({k: v for k, v in old.items() if k != "format"}))).word is Word.PASS
 
