@@ -10,6 +10,7 @@ from pathlib import Path
 
 import platformdirs
 
+from lab.errors import BadInput
 from lab.interrupt import held_back
 
 
@@ -24,6 +25,15 @@ def results_root() -> Path:
     return Path(os.environ.get("LAB_RESULTS") or "results").expanduser().resolve()
 
 
+def results_folder(chosen: Path | None = None) -> Path:
+    """Where sessions go, or are looked for: as chosen, else `results_root`. Raises BadInput when it is no folder."""
+    folder = (chosen.expanduser() if chosen else results_root()).resolve()
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir():
+        raise BadInput([f"--results {folder}: {there} is no folder"], hint="--results FOLDER, or LAB_RESULTS=FOLDER")
+    return folder
+
+
 def project_root() -> Path:
     """The checkout: `images/`, `playbooks/` and `suites/` lie here, beside the package."""
     return Path(__file__).resolve().parent.parent
@@ -34,9 +44,14 @@ def suites_dir() -> Path:
     return project_root() / "suites"
 
 
+def runtime_root() -> Path:
+    """Where private directories lie: `LAB_RUNTIME`, else /tmp."""
+    return Path(os.environ.get("LAB_RUNTIME") or "/tmp").absolute()  # noqa: S108
+
+
 def runtime_dir() -> Path:
     """A short private directory for sockets and libvirt state (AF_UNIX paths end at 108 bytes)."""
-    return Path(tempfile.mkdtemp(prefix="lab-", dir=os.environ.get("LAB_RUNTIME") or "/tmp"))  # noqa: S108
+    return Path(tempfile.mkdtemp(prefix="lab-", dir=runtime_root()))
 
 
 @contextlib.contextmanager

@@ -19,17 +19,19 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from lab.errors import LabError
+from lab.errors import BadInput, LabError
 from lab.interrupt import end_in_order
 from lab.plan.cases import CASES
 from lab.plan.matrix import Run
 from lab.plan.session import EVENTS_FILE, PLAN_FILE, SessionPlan, load
-from lab.provision.sweep import private_folder, tidy
+from lab.provision.private import private_folder
+from lab.provision.sweep import tidy
 from lab.words import printable
+from lab.workers import registered
 
 if TYPE_CHECKING:
     from lab.keeper import PairKeeper
@@ -99,6 +101,8 @@ def session_plan(config: pytest.Config) -> SessionPlan:
                 config.add_cleanup(functools.partial(tidy, config.stash[PLAN].sockets))
         else:
             config.stash[PLAN] = _make_plan(config)
+        if workerinput is None:
+            _register(config)
     return config.stash[PLAN]
 
 
@@ -113,16 +117,35 @@ def _say(what: str) -> None:
     print(printable(f"lab: {what}"), file=sys.stderr)
 
 
+def _register(config: pytest.Config) -> None:
+    """This process leaves reports: who tidies up before it has, waits for it."""
+    at_work = contextlib.ExitStack()
+    config.add_cleanup(at_work.close)
+    at_work.enter_context(registered(config.stash[PLAN].sockets, "controller"))
+
+
 def _make_plan(config: pytest.Config) -> SessionPlan:
-    from lab.paths import results_root
+    from lab.paths import results_folder
+    from lab.provision.hostsize import require_files
     from lab.session import prepare
 
-    folder = Path(config.option.results).resolve() if config.option.results else results_root()
-    sockets = private_folder(config.add_cleanup)
     try:
+        folder = results_folder(Path(config.option.results) if config.option.results else None)
+        require_files()
+        sockets = private_folder(config.add_cleanup)
         return prepare(_request(config), folder, sockets, _say)
-    except (LabError, OSError, KeyboardInterrupt) as exc:
-        raise pytest.UsageError(str(exc) or "interrupted before the first run") from exc
+    except BadInput as exc:
+        raise pytest.UsageError(str(exc)) from exc
+    except (LabError, OSError) as exc:
+        _give_up(str(exc), pytest.ExitCode.INTERNAL_ERROR)
+    except KeyboardInterrupt:
+        _give_up("interrupted before the first run", pytest.ExitCode.INTERRUPTED)
+
+
+def _give_up(why: str, status: pytest.ExitCode) -> NoReturn:
+    """Before there is a session: pytest itself knows of wrong usage only."""
+    print(printable(f"ERROR: {why}"), file=sys.stderr)
+    raise SystemExit(status)
 
 
 # -- xdist: workers under a reaper, grouped by pair ------------------------------------------------------------------
@@ -236,7 +259,6 @@ def lab_keeper(lab_plan: SessionPlan) -> Iterator[PairKeeper]:
     """This worker's connection to the hypervisor, and the pair it keeps open."""
     from lab.keeper import PairKeeper
     from lab.provision.hypervisor import connect
-    from lab.workers import registered
 
     worker = os.environ.get("PYTEST_XDIST_WORKER", "w")
     with registered(lab_plan.sockets, worker), connect(lab_plan.connect, lab_plan.sockets / worker) as hypervisor:
@@ -333,6 +355,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Iterator[N
         done = _conclude(plan, config.stash[DRAWING].finish())
         if done is not None:
             config.stash[SUMMARY] = f"{overview_text(done)}report: {plan.folder / REPORT}\n"
+            if exitstatus == pytest.ExitCode.OK and not done.tried:
+                session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED  # to pytest, a test that was skipped is fine
 
 
 def _conclude(plan: SessionPlan, known: Known | None) -> Session | None:

@@ -33,7 +33,7 @@ from lab.provision.plugin import ensure_plugin
 from lab.provision.qemu import installed_qemu
 from lab.provision.states import cannot_save
 from lab.records import write_whole
-from lab.spec.request import SessionRequest
+from lab.spec.request import MAX_REPEAT, SessionRequest
 from lab.spec.suite import SuiteSpec, load_suite, unknown
 
 DEFAULT_SUITE = "default"
@@ -57,8 +57,8 @@ def combine(request: SessionRequest) -> SuiteSpec:
     problems += unknown("NIC profile", request.nics, tuple(NICS))
     if request.pairs < 0:
         problems.append("-n takes `auto` or a positive number")
-    if request.repeat < 0:
-        problems.append("--repeat takes a positive number")
+    if not 0 <= request.repeat <= MAX_REPEAT:
+        problems.append(f"--repeat takes a number up to {MAX_REPEAT}")
     if request.accelerator not in ("auto", "kvm", "tcg"):
         problems.append(f"--accel {request.accelerator!r} is none of auto, kvm, tcg")
     if problems:
@@ -198,7 +198,7 @@ def prepare(
     image = ensure_image(progress)
     kernels = tuple(make_bootable(k, init=ensure_init(progress), progress=progress) for k in asked.kernels)
     started = datetime.datetime.now(datetime.UTC)
-    name = f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    name = f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"  # two may start in one second
     tested = [(k.name, k.design) for k in asked.tested]
     runs = expand(name, tested, spec.nics, spec.cases, spec.repeat, asked.references)
     runs = tuple(filter(only, runs))

@@ -62,7 +62,8 @@ class Engine:
 def started() -> Iterator[Engine]:
     """An engine under a child subreaper, in a process group of its own; it is gone when the block ends.
 
-    Where this process is killed, the reaper interrupts it.
+    Where this process is killed, the reaper interrupts it. What outlives reaper or engine, because that was killed, is
+    ended with the private folder that was made before: its workers have evidence to keep.
     """
     reaper = shutil.which("tini")
     argv = [*([reaper, "-s", "-p", "SIGINT", "--"] if reaper else []), sys.executable, "-m", "lab.engine"]
@@ -88,12 +89,12 @@ def _end(engine: Engine) -> None:
     if process.poll() is None:
         # one that only waits has nothing to tidy up; the reaper hands the signal on and ends after its child
         os.killpg(process.pid, signal.SIGINT if engine.begun else signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        try:
             process.wait(STOP_LIMIT.total_seconds())
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    if process.stdin is not None:
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    if process.stdin is not None:  # a reaper that was killed left the engine, which ends when nobody can order it
         with contextlib.suppress(OSError):
             process.stdin.close()
 

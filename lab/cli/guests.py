@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shutil
 import signal
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from lab.provision.hypervisor import Hypervisor
 
 REPLACED = "LAB_REPLACED"
-"""Set in the environment of a process that has replaced itself already."""
+"""Set in the environment of a process that has replaced itself already: its pid before, now that of the reaper."""
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def replace_process(*, own_namespace: bool = False) -> None:
@@ -29,6 +32,7 @@ def replace_process(*, own_namespace: bool = False) -> None:
     when nothing is to be gained. Fetch what the command needs before: there is no way out of an own network.
     """
     if os.environ.get(REPLACED):
+        _end_with(int(os.environ.pop(REPLACED)))
         return
     argv = [sys.executable, "-P", "-m", "lab.cli", *sys.argv[1:]]
     if own_namespace:
@@ -40,7 +44,16 @@ def replace_process(*, own_namespace: bool = False) -> None:
         argv = [reaper, "-s", "--", *argv]
     if reaper is not None or own_namespace:
         sys.stdout.flush()
-        os.execvpe(argv[0], argv, {**os.environ, REPLACED: "1"})  # noqa: S606 - no shell is wanted
+        os.execvpe(argv[0], argv, {**os.environ, REPLACED: str(os.getpid())})  # noqa: S606 - no shell is wanted
+
+
+def _end_with(reaper: int) -> None:
+    """The reaper has the pid that the user knows: where that is killed, we end as by SIGTERM."""
+    if reaper == os.getpid():
+        return  # there is none
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != reaper:
+        raise SystemExit(128 + signal.SIGTERM)
 
 
 @contextlib.contextmanager
@@ -49,9 +62,11 @@ def private_hypervisor(uri: str = "") -> Iterator[tuple[Hypervisor, Path]]:
 
     Raises HostTrouble. The first SIGINT, SIGTERM or SIGHUP ends the block in order; later ones do not hurry it.
     """
+    from lab.provision.hostsize import require_files
     from lab.provision.hypervisor import connect
-    from lab.provision.sweep import private_folder
+    from lab.provision.private import private_folder
 
+    require_files()
     with _signals_end_the_block(), contextlib.ExitStack() as stack:
         folder = private_folder(stack.callback)
         with connect(uri or EMBEDDED, folder / "h") as hypervisor:

@@ -13,9 +13,9 @@ def report(
     results: ResultsFolder = None,
 ) -> None:
     """Write a session's reports again (HTML, Markdown, JUnit XML, KTAP, JSON Lines)."""
-    from lab.paths import results_root
+    from lab.paths import results_folder
 
-    root = (results or results_root()).resolve()
+    root = results_folder(results)
     found = find(name, root) if name else newest_session(root)
     folder = found if is_session(found) else found.parent
     if not is_session(folder):

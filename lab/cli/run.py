@@ -104,17 +104,21 @@ def conducted(
     The session's private folder goes with it, whatever happens. Raises as `prepare` and `watch` do.
     """
     from lab.interrupt import end_in_order
-    from lab.paths import results_root
+    from lab.paths import results_folder
+    from lab.provision.hostsize import require_files
+    from lab.provision.private import private_folder
 
+    folder = results_folder(results)
+    require_files()
     end_in_order()  # a SIGTERM before the first worker, or after the last, must tidy up as well
-    with started() as engine, contextlib.ExitStack() as stack:
-        from lab.provision.sweep import private_folder
+    with contextlib.ExitStack() as stack:
+        sockets = private_folder(stack.callback)
+        engine = stack.enter_context(started())  # its end is waited for before the folder goes
         from lab.session import prepare  # half a second of imports, beside those of the engine
 
-        sockets = private_folder(stack.callback)
         with shown() as progress:
             before(progress)
-            plan = prepare(request, (results or results_root()).resolve(), sockets, progress, only=only)
+            plan = prepare(request, folder, sockets, progress, only=only)
         return plan, watch(plan, engine, as_json=as_json)
 
 
@@ -202,7 +206,13 @@ class Watched:
 
 
 def watch(plan: SessionPlan, engine: Engine, *, as_json: bool) -> Watched:
-    """Have an engine run a plan to its end, telling each verdict. Raises HostTrouble."""
+    """Have an engine run a plan to its end, telling each verdict. Raises HostTrouble.
+
+    Workers may outlive an engine that was killed: they are waited for, so that what they leave is reported.
+    """
+    from lab.provision.sweep import TIDY_LIMIT
+    from lab.workers import at_work, stop
+
     show = Show(plan, as_json, Console(stderr=True))
     with handing_on(engine), shown() as progress:
         engine.begin(plan)
@@ -215,8 +225,18 @@ def watch(plan: SessionPlan, engine: Engine, *, as_json: bool) -> Watched:
             return engine.process.poll(), show.status()
 
         wait_until(step, deadline=Deadline.after("the runs", FOR_EVER), pause=timedelta(milliseconds=50))
+        if at_work(plan.sockets):
+            progress("the engine is gone: waiting for its workers to put their evidence away")
+            stop(plan.sockets, TIDY_LIMIT)
         step()
     return Watched(bool(engine.signals), plan.folder / LOG, show.results)
+
+
+def why_untried(session: Session) -> list[str]:
+    """Each reason once, where everything was skipped."""
+    from lab.report.wording import sentence
+
+    return [] if session.tried else list(dict.fromkeys(sentence(result) for result in session.results))
 
 
 def _close(plan: SessionPlan, session: Session, watched: Watched, *, as_json: bool) -> int:
@@ -226,6 +246,8 @@ def _close(plan: SessionPlan, session: Session, watched: Watched, *, as_json: bo
 
     if not as_json:
         Console().print(text.overview(session))
+        for reason in why_untried(session):
+            say(f"skipped: {reason}")
         say(f"report: {plan.folder / REPORT}")
     missing = [run.id for run in plan.runs if run.id not in {r.manifest.run for r in session.results}]
     if missing:

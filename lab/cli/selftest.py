@@ -60,9 +60,10 @@ def selftest(
     """
     from lab.cli.guests import prepared, replace_process
     from lab.cli.progress import shown
-    from lab.paths import results_root
+    from lab.paths import results_folder
     from lab.selftests import ensure_headers
 
+    root = results_folder(results)
     with shown() as progress:
         profile, tree, chosen = _wanted(names, kernel, source, nic, timeout, progress)
         booted, image = prepared(kernel, progress)
@@ -70,8 +71,8 @@ def selftest(
     if not tree.fits(booted.release):
         say(f"note: {tree.root} is Linux {tree.version}, the kernel is {booted.release}", err=True)
     replace_process(own_namespace=profile.link == "tap")
-    name = f"selftest-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    folder = (results or results_root()).resolve() / name
+    name = f"selftest-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
+    folder = root / name
     from lab.selftest import SelftestPlan
 
     plan = SelftestPlan(folder, folder, tree, headers, booted, image, "", profile, timeout)
@@ -161,10 +162,10 @@ def _leave_reports(folder: Path, done: Sequence[SelftestResult]) -> None:
 
 
 def code_of(results: Sequence[SelftestResult]) -> int:
-    """As `lab run`: 3 when a test says nothing (ERROR, MISS), else 1 when one failed, else 0."""
+    """As `lab run`: 3 when a test says nothing (ERROR, MISS) or each was skipped, else 1 when one failed, else 0."""
     from lab.verdict.model import Word
 
     words = {result.verdict.word for result in results}
-    if words & {Word.ERROR, Word.MISS}:
+    if words & {Word.ERROR, Word.MISS} or words == {Word.SKIP}:
         return LAB_FAILED
     return OTHER_VERDICT if Word.FAIL in words else AS_PREDICTED

@@ -94,14 +94,14 @@ def shell(
 
 def _wanted(words: Sequence[str], kernel: str, nic: str, role: str, results: Path | None) -> Wanted:
     """Raises BadInput with all problems. With --kernel all words are the command, else the first one is a run."""
-    from lab.paths import results_root
+    from lab.paths import results_folder
     from lab.spec.suite import unknown
 
     problems = unknown("NIC profile", [nic] if nic else [], tuple(NICS)) + unknown("role", [role], ROLES)
     stored: tuple[str | BootableKernel, str] = (kernel or "newest", "loopback")
     if words and not kernel:
         try:
-            stored = _stored(words[0], (results or results_root()).resolve())
+            stored = _stored(words[0], results_folder(results))
         except BadInput as exc:
             problems += exc.problems
     if problems:

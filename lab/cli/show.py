@@ -23,9 +23,9 @@ def show(
     The beginning of an id means the newest session that has such a run:
     [cyan]lab show hold[/cyan]
     """
-    from lab.paths import results_root
+    from lab.paths import results_folder
 
-    root = (results or results_root()).resolve()
+    root = results_folder(results)
     found = find(name, root) if name else newest_session(root)
     if as_json:
         _as_json([found] if is_bundle(found) else bundles_of(found))

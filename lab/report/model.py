@@ -57,3 +57,8 @@ class Session:
     seconds: float
     command: str
     pairs: int = 1
+
+    @property
+    def tried(self) -> bool:
+        """Whether anything of what was asked for could be tried."""
+        return any(result.verdict.word is not Word.SKIP for result in self.results)

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from lab.contracts import EMBEDDED
 
+MAX_REPEAT = 1000
+"""Times that a cell may be run in one session."""
+
 
 @dataclass(frozen=True)
 class SessionRequest:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lab.errors import BadInput
+from lab.spec.request import MAX_REPEAT
 
 
 class SuiteSpec(BaseModel):
@@ -20,7 +21,7 @@ class SuiteSpec(BaseModel):
     kernels: tuple[str, ...] = Field(min_length=1)
     nics: tuple[str, ...] = Field(min_length=1)
     cases: tuple[str, ...] = Field(min_length=1)
-    repeat: int = Field(default=1, ge=1, le=1000)
+    repeat: int = Field(default=1, ge=1, le=MAX_REPEAT)
 
 
 def load_suite(text: str, path: str) -> SuiteSpec:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from lab.plan.session import SessionPlan
-from lab.provision.sweep import private_folder, tidy
+from lab.provision.private import private_folder
+from lab.provision.sweep import tidy
 from lab.session import prepare
 from lab.spec.request import SessionRequest
 from tests.vm.sessions import derived, qemus

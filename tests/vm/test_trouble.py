@@ -280,7 +280,7 @@ def test_a_full_disk_is_refused_before_anything_starts(tmp_path: Path) -> None:
     args = ["-n", "1", "--nic", "loopback", "--lab-names", "hold", "--results", str(disk)]
     env = {"LAB_RUNTIME": str(runtime)}
     with running(disk, pytest_argv(*args), log=tmp_path / "log", env=env, prefix=tiny_disk(disk, "1M")) as session:
-        assert session.end() == pytest.ExitCode.USAGE_ERROR
+        assert session.end() == pytest.ExitCode.INTERNAL_ERROR
     assert "no disk left" in session.text
     assert "Traceback" not in session.text
     runtime.rmdir()  # fails unless it is empty

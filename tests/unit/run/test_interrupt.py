@@ -15,9 +15,10 @@ from typing import TypeVar
 
 import pytest
 
+from lab.errors import HostTrouble
 from lab.interrupt import SIGNALS, end_in_order, held_back
 from lab.paths import temporary_folder
-from lab.provision.sweep import private_folder
+from lab.provision.private import private_folder
 from lab.units import Deadline, wait_until
 from lab.workers import at_work, registered, stop
 
@@ -193,4 +194,14 @@ def test_the_controlling_process_does_not_interrupt_itself(runtime: Path) -> Non
         assert (runtime / "w.pid").read_text().startswith(f"{os.getpid()} ")
         assert at_work(runtime) == ()
         assert stop(runtime, LONG)
-    assert not list(runtime.iterdir())
+    assert not list(runtime.glob("*.pid"))
+
+
+def test_nobody_begins_when_the_session_is_ending(runtime: Path) -> None:
+    """Who ends it has looked for workers already: it would not be waited for."""
+    assert stop(runtime, LONG)
+    with pytest.raises(HostTrouble, match="gw0 begins nothing"), registered(runtime, "gw0"):
+        pytest.fail("it has begun")
+    assert not list(runtime.glob("*.pid"))
+    with pytest.raises(HostTrouble, match="begins nothing"), registered(runtime / "removed", "gw0"):
+        pytest.fail("it has begun")
