@@ -23,7 +23,8 @@ from lab.cli import (
     show,
 )
 from lab.cli.exits import LAB_FAILED, LabGroup
-from lab.terminal import say_traceback
+from lab.cli.streams import flushed, make_lasting
+from lab.terminal import say, say_traceback
 
 EPILOG = """\
 [bold]First steps[/bold]
@@ -86,8 +87,13 @@ app.add_typer(cache.cache, name="cache")
 
 def main() -> None:
     """All of `lab`; see lab.start."""
+    make_lasting()
     try:
         app(prog_name="lab")
     except Exception:  # noqa: BLE001 - a fault of ours must not look like a verdict
         say_traceback()
         sys.exit(LAB_FAILED)
+    finally:
+        if trouble := flushed():
+            say(f"lab: {trouble}", err=True)
+            sys.exit(LAB_FAILED)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lab.cli.listing import print_entries, print_json_lines
+from lab.cli.options import MOST, Days
 from lab.terminal import say
 from lab.units import MIB, mib
 
@@ -36,8 +37,8 @@ def list_states(
 
 @cache.command()
 def prune(
-    unused_for: Annotated[float, typer.Option("--unused-for", help="Days; what was used since stays.")] = 7,
-    most: Annotated[float, typer.Option("--most", help="GiB to keep at most, what was used last first.")] = 12,
+    unused_for: Days = 7,
+    most: Annotated[float, MOST] = 12,
 ) -> None:
     """Remove saved states that nobody used for long, or that are too much, or that an earlier boot of this host left.
 

@@ -23,20 +23,27 @@ LAB_FAILED = 3
 INTERRUPTED = 130
 
 # What the host refuses is told like an error of the lab; any other OSError is a fault of ours.
-_REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_REFUSALS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN),
+)
+_FEW_FILES = "\n  try: a higher ulimit -n"
 
 
 def code_of(results: Iterable[RunResult]) -> int:
-    """3 when a MISS or ERROR was not predicted, or nothing was tried that should have been; else 1 when some other
-    verdict was not predicted, else 0."""
+    """The exit code that runs deserve together; docs/exits.md has it in words.
+
+    No runs are as predicted: who asked for some and got none tells that by itself.
+    """
     from lab.verdict.model import Word
 
     told = tuple(results)
-    words = {result.verdict.word for result in told if result.disagrees}
-    nothing_tried = all(result.verdict.word is Word.SKIP for result in told)
-    if words & {Word.MISS, Word.ERROR} or (nothing_tried and not all(result.as_predicted for result in told)):
+    if told and all(result.verdict.word is Word.SKIP for result in told):
+        return LAB_FAILED  # nothing was tried, predicted or not
+    surprises = {result.verdict.word for result in told if result.disagrees}
+    if surprises & {Word.MISS, Word.ERROR}:
         return LAB_FAILED
-    return OTHER_VERDICT if words else AS_PREDICTED
+    return OTHER_VERDICT if surprises else AS_PREDICTED
 
 
 def told(exc: LabError) -> str:
@@ -61,5 +68,6 @@ class LabGroup(TyperGroup):
         except OSError as exc:
             if exc.errno not in _REFUSALS:
                 raise
-            say(f"lab: {exc.strerror}: {exc.filename or 'this host'}", err=True)
+            hint = _FEW_FILES if exc.errno in (errno.EMFILE, errno.ENFILE) else ""
+            say(f"lab: {exc.strerror}: {exc.filename or 'this host'}{hint}", err=True)
             raise typer.Exit(LAB_FAILED) from exc

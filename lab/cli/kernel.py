@@ -13,6 +13,7 @@ import typer
 from lab.cli import complete
 from lab.cli.exits import AS_PREDICTED, LAB_FAILED
 from lab.cli.listing import print_entries, print_json_lines
+from lab.cli.options import MOST, Days
 from lab.cli.progress import shown
 from lab.errors import BadInput
 from lab.terminal import say
@@ -170,8 +171,8 @@ def config(
 
 @kernel.command()
 def prune(
-    unused_for: Annotated[float, typer.Option("--unused-for", help="Days; what was used since stays.")] = 30,
-    most: Annotated[float | None, typer.Option("--most", help="GiB to keep at most, what was used last first.")] = None,
+    unused_for: Days = 30,
+    most: Annotated[float | None, MOST] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")] = False,
 ) -> None:
     """Remove built kernels, object directories and source trees that nobody used for long, or that are too much.

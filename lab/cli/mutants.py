@@ -16,6 +16,7 @@ from lab.cli.exits import AS_PREDICTED, INTERRUPTED, LAB_FAILED, OTHER_VERDICT
 from lab.cli.listing import print_entries
 from lab.cli.options import ResultsFolder
 from lab.errors import BadInput
+from lab.spec.request import MAX_REPEAT
 from lab.terminal import say
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ def mutants(
     pairs: Annotated[
         str, typer.Option("-n", "--pairs", help="Pairs at once: a number, or auto for what gets most done here.")
     ] = "auto",
-    repeat: Annotated[int, typer.Option("--repeat", help="Run each cell that many times; all must catch.")] = 1,
+    repeat: Annotated[
+        int, typer.Option("--repeat", min=1, max=MAX_REPEAT, help="Run each cell that many times; all must catch.")
+    ] = 1,
     list_only: Annotated[bool, typer.Option("--list", help="Say what there is, and run nothing.")] = False,
     results: ResultsFolder = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per mutant on standard output.")] = False,
@@ -70,6 +73,7 @@ def _tried(
     from lab.cli.run import conducted, pairs_of
     from lab.mutants import is_wanted, judge_mutants
     from lab.reports import REPORT
+    from lab.session import combine
     from lab.spec.request import SessionRequest
 
     request = SessionRequest(
@@ -80,6 +84,7 @@ def _tried(
         pairs=pairs_of(pairs),
         command=shlex.join(["lab", *sys.argv[1:]]),
     )
+    combine(request)  # what is wrong with the options is told before anything is built
     plan, watched = conducted(
         request, results, before=lambda progress: _built(request.kernels, progress), only=is_wanted(wanted)
     )

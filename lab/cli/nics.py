@@ -35,7 +35,7 @@ def nics(
 
     Exit code of --measure: [bold]0[/bold] the table's promises hold, [bold]1[/bold] some share is
     below its floor, or a profile maps that should not, [bold]3[/bold] some profile
-    could not be measured.
+    could not be measured, or each was skipped.
 
     [cyan]lab nics --measure --nic virtio --kernel 6.1[/cyan]
     """
@@ -115,8 +115,8 @@ def _measure(chosen: Sequence[NicProfile], kernel: str, *, as_json: bool) -> int
 
 
 def code_of(rows: Sequence[Measured]) -> int:
-    """3 when a profile could not be measured for no reason of its own, 1 when a promise of the table is broken."""
-    if any(row.trouble for row in rows):
+    """3 when a profile could not be measured for no reason of its own, or none could; 1 when a promise is broken."""
+    if any(row.trouble for row in rows) or all(row.skipped for row in rows):
         return LAB_FAILED
     return OTHER_VERDICT if any(row.wrong for row in rows) else AS_PREDICTED
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -17,5 +18,21 @@ RunOrSession = Annotated[
         autocompletion=complete.runs_and_sessions,
     ),
 ]
+
+
+def _finite(value: float | None) -> float | None:
+    """`nan` is within every range."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter("a number is wanted")
+    return value
+
+
+Days = Annotated[
+    float,
+    typer.Option("--unused-for", min=0, max=36500, callback=_finite, help="Days; what was used since stays."),
+]
+MOST = typer.Option(
+    "--most", min=0, max=1_000_000, callback=_finite, help="GiB to keep at most, what was used last first."
+)
 ResultsFolder = Annotated[Path | None, typer.Option("--results", help="Folder of sessions. Default: ./results")]
 Cold = Annotated[bool, typer.Option("--cold", help="Boot every guest instead of restoring saved ones (lab cache).")]

@@ -22,7 +22,7 @@ UNFORESEEN_SKIP = result(Word.SKIP, predicted="PASS")
         ([dead()], OTHER_VERDICT),
         ([result(Word.MISS, predicted="PASS"), result(Word.FAIL, predicted="PASS")], LAB_FAILED),
         ([result(Word.ERROR, predicted="PASS")], LAB_FAILED),
-        ([result(Word.SKIP)], AS_PREDICTED),
+        ([result(Word.SKIP)], LAB_FAILED),
         ([UNFORESEEN_SKIP, result(Word.PASS)], AS_PREDICTED),
         ([UNFORESEEN_SKIP, result(Word.SKIP)], LAB_FAILED),
     ],

@@ -47,7 +47,7 @@ def test_all_unknown_profiles_are_told_at_once(lab: Lab) -> None:
 
 def test_measuring_skips_what_cannot_run_and_says_why(lab: Lab) -> None:
     measured = lab("nics", "--measure", "--nic", "igb", "--nic", "virtio")
-    assert measured.exit_code == 0
+    assert measured.exit_code == 3
     assert measured.stdout.count("skipped: no qemu-system-x86_64 on PATH") == 2
     (record,) = (json.loads(s) for s in lab("nics", "--measure", "--nic", "igb", "--json").stdout.splitlines())
     assert record["skipped"]
@@ -61,7 +61,7 @@ def test_measuring_skips_what_cannot_run_and_says_why(lab: Lab) -> None:
         (Measured("virtio", (0.9, 0.2)), "below its floor", 1),
         (Measured("vmxnet3", (0.0, 0.001)), "", 0),
         (Measured("vmxnet3", (0.0, 0.3)), "maps, though it should not", 1),
-        (Measured("igb", skipped="no such model"), "", 0),
+        (Measured("igb", skipped="no such model"), "", 3),
         (Measured("virtio", trouble="the guest is gone"), "", 3),
     ],
 )

@@ -1,0 +1,215 @@
+"""docs/exits.md is true: the real command, in a process of its own, for each row that needs no guest."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lab.cli
+from lab.paths import project_root
+from tests.unit.cli.conftest import write_run, write_session
+from tests.unit.verdict.machine import KERNELS
+
+LAB = f"{shlex.quote(sys.executable)} -P -m lab.cli"
+GUESTS = "*guests*"
+
+# command, situation: command lines (`lab` is the lab's, shell syntax is understood), exit code, what is said
+ROWS: dict[tuple[str, str], tuple[list[str], int, str]] = {
+    ("any", "unknown command or option, or a value of the wrong kind"): (
+        ["lab nosuch", "lab run --nosuch", "lab run --repeat many", "lab kernel nosuch"],
+        2,
+        "(?i)no such|a valid integer",
+    ),
+    ("any", "`--help`"): (["lab --help"], 0, "Usage"),
+    ("any", "no command, or a group without one: help"): (["lab", "lab cache"], 2, "Usage"),
+    ("any", "the reader of its output goes away"): (
+        ["set -o pipefail; lab cases | head -c 1 >&2", "set -o pipefail; lab cases --json | true"],
+        0,
+        "",
+    ),
+    ("any", "its output is closed"): (["lab cases >&-", "lab cases <&- >&- 2>&-", "nohup lab cases >/dev/null"], 0, ""),
+    ("any", "its output is a full disk"): (["lab cases >/dev/full"], 3, "No space left on device"),
+    ("run", "unknown case, suite or NIC profile; numbers out of range"): (
+        ["lab run nosuch", "lab run hold --nic nosuch", "lab run hold -n 0", "lab run hold --repeat 99999999999"],
+        2,
+        "lab: ",
+    ),
+    ("run", "`--results` is a file, or lies in one"): (
+        ["lab run hold --results file", "lab run hold --results file/x", "LAB_RESULTS=file lab run hold"],
+        2,
+        "file is no folder",
+    ),
+    ("run", "a kernel that is not there"): (["lab run hold --kernel /nosuch"], 2, "/nosuch: there is no such file"),
+    ("run", "too few files may be open (`ulimit -n 64`)"): (["ulimit -n 64; lab run hold"], 3, "64 files at once"),
+    ("show", "a stored run or session, whatever its verdict"): (["lab show", "lab show failed", "lab show s"], 0, ""),
+    ("show", "unknown run, or none stored"): (
+        ["lab show nosuch", "lab show --results empty", "lab show --results file"],
+        2,
+        "lab: ",
+    ),
+    ("report", "the reports are written"): (["lab report"], 0, r"report\.html"),
+    ("report", "unknown session, or none stored"): (["lab report nosuch", "lab report --results empty"], 2, "lab: "),
+    ("judge", "PASS or FAIL as predicted"): (["lab judge passed", "lab judge foreseen passed"], 0, "as predicted"),
+    ("judge", "FAIL or PASS that was not predicted"): (["lab judge failed", "lab judge passed failed"], 1, "FAIL"),
+    ("judge", "MISS or ERROR that was not predicted"): (
+        ["lab judge missed", "lab judge altered", "lab judge failed missed passed"],
+        3,
+        "MISS|ERROR",
+    ),
+    ("judge", "nothing but SKIPs, as the run that made them"): (["lab judge skipped"], 3, "igb needs QEMU 8"),
+    ("judge", "no such folder, a folder without a manifest, or a manifest that cannot be read"): (
+        ["lab judge nosuch", "lab judge empty", "lab judge file", "lab judge broken", "lab judge passed empty"],
+        2,
+        "lab: ",
+    ),
+    ("shell", "unknown NIC profile, role or run"): (
+        ["lab shell --nic x", "lab shell --role x", "lab shell x"],
+        2,
+        "'x'",
+    ),
+    ("shell", "the host cannot run the NIC profile"): (
+        ["PATH=empty lab shell -k 6.12 --nic igb"],
+        2,
+        "cannot run here",
+    ),
+    ("selftest", "unknown NIC profile, a source that is no kernel tree, a time-out below 0"): (
+        ["lab selftest net --source empty --nic nosuch --timeout=-1"],
+        2,
+        "3 problems",
+    ),
+    ("selftest", "`--results` is a file"): (["lab selftest net --results file"], 2, "file is no folder"),
+    ("kernel build", "neither names nor a description, an unknown name, a series that is not there"): (
+        ["lab kernel build", "lab kernel build nosuch", "lab kernel build --base 6.12 --series nosuch --name x"],
+        2,
+        "lab: ",
+    ),
+    ("kernel list", "the list"): (["lab kernel list", "lab kernel list --json"], 0, ""),
+    ("kernel show", "a kernel that is not built"): (["lab kernel show nosuch"], 2, "is not built"),
+    ("kernel config", "a kernel that is not built"): (["lab kernel config nosuch X"], 2, "is not built"),
+    ("kernel forget", "a name that was never given"): (["lab kernel forget nosuch"], 2, "'nosuch'"),
+    ("kernel prune", "done, or nothing to do"): (["lab kernel prune"], 0, "nothing is that old"),
+    ("kernel prune", "a number out of range"): (
+        ["lab kernel prune --unused-for nan", "lab kernel prune --unused-for 1e30", "lab kernel prune --most=-1"],
+        2,
+        "Invalid value",
+    ),
+    ("nics", "the list"): (["lab nics", "PATH=empty lab nics --json"], 0, "virtio"),
+    ("nics", "unknown NIC profile"): (["lab nics --nic nosuch"], 2, "'nosuch'"),
+    ("nics --measure", "every profile was skipped"): (["PATH=empty lab nics --measure --nic igb"], 3, "skipped: "),
+    ("cases", "the list"): (["lab cases"], 0, "hold"),
+    ("cache list", "the list"): (["lab cache list"], 0, "0 states"),
+    ("cache prune", "done, or nothing to do"): (["lab cache prune"], 0, "nothing is that old"),
+    ("cache prune", "a number out of range"): (
+        ["lab cache prune --most nan", "lab cache prune --unused-for=-1"],
+        2,
+        "Invalid value",
+    ),
+    ("mutants", "`--list`"): (["lab mutants --list"], 0, "claimed by"),
+    ("mutants", "unknown mutant or design, numbers out of range"): (
+        ["lab mutants nosuch", "lab mutants --design nosuch", "lab mutants --repeat 0", "lab mutants -n x"],
+        2,
+        "lab: |Invalid value",
+    ),
+    ("doctor", "the lab cannot run here"): (["PATH=empty lab doctor"], 3, "cannot run here yet"),
+}
+
+ELSEWHERE = {("kernels", "the list")}
+"""It asks the host's package manager."""
+
+
+def documented() -> dict[tuple[str, str], str]:
+    rows = re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \|$", (project_root() / "docs" / "exits.md").read_text(), re.M)
+    return {(command.strip("`"), situation): code for command, situation, code in rows if command != "command"}
+
+
+def test_the_table_and_these_tests_have_the_same_rows() -> None:
+    told = {row: code for row, code in documented().items() if not row[1].startswith(GUESTS) and row not in ELSEWHERE}
+    assert told == {row: str(code) for row, (_, code, _) in ROWS.items()}
+
+
+def test_every_command_is_in_the_table() -> None:
+    app = lab.cli.app
+    groups = {f"{g.name} {c.name or c.callback.__name__}" for g in app.registered_groups for c in _commands(g)}
+    commands = {c.callback.__name__ for c in app.registered_commands if c.callback}
+    assert groups | commands <= {command for command, _ in documented()}
+
+
+def _commands(group: Any) -> list[Any]:  # noqa: ANN401 - typer tells little of its own
+    return list(group.typer_instance.registered_commands)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stored runs of every word, and what is none."""
+    made = tmp_path_factory.mktemp("exits")
+    (made / "empty").mkdir()
+    (made / "file").touch()
+    write_session(made / "results", "s1", ("hold",))
+    write_run(made / "results" / "s1" / "failed.x", "hold", kernel=KERNELS["stock"])
+    write_run(made / "passed", "hold")
+    write_run(made / "failed", "hold", kernel=KERNELS["stock"])
+    write_run(made / "foreseen", "hold", predicted="FAIL", kernel=KERNELS["stock"])
+    incident = {"kind": "qemu-exit", "guest": "receiver", "detail": "killed", "t": "2026-01-01T00:00:00+00:00"}
+    _changed(write_run(made / "missed", "hold"), incidents=[incident])
+    (write_run(made / "altered", "hold") / "receiver" / "console.log").write_text("not what it was\n")
+    _changed(write_run(made / "skipped", "hold"), skip="igb needs QEMU 8", predicted="SKIP")
+    (write_run(made / "broken", "hold") / "manifest.json").write_text("{")
+    return made
+
+
+def _changed(bundle: Path, **fields: object) -> None:
+    path = bundle / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+def by_shell(line: str, folder: Path, env: dict[str, str], said: Path) -> tuple[int, str]:
+    script = f'lab() {{ {LAB} "$@"; }}; {line.replace("nohup lab", f"nohup {LAB}")}'
+    env = {**env, "PYTHONPATH": str(project_root())}
+    with said.open("wb") as out:
+        done = subprocess.run(
+            ["bash", "-c", script], cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=False
+        )
+    return done.returncode, said.read_text()
+
+
+def forked(line: str, folder: Path, env: dict[str, str], said: Path) -> tuple[int, str]:
+    """The same in a fork of this process: an interpreter that imports the lab anew takes half a second."""
+    words = shlex.split(line)
+    argv = words[words.index("lab") :]
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.chdir(folder)
+            os.environ.clear()
+            os.environ.update(env | dict(word.split("=") for word in words[: words.index("lab")]))
+            out = os.open(said, os.O_WRONLY | os.O_CREAT)
+            for here, there in ((os.open(os.devnull, os.O_RDONLY), 0), (out, 1), (out, 2)):
+                os.dup2(here, there)
+            sys.argv, sys.stdout, sys.stderr = argv, sys.__stdout__, sys.__stderr__
+            lab.cli.main()
+        except SystemExit as exc:
+            os._exit(exc.code if isinstance(exc.code, int) else 0 if exc.code is None else 1)
+        finally:
+            os._exit(99)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), said.read_text()
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "said"), [(line, code, said) for lines, code, said in ROWS.values() for line in lines]
+)
+def test_a_row_of_the_table(line: str, code: int, said: str, folder: Path, tmp_path: Path) -> None:
+    given = {key: value for key, value in os.environ.items() if not key.startswith(("LAB_", "PYTEST_"))}
+    env = given | {"LAB_CACHE": str(tmp_path / "cache"), "LAB_RUNTIME": str(tmp_path), "COLUMNS": "200"}
+    ended, text = (by_shell if re.search("[<>|;]|nohup", line) else forked)(line, folder, env, tmp_path / "said")
+    assert ended == code, text
+    assert "Traceback" not in text
+    assert re.search(said, text), text
+    assert not list(tmp_path.glob("lab-*")), "it leaves nothing behind"
