@@ -2,9 +2,10 @@
 # run    runs the default matrix          test  lint, types, imports, unit tests and real pairs
 # lint   the quick part of test           clean-cache  removes fetched and built kernels, source trees, images
 # bench-NAME  one bench of bench/README.md; bench runs them all
+# faults MINUTES=30 SEED=7  sessions with one fault each (docs/faults.md); a share of it is part of test
 # kernels  builds every design's kernel (a quarter of an hour on 2 cores, less where ccache is warm)
 
-.PHONY: setup run test lint venv kernels clean-cache bench
+.PHONY: setup run test faults lint venv kernels clean-cache bench
 
 setup: venv
 	@.venv/bin/lab setup
@@ -15,6 +16,11 @@ run: setup
 test: venv
 	@.venv/bin/lab setup --browser
 	@.venv/bin/tox
+
+MINUTES ?= 30
+faults: venv
+	@.venv/bin/lab setup
+	@.venv/bin/python -m tests.faults --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 lint: venv
 	@.venv/bin/tox -e lint,types,imports,unit

@@ -14,14 +14,13 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from filelock import FileLock
-
 from lab.interrupt import end_in_order
 from lab.paths import cache_root, project_root
 from tests.faults.processes import end_all
 from tests.faults.rounds import Outcome, Token, healthy, play, token_of
 from tests.faults.summary import markdown
 from tests.faults.table import TABLE
+from tests.faults.turns import Turn
 from tests.faults.world import World, new_world
 
 OWN_MOUNTS = "LAB_FAULTS_OWN_MOUNTS"
@@ -56,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--keep", type=Path, default=Path("results/faults"), help="where broken rounds stay")
     parser.add_argument("--summary", type=Path, metavar="FILE", help="write the table there as well")
-    parser.add_argument("--lock", type=Path, metavar="FILE", help="hold that lock during each round")
+    parser.add_argument("--lock", type=Path, metavar="FILE", help="hold that lock in turns of some minutes")
     parser.add_argument("--list", action="store_true", help="the kinds there are")
     return parser
 
@@ -111,6 +110,7 @@ def _campaign() -> Iterator[World]:
 def _play_all(options: argparse.Namespace, base: World) -> int:
     seed, began, warmed = seed_of(options.seed), time.monotonic(), set[str]()
     outcomes: list[Outcome] = []
+    turn = Turn(options.lock)
     print(f"seed {options.replay.seed if options.replay else seed}", flush=True)
     try:
         for number in range(options.rounds or sys.maxsize):
@@ -118,12 +118,13 @@ def _play_all(options: argparse.Namespace, base: World) -> int:
             if late or (options.replay and number) or (not options.rounds and options.minutes is None and number >= 10):
                 break
             token = options.replay or token_of(seed, number, _allowed(options, number), root=_root())
-            with FileLock(options.lock) if options.lock else contextlib.nullcontext():
+            with turn.round():
                 _warm(token, base, warmed)
                 check = number % options.healthy_every == options.healthy_every - 1
                 outcomes.append(play(token, base.cache, check=check, keep=options.keep))
             print(outcomes[-1], flush=True)
     finally:
+        turn.release()
         table = markdown(outcomes, time.monotonic() - began)
         print(table, flush=True)
         if options.summary:

@@ -15,6 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from lab.collect.bundle import MANIFEST
+from lab.evidence.selftest import RECORD as SELFTEST_RECORD
 from tests.faults.effects import Effect
 from tests.faults.files import digest
 from tests.faults.processes import wait_gone
@@ -98,7 +99,8 @@ def judged(world: World) -> tuple[list[Ran], list[str]]:
     """Every bundle as `lab judge` sees it now, and what is wrong with them."""
     ran: list[Ran] = []
     broken: list[str] = []
-    for manifest in sorted(world.results.glob(f"*/*/{MANIFEST}")):
+    found = (path for name in (MANIFEST, SELFTEST_RECORD) for path in world.results.glob(f"*/*/{name}"))
+    for manifest in sorted(found):
         done = subprocess.run(
             [LAB, "judge", "--json", str(manifest.parent)], env=world.env, capture_output=True, timeout=120, check=False
         )
@@ -106,7 +108,8 @@ def judged(world: World) -> tuple[list[Ran], list[str]]:
             broken.append(f"{manifest.parent.name} cannot be judged: {done.stderr.decode(errors='replace')[-200:]}")
             continue
         told = json.loads(done.stdout.splitlines()[0])
-        ran.append(Ran(manifest.parent, told["verdict"], told["predicted"], json.loads(manifest.read_bytes())))
+        predicted = told.get("predicted", "PASS")  # our selftest is of that kind
+        ran.append(Ran(manifest.parent, told["verdict"], predicted, json.loads(manifest.read_bytes())))
     return ran, broken
 
 
@@ -133,8 +136,8 @@ def kept(live: Live, ran: Iterable[Ran]) -> list[str]:
 
 
 def is_hit(run: Ran, fault: Effect) -> bool:
-    """Whether a fault came while this run was at work, with its pair where that is known."""
-    if fault.harmless or (fault.pair and fault.pair != run.manifest["pair"]["id"]):
+    """Whether a fault came while this run was at work, with its pair where that is known. Selftests do not tell."""
+    if fault.harmless or "pair" not in run.manifest or (fault.pair and fault.pair != run.manifest["pair"]["id"]):
         return False
     began, ended = run.drive
     return fault.began >= began and fault.ended <= ended - MARGIN
@@ -156,7 +159,7 @@ def words(ran: Iterable[Ran], kind: Kind, fault: Effect) -> list[str]:
 
 def _is_near(run: Ran, kind: Kind, fault: Effect) -> bool:
     """A guest that dies or hangs may be found so by a run that is not at work yet, or is at its end."""
-    return "FAIL" in kind.hit and fault.pair == run.manifest["pair"]["id"]
+    return "FAIL" in kind.hit and fault.pair == run.manifest.get("pair", {}).get("id", fault.pair)
 
 
 def _on_damaged(run: Ran, fault: Effect) -> str:
@@ -165,7 +168,7 @@ def _on_damaged(run: Ran, fault: Effect) -> str:
     used = plan.read_text(errors="replace") if plan.is_file() else ""
     for name, damaged in fault.damaged:
         path = Path(name)
-        restored = path.parent.parent.name == "states" and run.manifest["pair"].get("warm") == path.parent.name
+        restored = path.parent.parent.name == "states" and run.manifest.get("pair", {}).get("warm") == path.parent.name
         if (restored or name in used) and path.is_file() and digest(path) == damaged:
             return f"{path.parent.name}/{path.name}"
     return ""

@@ -103,8 +103,8 @@ def _faulty(outcome: Outcome, kind: Kind, world: World) -> None:
             return
         fault = before or _injected(outcome, kind, live, rng)
         outcome.code = live.end_or_kill()
-        for other in live.stray:
-            other.wait(300)
+        codes = [other.wait(300) for other in live.stray]
+        outcome.broken += [f"the session beside it: exit status {code}" for code in codes if code]
         after_kill = oracles.GRACE if outcome.done and kind.ends else SHORT
         outcome.broken += oracles.left_behind(world, after_kill)
         end_all(world)
@@ -121,9 +121,8 @@ def _faulty(outcome: Outcome, kind: Kind, world: World) -> None:
 
 def _first(live: Live, ran: list[oracles.Ran]) -> list[oracles.Ran]:
     """Without those of a second session in the same folders."""
-    ids = {e["run"] for e in live.events if "run" in e}
     told = set(oracles.told_words(live))
-    return [run for run in ran if run.path.name in (told or ids)]
+    return [run for run in ran if run.path.name in told] if live.stray else ran
 
 
 @contextlib.contextmanager

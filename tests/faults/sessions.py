@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import DeadlinePassed
+from lab.plan.selftests import SELFTESTS
 from lab.plan.session import EVENTS_FILE, PLAN_FILE
 from lab.units import Deadline, wait_until
 from tests.faults.processes import ours, resident_mib
 from tests.faults.world import World
+from tests.unit.selftests.tree import small_tree
 
 Json = dict[str, Any]
 LAB = str(Path(sys.executable).with_name("lab"))
@@ -28,7 +30,8 @@ PASSING = ("release", "copy-control", "sock-control", "bytes-equal", "dead-memcg
 """Cases whose word is PASS on a stock kernel: there a false FAIL can be told from a true one."""
 FAILING = ("hold", "pin-vmsplice")
 NICS = ("loopback", "virtio", "e1000e-split")
-TEST = "cgroup/test_core"
+TEST = "demo/slow.sh"
+SLOW = "#!/bin/sh\necho 1..2\necho ok 1 begun\nsleep 6\necho ok 2 rested\n"
 AS_FROM_A_TERMINAL = ("env", "--default-signal=HUP,INT,TERM")
 """Whoever starts us in the background, or under nohup, has some of them ignored, and that is handed down."""
 STEPS = 12
@@ -59,7 +62,16 @@ class Scenario:
             case "shell":
                 return [LAB, "shell", *kernel, "--nic", self.nic, *cold, "--", "sh", "-c", "echo in; sleep 8"]
             case "selftest":
-                return [LAB, "selftest", TEST, *kernel, *results, "--json"]
+                return [
+                    LAB,
+                    "selftest",
+                    TEST,
+                    "--source",
+                    str(_slow_test(world.root / "linux")),
+                    *kernel,
+                    *results,
+                    "--json",
+                ]
             case _:
                 return [LAB, "doctor"]
 
@@ -67,6 +79,16 @@ class Scenario:
         where = "" if self.command in ("doctor", "selftest") else f" {self.nic}"
         many = f" x{self.workers}" if self.workers > 1 else ""
         return f"{self.command}{where}{many}{' cold' if self.cold else ''} {','.join(self.cases)}".rstrip()
+
+
+def _slow_test(tree: Path) -> Path:
+    """A source tree with one selftest, which takes some seconds."""
+    if not tree.exists():
+        demo = small_tree(tree) / SELFTESTS / "demo"
+        (demo / "Makefile").write_text("TEST_PROGS := slow.sh\ninclude ../lib.mk\n")
+        (demo / "settings").write_text("timeout=60\n")
+        (demo / "slow.sh").write_text(SLOW)
+    return tree
 
 
 def choose(rng: random.Random, commands: Sequence[str]) -> Scenario:
@@ -153,7 +175,7 @@ class Live:
         def ended() -> tuple[int | None, object]:
             return self.watch(), [str(proc) for proc in ours(self.world)]
 
-        return wait_until(ended, deadline=deadline, pause=timedelta(milliseconds=200))
+        return wait_until(ended, deadline=deadline, pause=timedelta(milliseconds=400))
 
     def end_or_kill(self) -> int | None:
         """The same; None for one that had to be killed."""

@@ -21,8 +21,8 @@ DEAD = frozenset({"FAIL"})
 HUNG = LOST | DEAD
 
 RUN, SHELL, DOCTOR, SELFTEST = "run", "shell", "doctor", "selftest"
-ANY = (RUN, RUN, RUN, RUN, SHELL, SHELL, DOCTOR)
-GUESTS = (RUN, RUN, RUN, SHELL)
+ANY = (RUN, RUN, RUN, RUN, SHELL, SHELL, DOCTOR, SELFTEST)
+GUESTS = (RUN, RUN, RUN, RUN, SHELL, SELFTEST)
 
 
 def by_signal(number: signal.Signals) -> frozenset[int]:
@@ -77,7 +77,15 @@ HOSTS = (
     Kind("stop-engine", 1, hosts.pause("engine", 1, 20), SLOWED, commands=(RUN,)),
     Kind("kill-lab", 4, hosts.kill("lab"), commands=ANY, ends=True, spills=True, exits=KILLED),
     Kind("stop-lab", 1, hosts.pause("lab", 1, 20), SLOWED, commands=(RUN,)),
-    Kind("kill-python", 3, hosts.kill("lab-inside"), commands=(SHELL, DOCTOR), ends=True, spills=True, exits=KILLED),
+    Kind(
+        "kill-python",
+        3,
+        hosts.kill("lab-inside"),
+        commands=(SHELL, DOCTOR, SELFTEST),
+        ends=True,
+        spills=True,
+        exits=KILLED,
+    ),
     Kind("kill-reaper", 4, hosts.kill("reaper"), commands=ANY, ends=True, spills=True, loses=True, exits=KILLED | {3}),
     Kind("kill-guardian", 2, hosts.kill("guardian"), SLOWED, commands=ANY),
     Kind("int-int", 3, hosts.signals(SIGINT, SIGINT), commands=ANY, ends=True, exits=by_signal(SIGINT)),
