@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from lab.errors import DeadlinePassed
+from lab.units import Deadline, wait_until
 from tests.faults import oracles
 from tests.faults.effects import Effect, NotPossibleError
 from tests.faults.files import small_disk
@@ -21,6 +23,7 @@ from tests.faults.table import TABLE, Kind, draw
 from tests.faults.world import World, new_world
 
 SHORT = timedelta(seconds=15)
+PATIENCE, AGAIN = timedelta(seconds=60), timedelta(seconds=0.1)
 NEVER = Effect("", float("inf"), float("inf"), harmless=True)
 
 
@@ -151,16 +154,23 @@ def _started(
 
 
 def _injected(outcome: Outcome, kind: Kind, live: Live, rng: random.Random) -> Effect:
-    """The fault at its moment, if there is one."""
-    if outcome.done:
+    """The fault at its moment, or as soon after that as it can be done, if there is such a moment."""
+    outcome.note = "the session ended before"
+    if outcome.done or not live.reach():
         return NEVER
-    if not live.reach():
-        outcome.note = "the session ended before"
-        return NEVER
+
+    def tried() -> tuple[Effect | None, object]:
+        if live.process.poll() is not None:
+            return NEVER, ""
+        try:
+            return kind.inject(live, rng), ""
+        except (NotPossibleError, OSError) as exc:
+            outcome.note = str(exc)
+            return None, exc
+
     try:
-        fault = kind.inject(live, rng)
-    except (NotPossibleError, OSError) as exc:
-        outcome.note = str(exc)
+        fault = wait_until(tried, deadline=Deadline.after(f"a moment for {kind.name}", PATIENCE), pause=AGAIN)
+    except DeadlinePassed:
         return NEVER
     outcome.done = fault.what
     return fault
