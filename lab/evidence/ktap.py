@@ -196,10 +196,16 @@ class _Reader:
         at = self._at(indent, number)
         if not at.untouched:
             at = self._begin(indent, number)
+        if number > at.line + 1:
+            at.problems.append(f"`# Subtest: {name}` on line {number} does not follow its version line")
         at.name = name
 
     def _plan(self, indent: str, number: int, match: re.Match[str]) -> None:
         at = self._at(indent, number)
+        if at.untouched and not at.version and len(self.open) > 1 and "#" not in indent:
+            at.problems.append(f"the nested report on line {number} begins with its plan")
+        if at.results:
+            at.problems.append(f"the plan on line {number} came behind results")
         at.plans.append(int(match[1]))
         if int(match[1]) == 0 and match[2]:
             at.skipped = match[3] or ""
