@@ -54,7 +54,6 @@ class GuestImage:
     path: Path
     sha256: str
     key: str
-    ssh_key: Path
 
 
 Progress = Callable[[str], None]

@@ -106,7 +106,7 @@ class ReadyPair:
 
 def address_of(request: PairRequest, guest: Guest) -> Address:
     """Where a guest's SSH server answers, and which key opens it."""
-    return Address("127.0.0.1", guest.ssh_port, request.image.ssh_key)
+    return Address("127.0.0.1", guest.ssh_port, request.key_file)
 
 
 def _target(pair: Pair, role: Role, guest: Guest) -> RoleTarget:
@@ -117,7 +117,7 @@ def _target(pair: Pair, role: Role, guest: Guest) -> RoleTarget:
 def _seats(request: PairRequest) -> dict[Role, Seat]:
     links = Pair(request, {}).addresses
     roles: tuple[Role, ...] = ("receiver",) if request.nic.link == "none" else ROLES
-    return {role: Seat(links[role], request.image.ssh_key) for role in roles}
+    return {role: Seat(links[role], request.key_file) for role in roles}
 
 
 def _preflight(ready: ReadyPair) -> None:

@@ -137,7 +137,8 @@ def booted_pair(
 def _given_up(key: str, exc: RestoreError, aside: str) -> str:
     """Drop a state that could not be used, unless something else may have been at fault; in words."""
     if wrong := damaged_state(key):
-        return f"the state {key} was dropped{aside}: {wrong}; {exc.told}"
+        told = exc.told if wrong in exc.message else f"{wrong}; {exc.told}"
+        return f"the state {key} was dropped{aside}: {told}"
     if exc.by_host or (not exc.by_state and states.spare(key)):
         return f"the state {key} is as it was saved, and was kept{aside}: {exc.told}"
     drop(key)

@@ -16,6 +16,7 @@
 #include "lab-init.h"
 
 #define SEED_BYTES 32
+#define LOGIN_BYTES 127 /* at most; the base64 of an ed25519 key has 68 */
 #define KEY_BYTES 256 /* at most; dropbear's file of an ed25519 key has 83 */
 
 static int set_clock(long long ns)
@@ -57,6 +58,19 @@ static int take_hostkey(const char *hex)
 	return bad;
 }
 
+/* The one key that opens this guest: its host makes one for each pair. dropbear reads the file at every login. */
+int admit(const char *key)
+{
+	int fd = open("/run/authorized_keys", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), bad = fd < 0;
+
+	bad = bad || dprintf(fd, "ssh-ed25519 %s\n", key) < 0;
+	if (fd >= 0)
+		close(fd);
+	if (bad)
+		say("cannot take the key of the host: %s", strerror(errno));
+	return bad;
+}
+
 static int has_carrier(void)
 {
 	char text[4];
@@ -65,15 +79,15 @@ static int has_carrier(void)
 }
 
 /*
- * order: NANOSECONDS-SINCE-1970 SEED HOSTKEY MAC IPV4 IPV6; seed and key in hex, the addresses those of the link NIC
- * or "-". Returns non-zero, and says why, when something could not be done.
+ * order: NANOSECONDS-SINCE-1970 SEED HOSTKEY MAC IPV4 IPV6 KEY; seed and host key in hex, the addresses those of the
+ * link NIC or "-", and the key that is let in from now on. Returns non-zero, and says why, when something could not be done.
  */
 int wake(const char *order)
 {
-	char seed[2 * SEED_BYTES + 1], key[2 * KEY_BYTES + 1], mac[18], v4[16], v6[46];
+	char seed[2 * SEED_BYTES + 1], key[2 * KEY_BYTES + 1], mac[18], v4[16], v6[46], login[LOGIN_BYTES + 1];
 	long long ns;
 
-	if (sscanf(order, "%lld %64s %512s %17s %15s %45s", &ns, seed, key, mac, v4, v6) != 6 ||
+	if (sscanf(order, "%lld %64s %512s %17s %15s %45s %127s", &ns, seed, key, mac, v4, v6, login) != 7 ||
 	    strlen(seed) != 2 * SEED_BYTES) {
 		say("not an order to wake");
 		return -1;
@@ -82,7 +96,7 @@ int wake(const char *order)
 		say("cannot take clock, seed and host key: %s", strerror(errno));
 		return -1;
 	}
-	if (readdress(mac, v4, v6))
+	if (admit(login) || readdress(mac, v4, v6))
 		return -1;
 	tell("{\"t\":%.6f,\"event\":\"link\",\"carrier\":%s}\n", uptime(), has_carrier() ? "true" : "false");
 	tell("{\"t\":%.6f,\"event\":\"awake\"}\n", uptime());

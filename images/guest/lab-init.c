@@ -7,9 +7,9 @@
  * an SSH server, and says so on the virtio-serial port "lab.ready". From then on it reaps orphans and reports
  * carrier changes of the link NIC on the same port, so that the host waits for signals and never for seconds.
  *
- * The same port takes three orders, a line each: "rest" is answered when no process is left but those two, so that the
- * guest can be saved; "wake" gives the guest that was restored from there an identity of its own (lab-init-wake.c);
- * "echo ADDRESS" is answered when the other end of the link has.
+ * The same port takes four orders, a line each: "admit KEY" lets that SSH key in, and no other; "rest" is answered when
+ * no process is left but those two, so that the guest can be saved; "wake" gives the guest that was restored from there
+ * an identity of its own (lab-init-wake.c); "echo ADDRESS" is answered when the other end of the link has.
  *
  * Kernel command line: lab.nic=MODULE (driver of the link NIC), lab.ctl=MAC, lab.link=MAC, lab.host=NAME.
  */
@@ -346,6 +346,8 @@ static void obey(char *line)
 		rest();
 	} else if (!strncmp(line, "echo ", 5)) {
 		echo_fd = send_echo(line + 5);
+	} else if (!strncmp(line, "admit ", 6) && !admit(line + 6)) {
+		tell("{\"t\":%.6f,\"event\":\"admitted\"}\n", uptime());
 	} else if (strncmp(line, "wake ", 5) || wake(line + 5)) {
 		tell("{\"t\":%.6f,\"event\":\"refused\"}\n", uptime());
 	}

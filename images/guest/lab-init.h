@@ -27,5 +27,6 @@ int readdress(const char *mac, const char *v4, const char *v6);
 
 /* lab-init-wake.c */
 int wake(const char *order);
+int admit(const char *key);
 
 #endif

@@ -1,4 +1,4 @@
-"""`python -m lab.guestimage [base|programs|key|image]`: make the guest image or a part of it.
+"""`python -m lab.guestimage [base|programs|image]`: make the guest image or a part of it.
 
 Prints where it lies; progress goes to standard error, which stays empty when there was nothing to do.
 """
@@ -14,12 +14,10 @@ from lab.errors import BadInput, LabError
 from lab.guestimage.base import ensure_base
 from lab.guestimage.build import ensure_image, the_recipe
 from lab.guestimage.programs import ensure_programs
-from lab.guestimage.sshkey import ensure_ssh_key
 
 PARTS: dict[str, Callable[[Progress], Path]] = {
     "base": lambda progress: ensure_base(the_recipe(), progress),
     "programs": ensure_programs,
-    "key": ensure_ssh_key,
     "image": lambda progress: ensure_image(progress).path,
 }
 

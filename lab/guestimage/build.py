@@ -1,4 +1,4 @@
-"""Packages, static files, guest programs and a key become one erofs file."""
+"""Packages, static files and guest programs become one erofs file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from lab.filecache import ensure_sealed, key_of
 from lab.guestimage.base import base_dir, ensure_base
 from lab.guestimage.programs import ensure_programs, programs_dir
 from lab.guestimage.recipe import Recipe, load_recipe
-from lab.guestimage.sshkey import ensure_ssh_key, ssh_key
 from lab.paths import cache_root, project_root, temporary_folder
 
 _RECIPE = "2"  # raise it whenever the code below makes something else of the same input
@@ -28,20 +27,19 @@ def ensure_init(progress: Progress) -> Path:
 
 
 def ensure_image(progress: Progress) -> GuestImage:
-    """The guests' userland; made when a package list, a file, a program or the key has changed.
+    """The guests' userland; made when a package list, a file or a program has changed.
 
     Raises BadInput (a recipe nobody understands), FetchFailed, HostTrouble.
     """
     recipe = the_recipe()
     programs = ensure_programs(progress)
-    public_key = ensure_ssh_key(progress).with_suffix(".pub").read_bytes()
     target = _image_dir(recipe)
 
     def make(partial: Path) -> None:
         base = ensure_base(recipe, progress)
         with temporary_folder(partial) as work:
             tree = work / "root"
-            _assemble(tree, recipe, base, programs, public_key, progress)
+            _assemble(tree, recipe, base, programs, progress)
             _pack(tree, partial / IMAGE, target.name, progress)
         shutil.copy(base / "packages.txt", partial)
 
@@ -50,8 +48,6 @@ def ensure_image(progress: Progress) -> GuestImage:
 
 def current_image() -> GuestImage | None:
     """The image that `ensure_image` would give, when it need not be made (again) first."""
-    if not ssh_key().is_file():
-        return None
     target = _image_dir(the_recipe())
     return _described(target) if target.is_dir() and not damage_of(target) else None
 
@@ -61,8 +57,8 @@ def the_recipe() -> Recipe:
 
 
 def _image_dir(recipe: Recipe) -> Path:
-    """Keyed by all that goes into the image; the SSH key must be there already."""
-    parts = (base_dir(recipe).name, programs_dir().name, ssh_key().with_suffix(".pub").read_bytes())
+    """Keyed by all that goes into the image."""
+    parts = (base_dir(recipe).name, programs_dir().name)
     return cache_root() / "images" / key_of(_RECIPE, *parts, *recipe.remove, "--files", *_files(_overlay()))
 
 
@@ -71,10 +67,10 @@ def _overlay() -> Path:
 
 
 def _described(made: Path) -> GuestImage:
-    return GuestImage(made / IMAGE, sha256=sealed(made)[IMAGE], key=made.name, ssh_key=ssh_key())
+    return GuestImage(made / IMAGE, sha256=sealed(made)[IMAGE], key=made.name)
 
 
-def _assemble(tree: Path, recipe: Recipe, base: Path, programs: Path, public_key: bytes, progress: Progress) -> None:
+def _assemble(tree: Path, recipe: Recipe, base: Path, programs: Path, progress: Progress) -> None:
     """Lay everything into `tree`. Owners and device nodes are left out: both need root, and no guest needs them."""
     progress("guest image: assembling")
     tree.mkdir()
@@ -87,9 +83,6 @@ def _assemble(tree: Path, recipe: Recipe, base: Path, programs: Path, public_key
     for program in programs.iterdir():
         if program.name != SEAL:
             shutil.copy(program, tree / PROGRAMS_AT)
-    keys = tree / "root/.ssh/authorized_keys"
-    keys.write_bytes(public_key)
-    keys.chmod(0o600)
     for private in (tree / "root", tree / "root/.ssh"):
         private.chmod(0o700)
 

@@ -59,7 +59,15 @@ def press_argv(size: int) -> tuple[str, ...]:
     return (f"{BIN}/lab-press", "--bytes", str(size))
 
 
-def wake_order(now_ns: int, seed: bytes, hostkey: bytes, mac: str = "-", link: LinkAddress | None = None) -> str:
-    """The line that makes a restored guest one of its own: clock, entropy, host key, addresses ("-": as they are)."""
+def wake_order(
+    now_ns: int, seed: bytes, hostkey: bytes, login: str, mac: str = "-", link: LinkAddress | None = None
+) -> str:
+    """The line that makes a restored guest one of its own: clock, entropy, host key, addresses ("-": as they are), and
+    the key that it lets in."""
     v4, v6 = (link.v4, link.v6) if link else ("-", "-")
-    return f"wake {now_ns} {seed.hex()} {hostkey.hex()} {mac} {v4} {v6}"
+    return f"wake {now_ns} {seed.hex()} {hostkey.hex()} {mac} {v4} {v6} {login}"
+
+
+def admit_order(login: str) -> str:
+    """The line that has a guest let this key in, given as the base64 of its public half."""
+    return f"admit {login}"

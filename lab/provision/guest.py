@@ -20,6 +20,7 @@ from typing import Any
 from lab.errors import DeadlinePassed, Fault, GuestLost, HostTrouble
 from lab.interrupt import held_back
 from lab.plan.channels import CONSOLE, INSTRUCTIONS, READY_PORT, TELEMETRY, Bucket
+from lab.plan.commands import admit_order
 from lab.plan.domain import GuestPlan, render
 from lab.provision.confined import Needs, take_back
 from lab.provision.growing import Growing
@@ -46,6 +47,7 @@ class Signals:
     hostkey: str = ""
     carrier: bool = False
     ready: bool = False
+    admitted: bool = False
     resting: bool = False
     refused: bool = False
     echoes: int = 0
@@ -84,6 +86,8 @@ class Signals:
                     self.ready = True
                 case {"event": "echo"}:
                     self.echoes += 1
+                case {"event": "admitted"}:
+                    self.admitted = True
                 case {"event": "resting"}:
                     self.resting = True
                 case {"event": "refused"}:
@@ -104,6 +108,8 @@ class Guest:
     ssh_port: int
     signals: Signals
     port: socket.socket | None = None
+    login: str = ""
+    """The key that opens it; "" for one that nobody shall get into."""
 
     @property
     def role(self) -> str:
@@ -182,7 +188,8 @@ class Guest:
         save(self.hypervisor, self.domain, state)
 
     def wait_ready(self, limit: timedelta) -> None:
-        self.wait("the ready line", lambda s: s.ready, limit)
+        """Until it has booted, and lets in whom it was told to."""
+        self.wait("the ready line", lambda s: s.ready and (s.admitted or not self.login), limit)
 
     def wait_carrier(self, limit: timedelta) -> None:
         self.wait("carrier", lambda s: s.carrier, limit)
@@ -243,9 +250,10 @@ def _created(hypervisor: Hypervisor, plan: GuestPlan, xml: str, signals: Signals
 
 
 @contextlib.contextmanager
-def started(hypervisor: Hypervisor, plan: GuestPlan, watch: Watch | None = None) -> Iterator[Guest]:
-    """Start a guest, or restore it; it is gone, whatever happens, when the block ends. Raises HostTrouble.
+def started(hypervisor: Hypervisor, plan: GuestPlan, login: str = "", watch: Watch | None = None) -> Iterator[Guest]:
+    """Start a guest, or restore it; it is gone, whatever happens, when the block ends. Raises HostTrouble, GuestLost.
 
+    One that boots is told which key it lets in, and reads that when it is there; one that is restored when it wakes.
     It is watched from its first moment on by `watch`, or by one of its own.
     """
     signals = Signals()
@@ -264,7 +272,10 @@ def started(hypervisor: Hypervisor, plan: GuestPlan, watch: Watch | None = None)
                     watched.takes_in = True
                     take_in(hypervisor, domain, Path(plan.state))
                     watched.takes_in = False
-                yield Guest(plan, xml, hypervisor, domain, _ssh_port(hypervisor, domain), signals, port)
+                guest = Guest(plan, xml, hypervisor, domain, _ssh_port(hypervisor, domain), signals, port, login)
+                if login and not plan.state:
+                    guest.tell(admit_order(login))
+                yield guest
         finally:
             with held_back():
                 if domain is not None:

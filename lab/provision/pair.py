@@ -21,7 +21,7 @@ from lab.plan.limits import Limits
 from lab.plan.names import ROLES, LinkAddress, Role, link_address, mac
 from lab.plan.nics import NicProfile
 from lab.provision.guest import Guest, started
-from lab.provision.hostkey import make_hostkey
+from lab.provision.hostkey import make_hostkey, make_login_key
 from lab.provision.hypervisor import Hypervisor
 from lab.provision.link import await_listener, link
 from lab.provision.sound import require_sound
@@ -55,6 +55,11 @@ class PairRequest:
     def link_socket(self) -> Path:
         """QEMU makes it, in a directory where nothing else is: it may run as somebody else."""
         return self.sockets / "q" / f"{self.id}-l"
+
+    @property
+    def key_file(self) -> Path:
+        """The key that opens its guests, in the session's private folder; there while they are."""
+        return self.sockets / f"{self.id}.key"
 
     @property
     def role_files(self) -> Path:
@@ -110,11 +115,11 @@ class Pair:
 
 
 def _wake(request: PairRequest, role: Role, guest: Guest) -> None:
-    """Clock, entropy, host key and addresses of its own: see images/guest/lab-init-wake.c."""
+    """Clock, entropy, host key, addresses and a door of its own: see images/guest/lab-init-wake.c."""
     key = make_hostkey()
     address = None if request.nic.link == "none" else link_address(request.id, role)
     link_mac = mac(request.id, role, "link") if address else "-"
-    order = wake_order(time.time_ns(), os.urandom(SEED_BYTES), key.file, link_mac, address)
+    order = wake_order(time.time_ns(), os.urandom(SEED_BYTES), key.file, guest.login, link_mac, address)
     guest.wake(order, key.public, request.limits.answer)
 
 
@@ -193,8 +198,10 @@ def _linked_pair(hypervisor: Hypervisor, request: PairRequest, met: Met, watch: 
         owner = hypervisor.account.uid if hypervisor.account else os.geteuid()
         stack.enter_context(link(request.id, request.nic, owner))
         stack.callback(request.link_socket.unlink, missing_ok=True)
-        receiver_failed = threading.Event()
-        ends = {role: _linked(hypervisor, request, role, receiver_failed, met, watch) for role in roles}
+        request.sockets.mkdir(parents=True, exist_ok=True)
+        stack.callback(request.key_file.unlink, missing_ok=True)
+        login, failed = make_login_key(request.key_file), threading.Event()
+        ends = {role: _linked(hypervisor, request, role, failed, met, login, watch) for role in roles}
         guests = entered(stack, ends)
         for role, guest in guests.items():
             (request.captures / role / "domain.xml").write_text(guest.xml)
@@ -203,14 +210,20 @@ def _linked_pair(hypervisor: Hypervisor, request: PairRequest, met: Met, watch: 
 
 @contextlib.contextmanager
 def _linked(
-    hypervisor: Hypervisor, request: PairRequest, role: Role, failed: threading.Event, met: Met, watch: Watch
+    hypervisor: Hypervisor,
+    request: PairRequest,
+    role: Role,
+    failed: threading.Event,
+    met: Met,
+    login: str,
+    watch: Watch,
 ) -> Iterator[Guest]:
     """One end. The receiver listens for the sender, which therefore waits for that, or until it has `failed`."""
     plan = guest_plan(request, role)
     if role == "sender" and request.nic.link == "unix":
         await_listener(request.link_socket, failed)
     try:
-        with started(hypervisor, plan, watch) as guest:
+        with started(hypervisor, plan, login, watch) as guest:
             if request.saved is not None:
                 _wake(request, role, guest)
             met(role, guest)

@@ -42,7 +42,7 @@ def write_session(root: Path, name: str, cases: tuple[str, ...]) -> tuple[Path, 
     """A session folder with its plan, and one bundle per case, each as predicted."""
     runs = tuple(Run(name, "k", "stock", "e1000e-split", case, 0) for case in cases)
     kernel = BootableKernel("k", Path("/nowhere/boot"), Path("/nowhere/initrd"), "6.12.0-lab", "stock", "0" * 64, "")
-    image = GuestImage(Path("/nowhere/image"), "0" * 64, "key", Path("/nowhere/ssh"))
+    image = GuestImage(Path("/nowhere/image"), "0" * 64, "key")
     plan = SessionPlan(
         name=name,
         started="2026-01-01T00:00:00+00:00",

@@ -60,7 +60,6 @@ def test_the_image_is_made_once_and_found_again(base: Path, tmp_path: Path) -> N
     image = ensure_image(said.append)
     assert said
     assert image.path.read_bytes()[1024:1028] == b"\xe2\xe1\xf5\xe0"  # the superblock's magic
-    assert stat.S_IMODE(image.ssh_key.stat().st_mode) == 0o600
     said.clear()
     assert ensure_image(said.append) == image == current_image()
     assert said == []
@@ -93,11 +92,11 @@ def test_the_image_holds_what_a_guest_needs(base: Path, tmp_path: Path) -> None:
     assert {"lab-init", "lab-telemetry", "zc-client", "zc-sender"} <= {
         p.name for p in (listing / "usr/lib/lab").iterdir()
     }
-    keys = listing / "root/.ssh/authorized_keys"
-    assert keys.read_text() == image.ssh_key.with_suffix(".pub").read_text()
-    assert stat.S_IMODE(keys.stat().st_mode) == 0o600
+    assert (listing / "root/.ssh/authorized_keys").readlink() == Path("/run/authorized_keys")  # no key is in the image
+    folder = listing / "root" / ".ssh"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     if os.geteuid() == 0:
-        assert keys.stat().st_uid == 0
+        assert folder.stat().st_uid == 0
 
 
 @needs_erofs
@@ -115,7 +114,7 @@ def test_init_is_static_and_made_once(base: Path) -> None:
 
 def test_an_unknown_part_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["imagge"]) == 2
-    assert "choose one of base, programs, key, image" in capsys.readouterr().err
+    assert "choose one of base, programs, image" in capsys.readouterr().err
 
 
 def test_files_count_by_content_and_links_by_where_they_lead(tmp_path: Path) -> None:

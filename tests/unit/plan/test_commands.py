@@ -72,7 +72,7 @@ def plan() -> SessionPlan:
         connect="embed",
         accelerator="tcg",
         pairs=2,
-        image=GuestImage(Path("/image"), "0", "k", Path("/key")),
+        image=GuestImage(Path("/image"), "0", "k"),
         kernels=(BootableKernel("k", Path("/k"), Path("/i"), "6.12", "stock", "0", "0", ("e1000e",)),),
         runs=expand("s", [("k", "stock")], ["virtio"], ["hold", "release"], 2),
         limits=Limits(boot=timedelta(seconds=1.5)),

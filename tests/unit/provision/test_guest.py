@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import socket
+import subprocess
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +18,7 @@ import pytest
 
 from lab.errors import DeadlinePassed, GuestLost
 from lab.provision.guest import Guest, Signals, listen
-from lab.provision.hostkey import make_hostkey
+from lab.provision.hostkey import make_hostkey, make_login_key
 from lab.provision.hypervisor import Death
 from lab.units import KIB, MIB
 from tests.unit.provision.guests import guest
@@ -234,3 +235,23 @@ def test_a_host_key_is_one_that_ssh_knows() -> None:
     assert paramiko.Ed25519Key(data=blob).get_name() == "ssh-ed25519"
     assert blob[-32:] == first.file[-32:]
     assert len(first.file) == 83
+
+
+def test_a_login_key_is_one_that_ssh_takes_and_nobody_else_reads(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    blob = make_login_key(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    told = subprocess.run(["ssh-keygen", "-y", "-f", path], check=True, capture_output=True, text=True).stdout
+    assert told.split()[:2] == ["ssh-ed25519", blob]
+    assert len(blob) <= 127  # LOGIN_BYTES in images/guest/lab-init-wake.c
+    with pytest.raises(FileExistsError):
+        make_login_key(path)
+
+
+def test_a_guest_that_was_given_a_key_is_ready_when_it_lets_that_in(tmp_path: Path) -> None:
+    waiting = replace(guest(tmp_path), login="AAAA")
+    waiting.signals.heard('{"t": 1.0, "event": "ready", "hostkey": "ssh-ed25519 A lab"}')
+    with pytest.raises(DeadlinePassed):
+        waiting.wait_ready(timedelta(milliseconds=20))
+    waiting.signals.heard('{"t": 1.1, "event": "admitted"}')
+    waiting.wait_ready(timedelta(milliseconds=20))

@@ -39,7 +39,7 @@ def kernel(made: dict[str, Path]) -> BootableKernel:
 
 @pytest.fixture
 def image(made: dict[str, Path]) -> GuestImage:
-    return GuestImage(made["image"], sha256_of(made["image"]), "key", Path("/key"))
+    return GuestImage(made["image"], sha256_of(made["image"]), "key")
 
 
 def test_what_is_well_boots(made: dict[str, Path], kernel: BootableKernel, image: GuestImage) -> None:

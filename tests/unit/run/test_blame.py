@@ -185,7 +185,7 @@ def plan(tmp_path: Path) -> SessionPlan:
         path.write_text(name)
     kernel = BootableKernel("k", made["boot"], made["initrd"], "6.12", "stock", sha256_of(made["boot"]), "")
     kernel = replace(kernel, initrd_sha256=sha256_of(made["initrd"]))
-    image = GuestImage(made["image"], sha256_of(made["image"]), "0", Path("/key"))
+    image = GuestImage(made["image"], sha256_of(made["image"]), "0")
     run = Run("s", "k", "stock", "loopback", "hold", 0)
     fixed = {"name": "s", "started": "", "command": "", "connect": "none", "accelerator": "tcg", "pairs": 1}
     return SessionPlan(**fixed, folder=tmp_path, sockets=tmp_path, image=image, kernels=(kernel,), runs=(run,))  # type: ignore[arg-type]

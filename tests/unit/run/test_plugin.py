@@ -36,7 +36,7 @@ def plan(tmp_path: Path) -> SessionPlan:
         connect="none",
         accelerator="tcg",
         pairs=2,
-        image=GuestImage(Path("/u"), "0", "0", Path("/key")),
+        image=GuestImage(Path("/u"), "0", "0"),
         kernels=kernels,
         runs=running_order(runs),
     )

@@ -116,7 +116,7 @@ def test_nothing_to_compare_with_is_refused_where_a_case_compares() -> None:
     assert check(SessionRequest(names=("hold",), kernels=("mine",))).references == {}
 
 
-IMAGE = GuestImage(Path("/image"), "ab" * 32, "key", Path("/key"))
+IMAGE = GuestImage(Path("/image"), "ab" * 32, "key")
 KVM, TCG = Proof("kvm", "a guest booted under KVM"), Proof("tcg", "a guest did not boot under KVM: it said nothing")
 
 

@@ -88,10 +88,10 @@ def test_every_change_is_told() -> None:
 
 def test_the_order_to_wake() -> None:
     link = LinkAddress("198.18.1.2", "fd6c::2")
-    assert wake_order(5, b"\x01\xff" * 16, b"\xab", "52:54:00:00:00:01", link) == (
-        f"wake 5 {'01ff' * 16} ab 52:54:00:00:00:01 198.18.1.2 fd6c::2"
+    assert wake_order(5, b"\x01\xff" * 16, b"\xab", "AAAA", "52:54:00:00:00:01", link) == (
+        f"wake 5 {'01ff' * 16} ab 52:54:00:00:00:01 198.18.1.2 fd6c::2 AAAA"
     )
-    assert wake_order(5, bytes(32), b"k").endswith(" - - -")
+    assert wake_order(5, bytes(32), b"k", "AAAA").endswith(" - - - AAAA")
 
 
 @pytest.mark.parametrize(("guest", "host", "fast"), [(1.0, 0.9, False), (13.0, 10.0, False), (14.0, 10.0, True)])
