@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lab.filecache import sha256_of
+from lab.digests import sha256_of
 from lab.provision import states
 from lab.units import MIB
 from tests.faults.effects import Effect, NotPossibleError, effect
