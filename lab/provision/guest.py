@@ -265,7 +265,7 @@ def started(hypervisor: Hypervisor, plan: GuestPlan, login: str = "", watch: Wat
         try:
             with held_back():
                 domain = _created(hypervisor, plan, xml, signals, needs)
-            with watch.over(_watched(hypervisor, domain, plan, signals)) as watched:
+            with watch.over(_watched(hypervisor, domain, plan, signals)) as watched, watch.until_known():
                 port = _open_ready_port(plan.ready_socket)
                 threading.Thread(target=listen, args=(signals, port), name=f"ready-{plan.name}", daemon=True).start()
                 if plan.state:

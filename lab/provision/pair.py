@@ -205,7 +205,8 @@ def _linked_pair(hypervisor: Hypervisor, request: PairRequest, met: Met, watch: 
         guests = entered(stack, ends)
         for role, guest in guests.items():
             (request.captures / role / "domain.xml").write_text(guest.xml)
-        yield Pair(request, guests, watch)
+        with watch.until_known():
+            yield Pair(request, guests, watch)
 
 
 @contextlib.contextmanager

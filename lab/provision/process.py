@@ -8,6 +8,7 @@ import resource
 import select
 import signal
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,9 +33,7 @@ class Emulator:
     @property
     def gone(self) -> bool:
         """Whether it has ended, be it as a zombie."""
-        waiter = select.poll()
-        waiter.register(self.handle, select.POLLIN)
-        return bool(waiter.poll(0))
+        return await_end([self], 0)
 
     def look(self) -> Look:
         """Raises OSError when it is gone, or the host does not let us look."""
@@ -69,6 +68,14 @@ class Emulator:
 
     def close(self) -> None:
         os.close(self.handle)
+
+
+def await_end(emulators: Iterable[Emulator], seconds: float) -> bool:
+    """Whether one of them has ended by then."""
+    waiter = select.poll()
+    for emulator in emulators:
+        waiter.register(emulator.handle, select.POLLIN)
+    return bool(waiter.poll(seconds * 1000))
 
 
 def _waited(task: Path) -> float:

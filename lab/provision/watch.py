@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from lab.errors import Fault
+from lab.errors import Fault, LabTrouble
 from lab.plan.channels import HEADROOM
 from lab.provision.gaps import Gaps, told
 from lab.provision.growing import Growing
 from lab.provision.hypervisor import Death
-from lab.provision.process import Emulator
+from lab.provision.process import Emulator, await_end
 from lab.units import MIB
 
 PERIOD_S = 0.2
@@ -152,6 +152,17 @@ class Watch:
                 self._guests.remove(guest)
                 if guest.emulator is not None:
                     guest.emulator.close()
+
+    @contextlib.contextmanager
+    def until_known(self) -> Iterator[None]:
+        """Trouble in the block races with the end of a QEMU, whose sockets are closed first: give that its chance."""
+        try:
+            yield
+        except LabTrouble:
+            with self._lock:
+                running = [guest.emulator for guest in self._guests if guest.emulator is not None]
+            await_end(running, DEATH_S)
+            raise
 
     def troubles(self) -> tuple[Fault, ...]:
         """What was seen since somebody last asked, up to this moment. What was captured is proved to be unchanged."""

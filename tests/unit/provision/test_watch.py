@@ -216,6 +216,22 @@ def test_whether_a_guest_was_taken_away_is_known_after_it_is_gone(
         assert [fault.kind for fault in watch.troubles()] == kinds
 
 
+def test_trouble_waits_for_the_end_that_it_came_of(qemu: subprocess.Popen[bytes], telemetry: Path) -> None:
+    """A connection is lost before the process is gone."""
+    signals = Signals(death=OUTSIDE)
+    with Watch() as watch:
+        killed = threading.Timer(0.2, qemu.kill)
+        with (
+            contextlib.suppress(LabTrouble),
+            watch.over(watched(qemu, telemetry, signals)),
+            watch.until_known(),
+        ):
+            killed.start()
+            raise LabTrouble("connection lost")
+        killed.join()
+        assert [fault.kind for fault in watch.troubles()] == ["qemu-exit"]
+
+
 def test_nothing_watches_on_when_the_block_has_ended(qemu: subprocess.Popen[bytes], telemetry: Path) -> None:
     before = set(threading.enumerate())
     during: set[threading.Thread] = set()
