@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import IO, Self
@@ -41,6 +41,11 @@ CLEAN = 8 * MIB
 
 DEATHS = ("boot", "lost", "hang", "deadline", "host")
 """Incidents that could come of damage to what the guests are made of."""
+
+
+def may_be_damaged(incidents: Iterable[Incident]) -> bool:
+    """Whether damage to what guests are made of may explain one of these."""
+    return any(incident.kind in DEATHS for incident in incidents)
 
 
 class NothingToMeasureError(LabTrouble):
@@ -125,10 +130,10 @@ class Attempt:
 
         What is remembered of a file misses what rots below the file system, or in memory.
         """
-        if not any(incident.kind in DEATHS for incident in self.incidents):
-            return ()
         plan = self.keeper.plan
         kernels = [plan.kernel(name) for name in (self.run.kernel, self.run.reference) if name]
+        if not may_be_damaged(self.incidents):
+            return ()
         wrong = {text for kernel in kernels for text in unsound(kernel, plan.image, plan.plugin, anew=True)}
         if self.pair is not None and self.pair.warm:
             wrong.add(damaged_state(self.pair.warm))

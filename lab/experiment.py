@@ -20,7 +20,7 @@ from lab.evidence.memory import is_at_rest, nothing_stays, unexplained
 from lab.evidence.model import Sample
 from lab.evidence.programs import mapped_share, parse_program
 from lab.evidence.telemetry import parse_checkpoints, parse_telemetry
-from lab.pairs import Stream
+from lab.pairs import Stream, await_canary
 from lab.plan.cases import ClientSpec
 from lab.plan.commands import CGROUPS, FIRST_PORT, cgroup_of, checkpoint_argv, press_argv
 from lab.plan.names import Role, digest
@@ -29,7 +29,6 @@ from lab.timeline import CASE
 from lab.units import MIB, Deadline, wait_until
 
 TRICKLE = 4 * MIB
-CONSOLE_LAG, CONSOLE_LINES = timedelta(seconds=2), 1000
 RECENT = 8
 """Samples, ten a second and two with each checkpoint, that are enough to tell rest by."""
 
@@ -177,14 +176,9 @@ class Experiment(Attempt):
 
     def _await_canary(self, guest: Guest, token: str) -> None:
         """A console may print later than the log takes a line. One that does not show it is for the rules to see."""
-        console, wanted = Path(guest.plan.console), token.encode()
-
-        def shown() -> tuple[bool | None, object]:
-            return (True if any(wanted in line for line in last_lines(console, CONSOLE_LINES)) else None), size(console)
-
         with self._part("canary"):
             try:
-                wait_until(shown, deadline=Deadline.after(f"canary on the {guest.role}'s console", CONSOLE_LAG))
+                await_canary(guest, token)
             except DeadlinePassed as exc:
                 self.log.info("no canary", what=str(exc))
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from lab.atonce import entered
+from lab.collect.stream import last_lines, size
 from lab.contracts import Address, Progress
 from lab.drive.role import RoleTarget, Seat, role_giver
 from lab.drive.ssh import GuestShell, Program, connected
@@ -23,7 +24,10 @@ from lab.provision.guest import Guest
 from lab.provision.hypervisor import Hypervisor
 from lab.provision.pair import Pair, PairRequest, provisioned
 from lab.timeline import Timeline
-from lab.units import MIB, Deadline
+from lab.units import MIB, Deadline, wait_until
+
+CONSOLE_LAG, CONSOLE_LINES = timedelta(seconds=2), 1000
+"""How much later than the log a console may show a line, and how far above its end."""
 
 PREFLIGHT = ClientSpec("preflight", "map", None, 6 * MIB)
 PREFLIGHT_PORT = 5000
@@ -102,6 +106,16 @@ class ReadyPair:
     def remove_cgroup(self, client: str) -> None:
         """Remove a client's cgroup; its processes have ended or left. Raises CommandFailed, GuestLost."""
         self.receiver.check(["rmdir", cgroup_of(client)])
+
+
+def await_canary(guest: Guest, token: str) -> None:
+    """A console may print later than the log takes a line. Raises DeadlinePassed for one that does not show it."""
+    console, wanted = Path(guest.plan.console), token.encode()
+
+    def shown() -> tuple[bool | None, object]:
+        return (True if any(wanted in line for line in last_lines(console, CONSOLE_LINES)) else None), size(console)
+
+    wait_until(shown, deadline=Deadline.after(f"canary on the {guest.role}'s console", CONSOLE_LAG))
 
 
 def address_of(request: PairRequest, guest: Guest) -> Address:

@@ -16,9 +16,10 @@ from lab.collect.bundle import BundleWriter
 from lab.contracts import Progress
 from lab.errors import HostTrouble, LabError, LabTrouble
 from lab.evidence.bundle import REFERENCE, TIMING
-from lab.evidence.manifest import HostRecord, KernelRecord, Manifest, PairRecord, Seconds
+from lab.evidence.manifest import Manifest, PairRecord, Seconds
 from lab.evidence.timing import Timing, dump_timing
 from lab.experiment import Experiment
+from lab.facts import host_record, kernel_record
 from lab.interrupt import held_back
 from lab.keeper import PairKeeper
 from lab.plan.commands import FIRST_PORT, client_argv, sender_argv
@@ -175,25 +176,8 @@ def _fields(subject: Experiment, plan: SessionPlan, started: str, predicted: Pre
         "nic": run.nic,
         "repeat": run.repeat,
         "predicted": predicted.value,
-        "kernel": KernelRecord(
-            name=kernel.name,
-            release=kernel.release,
-            design=kernel.design,
-            sha256=kernel.sha256,
-            config_sha256=kernel.config_sha256,
-            initrd_sha256=kernel.initrd_sha256,
-            base=kernel.base,
-            series=kernel.series,
-            fragments=kernel.fragments,
-        ),
-        "host": HostRecord(
-            qemu=hypervisor.qemu_version,
-            libvirt=hypervisor.libvirt_version,
-            accelerator=plan.accelerator,
-            connection=plan.connect,
-            machine="q35",
-            image_sha256=plan.image.sha256,
-        ),
+        "kernel": kernel_record(kernel),
+        "host": host_record(hypervisor, plan.accelerator, plan.connect, plan.image),
         "pair": PairRecord(
             id=pair_id,
             shape=shape.name,

@@ -10,23 +10,29 @@ import re
 import shlex
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from lab.blame import Watch, blame, check_disk
+from lab.attempt import may_be_damaged
+from lab.blame import Watch, account, check_disk, explained
 from lab.collect.bundle import BundleWriter, read_bundle
-from lab.collect.captures import copy, from_power_on
-from lab.contracts import BootableKernel, GuestImage, Progress
+from lab.collect.captures import copy, from_here, from_power_on
+from lab.collect.stream import last_lines
+from lab.contracts import EMBEDDED, BootableKernel, GuestImage, Progress
 from lab.drive.ssh import GuestShell, Program
-from lab.errors import DeadlinePassed, HostTrouble, LabTrouble
-from lab.evidence.manifest import Incident, KernelRecord
+from lab.errors import DeadlinePassed, Fault, HostTrouble, LabTrouble
+from lab.evidence.manifest import Incident, PairRecord
+from lab.evidence.seal import sealed
 from lab.evidence.selftest import OUTPUT, PEER_OUTPUT, RECORD, SelftestRecord, file_records
+from lab.facts import host_record, kernel_record
 from lab.interrupt import held_back
-from lab.pairs import ReadyPair, connected_pair
+from lab.pairs import ReadyPair, await_canary, connected_pair
 from lab.plan.cases import STANDARD
+from lab.plan.commands import checkpoint_argv
+from lab.plan.domain import cmdline
 from lab.plan.limits import Limits
 from lab.plan.names import digest
 from lab.plan.nics import NICS, NicProfile
@@ -42,10 +48,12 @@ from lab.plan.selftests import (
 )
 from lab.provision.hypervisor import Hypervisor
 from lab.provision.pair import PairRequest
+from lab.provision.sound import unsound
 from lab.selftests.build import build, cases_of, pack
 from lab.selftests.find import Chosen
 from lab.selftests.source import SourceTree
 from lab.units import Deadline, utc_now, wait_until
+from lab.warm import booted_pair
 
 LISTEN_LIMIT = timedelta(seconds=40)
 LAST_WORDS_LIMIT = timedelta(seconds=20)
@@ -110,6 +118,8 @@ class _Attempt:
     bundle: BundleWriter
     learnt: dict[str, Any] = field(default_factory=dict)
     incidents: list[Incident] = field(default_factory=list)
+    note: str = ""
+    _collected: bool = False
 
     @property
     def test(self) -> Selftest:
@@ -139,7 +149,8 @@ class _Attempt:
         try:
             check_disk(self.plan.folder)
             archive = pack(self.chosen, self.plan.source, TOOLS)
-            with connected_pair(self.hypervisor, self.request, self._tell) as pair, self._blamed(pair):
+            with booted_pair(self.hypervisor, self.request, self._tell, made=connected_pair) as pair, self._under(pair):
+                self._bookend(pair, "baseline")
                 self._unpack(pair, archive)
                 self.learnt["skip"] = _unmet(pair.receiver, self.test)
                 self.learnt["lacking"] = lacking(_asked(self.chosen), _config(pair.receiver))
@@ -149,51 +160,87 @@ class _Attempt:
                     self._run_in(pair)
                     # a kernel that the test has killed, or hung, does not answer
                     self.learnt["tainted"] = {role: (before[role], after) for role, after in _taints(pair).items()}
+                self._bookend(pair, "after")
         except LabTrouble as exc:
-            self._incident("host" if isinstance(exc, HostTrouble) else "boot", "", str(exc))
+            self._note(*explained(Fault("host" if isinstance(exc, HostTrouble) else "boot", "", str(exc)), exc.seen))
+        self._note(*self._damaged_files())
 
     def interrupted(self) -> None:
         """The user wants no more of it."""
-        self._incident("interrupted", "", "interrupted by the user")
+        self._note(Fault("interrupted", "", "interrupted by the user"))
 
     def finish(self, **fields: Any) -> None:  # noqa: ANN401 - fields of the record
         """The captures and the record into the bundle."""
-        plan = self.plan
-        copy(self.request.captures, from_power_on(self.request.captures), self.bundle)
-        kernel = KernelRecord(
-            name=plan.kernel.name,
-            release=plan.kernel.release,
-            design=plan.kernel.design,
-            sha256=plan.kernel.sha256,
-            config_sha256=plan.kernel.config_sha256,
-        )
-        nic = plan.profile(self.test)
+        plan, request, nic = self.plan, self.request, self.plan.profile(self.test)
+        if not self._collected:
+            copy(request.captures, from_power_on(request.captures), self.bundle)
         record = SelftestRecord(
             test=self.test.name,
-            kernel=kernel,
+            kernel=kernel_record(plan.kernel),
+            host=host_record(self.hypervisor, plan.accelerator, EMBEDDED, plan.image),
+            pair=PairRecord(
+                id=request.id,
+                shape=request.shape.name,
+                receiver_mib=request.shape.receiver_mib,
+                sender_mib=request.shape.sender_mib,
+                runs_before=0,
+                cmdline=cmdline(request.id, "receiver", nic),
+                note=self.note,
+            ),
             nic=nic.name,
             accelerator=plan.accelerator,
             source=str(plan.source.root),
             source_version=plan.source.version,
             floor=nic.floor,
             incidents=tuple(self.incidents),
-            reproduce=shlex.join(["lab", "selftest", self.test.name, "--kernel", kernel.name, "--nic", plan.nic.name]),
+            reproduce=shlex.join(
+                ["lab", "selftest", self.test.name, "--kernel", plan.kernel.name, "--nic", plan.nic.name]
+            ),
             files=file_records(read_bundle(self.bundle.root)) if self.bundle.root.is_dir() else {},
             **self.learnt,
             **fields,
         )
-        self.bundle.add(RECORD, record.model_dump_json(indent=1).encode())
+        self.bundle.add(RECORD, sealed(record))
 
     # -- in the guests --------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _blamed(self, pair: ReadyPair) -> Iterator[None]:
-        """Trouble with running guests becomes an incident while they can still be asked."""
+    def _under(self, pair: ReadyPair) -> Iterator[None]:
+        """Trouble with running guests becomes incidents while they can still be asked, and what they said is kept.
+
+        Telemetry is kept from here on: a guest's clock is compared with the host's over the same steps.
+        """
+        marks, began, self.note = from_here(pair.captures, first=True), time.monotonic(), pair.note
         try:
             yield
         except LabTrouble as exc:
-            fault = blame(exc, tuple(pair.pair.guests.values()), self.plan.limits)
-            self._incident(fault.kind, fault.guest, fault.detail)
+            self.learnt["drive"] = round(time.monotonic() - began, 3)
+            self._note(*account(exc, tuple(pair.pair.guests.values()), self.plan.limits, pair.troubles))
+        else:
+            self.learnt["drive"] = round(time.monotonic() - began, 3)
+            self._note(*pair.troubles())
+        finally:
+            with held_back():
+                copy(pair.captures, marks, self.bundle)
+                self._collected = True
+
+    def _bookend(self, pair: ReadyPair, name: str) -> None:
+        """A checkpoint of each guest that leaves a canary in its log: what is between two of them was heard."""
+        token = f"{digest('selftest', str(self.plan.folder), self.test.name, length=12)}-{name}"
+        argv = checkpoint_argv(name, pages=False, canary=token)
+        for role, shell in pair.shells.items():
+            line = shell.check(list(argv), seconds=self.plan.limits.answer.total_seconds())
+            with self.bundle.path(f"{role}/checkpoints.jsonl").open("ab") as file:
+                file.write(line)
+        for guest in pair.pair.guests.values():
+            with suppress(DeadlinePassed):  # a rule finds that out
+                await_canary(guest, token)
+
+    def _damaged_files(self) -> Iterator[Fault]:
+        """As for a run: after trouble that damage explains, all that guests boot from is read anew."""
+        if may_be_damaged(self.incidents):
+            for text in unsound(self.plan.kernel, self.plan.image, None, anew=True):
+                yield Fault("damaged", "", text)
 
     def _unpack(self, pair: ReadyPair, archive: bytes) -> None:
         self._tell("copying the test")
@@ -240,6 +287,7 @@ class _Attempt:
 
         def ended() -> tuple[bool | None, object]:
             watch.check(pair.pair.guests.values())
+            pair.check_floods()
             return (True if program.ended else None), _last_line(program.stdout)
 
         wait_until(ended, deadline=deadline)
@@ -263,8 +311,9 @@ class _Attempt:
     def _tell(self, what: str) -> None:
         self.progress(f"{self.test.name}: {what}")
 
-    def _incident(self, kind: Any, guest: str, detail: str) -> None:  # noqa: ANN401 - a Literal of the manifest
-        self.incidents.append(Incident(kind=kind, guest=guest, detail=detail, t=utc_now()))
+    def _note(self, *faults: Fault) -> None:
+        """Make incidents of them."""
+        self.incidents += [Incident(kind=f.kind, guest=f.guest, detail=f.detail, t=utc_now()) for f in faults]
 
 
 def _unmet(shell: GuestShell, test: Selftest) -> str:
@@ -314,5 +363,5 @@ def _await_listener(shell: GuestShell, program: Program, port: int) -> None:
 
 
 def _last_line(path: Path) -> str:
-    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
-    return lines[-1] if lines else "(it said nothing)"
+    lines = last_lines(path, 1)
+    return lines[-1].decode(errors="replace")[:200] if lines else "(it said nothing)"

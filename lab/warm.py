@@ -12,7 +12,7 @@ import platform
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -40,6 +40,8 @@ from lab.provision.saved import RefusedError
 from lab.provision.states import CONNECTIONS, RECORD, SAMPLE, SavedState, boot_id, drop, find, folder_of, prune, seal
 from lab.timeline import Timeline
 from lab.units import MIB, Deadline, utc_now, wait_until
+
+MakePair = Callable[[Hypervisor, PairRequest, Progress, Timeline | None], contextlib.AbstractContextManager[ReadyPair]]
 
 NEEDED = 2048 * MIB
 """Free disk before a state is made: upper bound of two guests' touched memory."""
@@ -111,17 +113,22 @@ def warm_pair(
 
 @contextlib.contextmanager
 def booted_pair(
-    hypervisor: Hypervisor, request: PairRequest, progress: Progress, timeline: Timeline | None = None
+    hypervisor: Hypervisor,
+    request: PairRequest,
+    progress: Progress,
+    timeline: Timeline | None = None,
+    *,
+    made: MakePair = ready_pair,
 ) -> Iterator[ReadyPair]:
-    """A pair as `ready_pair` gives it, booted again, and its `note` says so, while the clock of a guest runs away.
+    """A pair as `made` gives it, booted again, and its `note` says so, while the clock of a guest runs away.
 
     The last of ATTEMPTS is given as it is, with what it is in `fast_clock`: a run's own rule finds that, and nobody
-    may save it. Raises LabTrouble as `ready_pair` does.
+    may save it. Raises LabTrouble as `made` does.
     """
     told: list[str] = []
     while True:
         with contextlib.ExitStack() as stack:
-            ready = stack.enter_context(ready_pair(hypervisor, request, progress, timeline))
+            ready = stack.enter_context(made(hypervisor, request, progress, timeline))
             ready.fast_clock = _fast_clock(ready)
             if not ready.fast_clock or len(told) + 1 == ATTEMPTS:
                 ready.note = "".join(f"booted again: {what}\n" for what in told).rstrip()

@@ -54,7 +54,7 @@ def parse(files: Mapping[str, bytes]) -> Evidence:
 
 def _parse(given: Files, reference: Evidence | None = None) -> Evidence:
     manifest = read_manifest(given)
-    files = _Reading(given)
+    files = Reading(given)
     names = [client.name for client in manifest.clients]
     timing = files.get(TIMING) if TIMING in manifest.files else None
     receiver = guest_evidence("receiver", files)
@@ -81,7 +81,7 @@ def _parse(given: Files, reference: Evidence | None = None) -> Evidence:
     )
 
 
-class _Reading(Mapping[str, bytes]):
+class Reading(Mapping[str, bytes]):
     """Files as the parsers ask for them; `bounds` are those that what they were given exceeds, as sentences."""
 
     def __init__(self, files: Files) -> None:

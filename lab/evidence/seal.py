@@ -8,11 +8,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
-from lab.evidence.manifest import Manifest
+from pydantic import BaseModel
 
 KEY = "digest"
+
+
+class Sealed(Protocol):
+    """A manifest, or the record of a selftest."""
+
+    @property
+    def format(self) -> int: ...
+
+    @property
+    def digest(self) -> str: ...
 
 
 def digest_of(fields: Mapping[str, Any]) -> str:
@@ -21,13 +31,13 @@ def digest_of(fields: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def sealed(manifest: Manifest) -> bytes:
-    """The bytes of manifest.json."""
+def sealed(manifest: BaseModel) -> bytes:
+    """The bytes of manifest.json, or of selftest.json."""
     fields = manifest.model_dump(mode="json")
     return json.dumps(fields | {KEY: digest_of(fields)}, indent=1).encode()
 
 
-def is_as_written(manifest: Manifest, data: bytes) -> bool:
+def is_as_written(manifest: Sealed, data: bytes) -> bool:
     """Whether a manifest that was read from these bytes is the one that was written. Of format 1 nobody knows."""
     if manifest.format == 1 and not manifest.digest:
         return True

@@ -23,8 +23,8 @@ TIMED = frozenset({"soft-lockup", "hard-lockup", "workqueue-lockup", "hung-task"
 LOCKED_UP = "L"
 """The taint that one of them leaves."""
 
-GROUND_RULES = ("kernel-alive", "lab-alive", "complete")
-"""The rules that the findings of this file bear the names of."""
+GROUND_RULES = ("kernel-alive", "lab-alive", "complete", "heard")
+"""Rules about the ground: those of this file, and whether consoles were heard (lab.verdict.rules_always)."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,10 @@ def of_selftest(evidence: SelftestEvidence) -> Ground:
         record.format,
         evidence.guests,
         record.incidents,
-        None,
+        record.drive,
         evidence.altered,
         evidence.problems,
-        record.tainted,
+        {g.role: (*record.tainted.get(g.role, ()), *_taints(g)) for g in evidence.guests},
     )
 
 

@@ -43,11 +43,12 @@ def heard(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
     """Both consoles show the canaries that the lab left in the kernels' logs, and the lines between them."""
     if evidence.manifest.format < TELLS:
         return [passed("heard", "canaries were not kept yet when this was run", "manifest.json")]
-    found = [f for guest in ground.of_run(evidence).guests for f in _heard(guest)]
+    found = [f for guest in ground.of_run(evidence).guests for f in heard_of(guest)]
     return found or [passed("heard", "both consoles show every canary, and the lines between", "receiver/console.log")]
 
 
-def _heard(guest: GuestEvidence) -> Iterator[Finding]:
+def heard_of(guest: GuestEvidence) -> Iterator[Finding]:
+    """What speaks against a guest's console having been heard."""
     pointer = f"{guest.role}/checkpoints.jsonl"
     if any(s.tainted is None for s in (*guest.samples, *guest.checkpoints)):
         yield unclear("heard", f"a sample of the {guest.role} does not tell its taint", f"{guest.role}/telemetry.jsonl")

@@ -17,12 +17,10 @@ from lab.plan.selftests import Expect, Selftest
 from lab.verdict import ground
 from lab.verdict.ground import GROUND_RULES, Ground
 from lab.verdict.model import Finding, Word, faults
+from lab.verdict.rules_always import TELLS, heard_of
 
 KSFT_PASS, KSFT_FAIL, KSFT_XFAIL, KSFT_XPASS, KSFT_SKIP = range(5)
 """Exit statuses of tools/testing/selftests/kselftest.h."""
-
-FAULT_BITS = {5: "bad page", 7: "died", 9: "warned", 14: "soft lockup"}
-"""Of /proc/sys/kernel/tainted (Documentation/admin-guide/tainted-kernels.rst); a test can silence its console."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +45,14 @@ class SelftestVerdict:
 def judge_selftest(evidence: SelftestEvidence, test: Selftest) -> SelftestVerdict:
     """The verdict. What nobody vouches for is an ERROR, never a PASS."""
     record = evidence.record
-    if record.skip:
-        return SelftestVerdict(Word.SKIP, (Finding("applies", Word.SKIP, record.skip, RECORD),), ())
     if record.built:
         return SelftestVerdict(Word.ERROR, (Finding("built", Word.ERROR, record.built, RECORD),), ())
+    if record.skip:
+        findings = [] if record.format == 1 else [*_ground(evidence)]
+        findings.append(Finding("applies", Word.SKIP, record.skip, RECORD))
+        return SelftestVerdict(decide_selftest(findings), tuple(findings), ())
     cases = tuple(_case(path, result) for path, result in leaves(evidence.documents))
-    under = ground.of_selftest(evidence)
-    findings = [*_kernel(under), *_said(evidence, under), *_lab(under), *_ended(evidence, test)]
+    findings = [*_ground(evidence), *_ended(evidence, test)]
     if test.expects:
         findings += _numbers(evidence, test)
     else:
@@ -92,14 +91,6 @@ def decide_selftest(findings: Iterable[Finding]) -> Word:
     return Word.PASS if ended and words == {Word.PASS} else Word.ERROR
 
 
-def _kernel(under: Ground) -> Iterator[Finding]:
-    yield from ground.kernel_alive(under)
-    for role, values in under.tainted.items():
-        flags = [what for bit, what in FAULT_BITS.items() if (values[0] | values[1]) >> bit & 1]
-        if flags:
-            yield Finding("kernel-alive", Word.FAIL, f"the {role} is tainted: {', '.join(flags)}", RECORD)
-
-
 def _said(evidence: SelftestEvidence, under: Ground) -> Iterator[Finding]:
     """The kernel's words in the output, for a test may read its log aloud. What a program says is not the kernel's.
 
@@ -110,10 +101,17 @@ def _said(evidence: SelftestEvidence, under: Ground) -> Iterator[Finding]:
             yield ground.about_splat(under, under.guests[0], splat, OUTPUT)
 
 
-def _lab(under: Ground) -> Iterator[Finding]:
+def _ground(evidence: SelftestEvidence) -> Iterator[Finding]:
+    """What a run is asked as well: kernels, lab, evidence and consoles."""
+    under = ground.of_selftest(evidence)
+    yield from ground.kernel_alive(under)
+    yield from _said(evidence, under)
     yield from ground.lab_trouble(under)
     yield from ground.damage(under)
-    if not any(guest.console.lines for guest in under.guests) and not under.incidents:
+    if under.format >= TELLS:
+        for guest in under.guests:
+            yield from heard_of(guest)
+    elif not any(guest.console.lines for guest in under.guests) and not under.incidents:
         yield Finding("complete", Word.ERROR, "no console says how the kernel fared", RECORD)
 
 

@@ -30,6 +30,7 @@ from tests.unit.verdict.test_selftest import CORPUS, verdict
 DATA = "tools/testing/kunit/test_data"
 STRICTER = {
     "no plan was announced": "it believes a report without a plan, and then cannot miss a result",
+    "came behind results": "it takes such a plan for a remark",
     "begins with its plan": "what comes behind the results that were announced may have lost its first line",
     "results were announced": "it ignores what comes behind the last result that was announced",
     "plans were announced": "it takes a second plan for a remark",

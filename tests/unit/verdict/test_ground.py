@@ -47,7 +47,7 @@ def of_selftest(
     *, line: str = "", incidents: tuple[str, ...] = (), later: bytes = b"", change: Change = same
 ) -> Judged:
     told = tuple(Incident.model_validate({"kind": k, "guest": "receiver", "detail": "d", "t": ""}) for k in incidents)
-    files = captures(GOOD, PLAIN, f"Linux version 6.12\n{line}\n".encode(), incidents=told)
+    files = captures(GOOD, PLAIN, f"{line}\n".encode() if line else b"", incidents=told)
     files[CONSOLE] += later
     evidence = parse_selftest(files)
     verdict = judge_selftest(replace(evidence, guests=tuple(change(guest) for guest in evidence.guests)), PLAIN)
@@ -117,3 +117,33 @@ def test_a_frozen_sender_excuses_no_lockup_of_the_receiver() -> None:
     told.machine.console.append(LOCKUP)
     told.incident("frozen", "sender")
     assert told.verdict().word is Word.FAIL
+
+
+def late(guest: GuestEvidence) -> GuestEvidence:
+    """Its clock says that a quarter of an hour went by in the last step."""
+    *before, last = guest.samples
+    return replace(guest, samples=(*before, replace(last, t=last.t + 900)))
+
+
+@pytest.mark.parametrize(("line", "word"), [("", "MISS"), (LOCKUP, "MISS"), (NMI, "MISS"), (OOPS, "FAIL")])
+def test_a_clock_that_ran_too_fast_proves_no_lockup(judged: Judge, line: str, word: str) -> None:
+    assert judged(change=late, line=line)[0] == word
+
+
+@pytest.mark.parametrize(("value", "word"), [(1 << 9, "FAIL"), (1 << 4, "ERROR"), (1 << 12, "PASS")])
+def test_a_taint_that_no_console_explains(judged: Judge, value: int, word: str) -> None:
+    def tainted(guest: GuestEvidence) -> GuestEvidence:
+        return replace(guest, samples=tuple(replace(sample, tainted=value) for sample in guest.samples))
+
+    assert judged(change=tainted)[0] == word
+
+
+def test_a_console_that_was_not_heard_is_an_error(judged: Judge) -> None:
+    for canaries in (slice(0, 0), slice(0, 1), slice(1, 2)):
+
+        def deaf(guest: GuestEvidence, kept: slice = canaries) -> GuestEvidence:
+            return replace(guest, console=replace(guest.console, canaries=guest.console.canaries[kept]))
+
+        word, findings = judged(change=deaf)
+        assert word is Word.ERROR
+        assert any(finding.rule == "heard" for finding in findings if finding.word is Word.ERROR)

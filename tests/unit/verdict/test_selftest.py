@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from lab.errors import BadInput
 from lab.evidence.manifest import Incident, KernelRecord
+from lab.evidence.seal import sealed
 from lab.evidence.selftest import OUTPUT, RECORD, SelftestRecord, file_records, parse_selftest
 from lab.plan.selftests import SELFTEST_ROWS, Selftest, lacking, row_for
 from lab.report.selftest import SelftestResult, as_record, ktap
 from lab.verdict.model import Word
 from lab.verdict.selftest import SelftestVerdict, judge_selftest
+from tests.unit.verdict.builder import story
 
 CORPUS = Path(__file__).parents[2] / "corpus" / "ktap"
-QUIET = b"Linux version 6.12\n"
+CONSOLE = "receiver/console.log"
 GOOD = b"TAP version 13\n1..2\nok 1 a\nok 2 b\n"
 PLAIN = row_for("net/plain.sh", None)
 TCP_MMAP = SELFTEST_ROWS["net/tcp_mmap"]
@@ -24,17 +29,43 @@ RECEIVED = b"received 1316.12 MB (99.995 % mmap'ed) in 19.8571 s, 0.555992 Gbit\
 TRANSFERS = b"tx=2306 (143 MB) txc=0 zc=n\nrx=868 (143 MB)\ntx=2060 (128 MB) txc=2060 zc=n\nrx=778 (128 MB)\nok\n" * 4
 
 
+HOST = {
+    "qemu": "7.2.0",
+    "libvirt": "9.0.0",
+    "accelerator": "tcg",
+    "connection": "embed",
+    "machine": "q35",
+    "image_sha256": "0" * 64,
+}
+PAIR = {"id": "p0", "shape": "standard", "receiver_mib": 1024, "sender_mib": 512, "runs_before": 0, "cmdline": "quiet"}
+OLD: dict[str, Any] = {"format": 1, "host": None, "pair": None, "drive": None}
+"""What a record of the first format lacks."""
+
+
+@functools.cache
+def ground() -> tuple[dict[str, bytes], float]:
+    """What a receiver in which nothing was amiss left behind, and how long the host saw it at work."""
+    told = story("hold")
+    names = ("console.log", "telemetry.jsonl", "checkpoints.jsonl")
+    files = told.files()
+    return {f"receiver/{n}": files[f"receiver/{n}"] for n in names}, told.manifest["seconds"]["drive"]
+
+
 def record(**fields: object) -> SelftestRecord:
     """Of a test that ran to its end; `fields` are those that differ."""
     kernel = KernelRecord(name="k", release="6.12.1", design="stock", sha256="", config_sha256="")
     given = {
         "test": PLAIN.name,
         "kernel": kernel,
+        "host": HOST,
+        "pair": PAIR,
+        "drive": ground()[1],
         "nic": "loopback",
         "accelerator": "tcg",
         "source": "/src",
         "source_version": "6.12.1",
         "floor": 0.5,
+        "argv": ("true",),
         "status": 0,
         "started": "",
         "seconds": 1.0,
@@ -43,15 +74,16 @@ def record(**fields: object) -> SelftestRecord:
     return SelftestRecord.model_validate({**given, **fields})
 
 
-def captures(output: bytes, test: Selftest = PLAIN, console: bytes = QUIET, **fields: object) -> dict[str, bytes]:
-    """The files of a bundle with this output."""
-    files = {OUTPUT: output, "receiver/console.log": console}
-    files[RECORD] = record(test=test.name, files=file_records(files), **fields).model_dump_json().encode()
+def captures(output: bytes, test: Selftest = PLAIN, console: bytes | None = b"", **fields: object) -> dict[str, bytes]:
+    """The files of a bundle with this output. The console has these lines at its end; None: it is empty."""
+    files = {OUTPUT: output, **ground()[0]}
+    files[CONSOLE] = b"" if console is None else files[CONSOLE] + console
+    files[RECORD] = sealed(record(test=test.name, files=file_records(files), **fields))
     return files
 
 
 def verdict(
-    output: bytes = GOOD, test: Selftest = PLAIN, console: bytes = QUIET, later: bytes = b"", **fields: object
+    output: bytes = GOOD, test: Selftest = PLAIN, console: bytes | None = b"", later: bytes = b"", **fields: object
 ) -> SelftestVerdict:
     """The verdict on a bundle with this output, to which `later` was added; `fields` are those of its record."""
     files = captures(output, test, console, **fields)
@@ -219,9 +251,62 @@ def test_time_that_is_up_is_an_error_and_a_failure_before_it_stays_one() -> None
     assert verdict(b"TAP version 13\n1..2\nnot ok 1 a\n", timed_out="t", status=None).word is Word.FAIL
 
 
+@pytest.mark.parametrize(
+    ("fields", "word"),
+    [
+        ({}, "PASS"),
+        ({"status": 1}, "FAIL"),
+        ({"skip": "no veth"}, "SKIP"),
+        ({"built": "no header"}, "ERROR"),
+        ({"tainted": {"receiver": (0, 1 << 9)}}, "FAIL"),
+        ({"incidents": (incident("lost"),)}, "MISS"),
+        ({"incidents": (incident("lost"),), "skip": "no veth"}, "SKIP"),
+    ],
+)
+def test_a_record_of_the_first_format_has_the_words_it_had(fields: dict[str, Any], word: str) -> None:
+    files = captures(GOOD, **OLD, **fields)
+    for name in ("telemetry", "checkpoints"):
+        files[f"receiver/{name}.jsonl"] = b""
+    files[CONSOLE] = b"Linux version 6.12\n"
+    known = file_records(files)
+    files[RECORD] = record(**OLD, files=known, **fields).model_dump_json(exclude={"digest", "host", "pair"}).encode()
+    assert judge_selftest(parse_selftest(files), PLAIN).word == word
+
+
+@pytest.mark.parametrize("name", ["console.log", "telemetry.jsonl", "checkpoints.jsonl"])
+def test_a_guest_without_all_of_its_captures_proves_nothing(name: str) -> None:
+    files = captures(GOOD)
+    del files[f"receiver/{name}"]
+    assert judge_selftest(parse_selftest(files), PLAIN).word is Word.ERROR
+    known = file_records(files)
+    files[RECORD] = sealed(record(files=known))
+    assert judge_selftest(parse_selftest(files), PLAIN).word is Word.ERROR
+
+
+def test_the_record_has_a_digest_and_bounds() -> None:
+    files = captures(b"TAP version 13\n1..1\nnot ok 1 a\n", status=1)
+    files[RECORD] = files[RECORD].replace(b'"status": 1', b'"status": 0')
+    assert judge_selftest(parse_selftest(files), PLAIN).word is Word.ERROR
+    for spoilt in ({"format": 3}, {"host": None}, {"drive": 1e308}):
+        with pytest.raises(ValidationError):
+            record(**spoilt)
+
+
+def test_a_pair_has_two_guests_and_a_console_each() -> None:
+    judged = verdict(test=row_for("drivers/net/ping.py", None), nic="virtio")
+    assert judged.word is Word.ERROR
+    assert any("sender/console.log: absent" in finding.message for finding in judged.findings)
+
+
+def test_what_does_not_apply_does_not_excuse_a_kernel_that_faulted() -> None:
+    assert verdict(skip="no veth", console=b"[    1.000000] Kernel panic - not syncing: x\n").word is Word.FAIL
+    assert verdict(skip="no veth", incidents=(incident("lost"),)).word is Word.MISS
+    assert verdict(skip="no veth").word is Word.SKIP
+
+
 def test_evidence_that_is_altered_or_silent_is_an_error() -> None:
     assert verdict(later=b"# more\n").word is Word.ERROR
-    assert verdict(console=b"").word is Word.ERROR
+    assert verdict(console=None).word is Word.ERROR
     assert verdict(b"TAP version 13\n1..1\nnot ok 1 a\n", later=b"# more\n", status=1).word is Word.ERROR
 
 
@@ -241,8 +326,8 @@ def test_cases_of_the_source_stand_for_a_plan_that_is_not_announced() -> None:
 
 def test_tcp_mmap() -> None:
     def judged(output: bytes, **fields: object) -> Word:
-        given = {"status": None, "peer_status": 124, "floor": 0.8, **fields}
-        return verdict(output, TCP_MMAP, QUIET, b"", **given).word
+        given: dict[str, Any] = {"status": None, "peer_status": 124, "floor": 0.8, **fields}
+        return verdict(output, TCP_MMAP, **given).word
 
     assert judged(RECEIVED) is Word.PASS
     assert judged(RECEIVED.replace(b"99.995", b"12.5")) is Word.ERROR
@@ -295,4 +380,4 @@ def test_a_record_nobody_understands_is_bad_input(data: bytes) -> None:
     ],
 )
 def test_a_console_counts_by_how_sure_its_words_are(line: bytes, word: str) -> None:
-    assert verdict(console=QUIET + line).word.value == word
+    assert verdict(console=line).word.value == word
