@@ -17,7 +17,9 @@ from lab.verdict import taint
 from lab.verdict.measure import failed, missed, passed, unclear
 from lab.verdict.model import Finding, Word
 
-TIMED = frozenset({"soft-lockup", "hard-lockup", "workqueue-lockup", "hung-task", "rcu-stall"})
+TIMED = frozenset(
+    {"soft-lockup", "hard-lockup", "workqueue-lockup", "csd-lockup", "hung-task", "rcu-stall", "netdev-watchdog"}
+)
 """Faults a kernel sees by its clock alone."""
 
 LOCKED_UP = "L"
