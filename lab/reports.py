@@ -15,8 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from pydantic import ValidationError
-
 from lab.collect.bundle import MANIFEST, file_mode, read_bundle, write_whole
 from lab.collect.stored import Stored, read_file
 from lab.errors import BadInput
@@ -139,14 +137,15 @@ class Draughtsman:
 
 def stored_plan(folder: Path) -> SessionPlan:
     """The plan of a session that may come from elsewhere. Raises BadInput when it cannot be read."""
-    data = read_file(folder / PLAN_FILE, OTHER)
+    hint = "lab judge RUN needs no plan"
     try:
-        plan = replace(load(data or b""), folder=folder)
+        plan = replace(load(read_file(folder / PLAN_FILE, OTHER) or b""), folder=folder)
+    except BadInput as exc:
+        raise BadInput([f"{folder}: {problem}" for problem in exc.problems], hint=hint) from exc
+    try:
         datetime.datetime.fromisoformat(plan.started)
-    except ValueError as exc:  # pydantic's ValidationError is one
-        refused = exc.errors() if isinstance(exc, ValidationError) else ()
-        why = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in refused][:10] or [f"started: {plan.started!r}"]
-        raise BadInput([f"{folder / PLAN_FILE}: {each}" for each in why], hint="lab judge RUN needs no plan") from exc
+    except ValueError as exc:
+        raise BadInput([f"{folder / PLAN_FILE}: started: {plan.started!r}"], hint=hint) from exc
     if strange := [run.id for run in plan.runs if run.id != PurePosixPath(run.id).name or run.id in ("", ".", "..")]:
         raise BadInput([f"{folder / PLAN_FILE}: {name!r} is no name of a run" for name in strange[:10]])
     return plan

@@ -31,6 +31,10 @@ class Finding:
     pointer: str
 
 
+EVERYWHERE = "balanced"
+"""The rule about the kernel that holds whatever a case claims."""
+
+
 def faults(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """What was found of a kernel that warned, died or hung."""
     return tuple(f for f in findings if f.rule == "kernel-alive" and f.word is Word.FAIL)
@@ -70,11 +74,13 @@ class Verdict:
 
     @property
     def kernel_fault(self) -> bool:
-        """Whether a kernel faulted in a way that is no answer to what the case asks.
+        """Whether a kernel faulted, or broke what holds in every case: that is no answer to what the case asks.
 
         One whose memory was taken to the end panics when nobody is left to kill: where that is all, and a rule of the
         case fails as well, it is how the promise was broken.
         """
+        if any(f.rule == EVERYWHERE and f.word is Word.FAIL for f in self.findings):
+            return True
         found = faults(self.findings)
         others = any(f.word is Word.FAIL and f not in found for f in self.findings)
         return bool(found) and not (len(found) == 1 and self.oom.outcome is Oom.DEADLOCK and others)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -191,14 +192,26 @@ def test_a_fifo_in_place_of_what_is_derived_keeps_nobody_waiting(tmp_path: Path,
     assert judged(bundle, "b").verdict.word is Word.PASS
 
 
+def undigested(old: str, new: str) -> Callable[[str], str]:
+    """The plan with that replaced and nothing that tells: plans had no digest once."""
+
+    def change(text: str) -> str:
+        record = json.loads(text.replace(old, new))
+        del record["digest"]
+        return json.dumps(record)
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (lambda text: "{", "Invalid JSON"),
-        (lambda text: "", "Invalid JSON"),
-        (lambda text: "[" * 100_000, "Invalid JSON|recursion"),
-        (lambda text: text.replace("2026-01-01T00:00:00+00:00", "yesterday"), "started: 'yesterday'"),
-        (lambda text: text.replace('"case": "hold"', '"case": "../../x"'), "no name of a run"),
+        (lambda text: "{", "damaged: Expecting"),
+        (lambda text: "", "damaged: Expecting"),
+        (lambda text: "[" * 100_000, "damaged: it is nested too deeply"),
+        (lambda text: text.replace("2026-01-01", "2026-01-02"), "not what its digest says"),
+        (undigested("2026-01-01T00:00:00+00:00", "yesterday"), "started: 'yesterday'"),
+        (undigested('"case": "hold"', '"case": "../../x"'), "no name of a run"),
     ],
 )
 def test_a_plan_that_cannot_be_is_bad_input(tmp_path: Path, change: object, problem: str) -> None:

@@ -16,6 +16,7 @@ import pytest
 import lab.cli
 from lab.paths import project_root
 from tests.unit.cli.conftest import write_run, write_session
+from tests.unit.verdict.builder import with_digest
 from tests.unit.verdict.machine import KERNELS
 
 LAB = f"{shlex.quote(sys.executable)} -P -m lab.cli"
@@ -167,7 +168,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _changed(bundle: Path, **fields: object) -> None:
     path = bundle / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+    path.write_bytes(with_digest(json.loads(path.read_text()) | fields))
 
 
 def by_shell(line: str, folder: Path, env: dict[str, str], said: Path) -> tuple[int, str]:
