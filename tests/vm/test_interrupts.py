@@ -17,7 +17,7 @@ import pytest
 
 from lab.plan.session import PLAN_FILE, SessionPlan, load
 from lab.units import Deadline, wait_until
-from lab.workers import at_work
+from lab.workers import at_work, living
 from tests.vm.sessions import LONG, Json, Session, pytest_argv, qemus, running
 
 MOMENTS = {
@@ -133,7 +133,8 @@ def test_the_runs_of_a_worker_that_is_killed_are_run_again(tmp_path: Path, runti
     with _session(tmp_path / "k", runtime / "k", cold=True) as session:
         plan = started(session, tmp_path / "k")
         session.reach("booting")
-        (worker,) = at_work(plan.sockets)
+        worker = living((plan.sockets / "gw0.pid").read_text())
+        assert worker in at_work(plan.sockets)
         os.kill(worker, signal.SIGKILL)
         assert session.end() != 0
     assert not qemus(plan)
