@@ -118,9 +118,10 @@ def booted_pair(
     progress: Progress,
     timeline: Timeline | None = None,
     *,
-    made: MakePair = ready_pair,
+    made: MakePair | None = None,
 ) -> Iterator[ReadyPair]:
-    """A pair as `made` gives it, booted again, and its `note` says so, while the clock of a guest runs away.
+    """A pair as `made` gives it, by default `ready_pair`. While the clock of a guest runs away it is booted again, and
+    its `note` says so.
 
     The last of ATTEMPTS is given as it is, with what it is in `fast_clock`: a run's own rule finds that, and nobody
     may save it. Raises LabTrouble as `made` does.
@@ -128,7 +129,7 @@ def booted_pair(
     told: list[str] = []
     while True:
         with contextlib.ExitStack() as stack:
-            ready = stack.enter_context(made(hypervisor, request, progress, timeline))
+            ready = stack.enter_context((made or ready_pair)(hypervisor, request, progress, timeline))
             ready.fast_clock = _fast_clock(ready)
             if not ready.fast_clock or len(told) + 1 == ATTEMPTS:
                 ready.note = "".join(f"booted again: {what}\n" for what in told).rstrip()
