@@ -19,6 +19,7 @@ SCRIPTS = {
     'test "$(ssh -q $REMOTE_ARGS hostname)" = sender && echo ok 1 other_end || echo not ok 1 other_end\n'
     "scp remote.sh $REMOTE_ARGS:/tmp/r && test $(ssh -q $REMOTE_ARGS 'wc -c < /tmp/r') = $(wc -c < remote.sh)"
     ' && ip link show dev "$NETIF" && ping -c 1 -W 5 "$REMOTE_V6" && echo ok 2 files_and_link\n',
+    "drivers/net/mutes.sh": "#!/bin/sh\necho 1 > /proc/sys/kernel/printk\necho 1..1; echo ok 1 unheard\n",
     "drivers/net/hangs.sh": "#!/bin/sh\necho 1..1; exec tail -f /dev/null\n",
 }
 
@@ -38,11 +39,18 @@ def selftests(tree: Path, folder: Path, *names: str) -> tuple[int, dict[str, Jso
     return done.returncode, {record["test"]: record for record in records}
 
 
+def judged_again(results: Path) -> dict[str, str]:
+    """What `lab judge` says of the one session there."""
+    argv = [sys.executable, "-m", "lab.cli", "judge", "--json", *map(str, results.iterdir())]
+    done = subprocess.run(argv, stdout=subprocess.PIPE, check=False, timeout=100)
+    return {record["test"]: record["verdict"] for record in map(json.loads, done.stdout.splitlines())}
+
+
 def test_verdicts_in_real_guests(tmp_path: Path) -> None:
     tree = small_tree(tmp_path / "linux")
     makefile = tree / SELFTESTS / "drivers/net/Makefile"
     makefile.parent.mkdir(parents=True)
-    makefile.write_text("TEST_PROGS := warns.sh remote.sh hangs.sh\ninclude ../../lib.mk\n")
+    makefile.write_text("TEST_PROGS := warns.sh remote.sh mutes.sh hangs.sh\ninclude ../../lib.mk\n")
     for name, text in SCRIPTS.items():
         (tree / SELFTESTS / name).write_text(text)
     code, records = selftests(tree, tmp_path / "results", "demo", "drivers/net")
@@ -52,8 +60,16 @@ def test_verdicts_in_real_guests(tmp_path: Path) -> None:
         "demo/broken": "ERROR",
         "drivers/net/warns.sh": "FAIL",
         "drivers/net/remote.sh": "PASS",
+        "drivers/net/mutes.sh": "ERROR",
         "drivers/net/hangs.sh": "ERROR",
     }
     assert code == 3
     assert [f["rule"] for f in records["drivers/net/warns.sh"]["findings"] if f["word"] == "FAIL"] == ["kernel-alive"]
+    assert {f["rule"] for f in records["drivers/net/mutes.sh"]["findings"] if f["word"] == "ERROR"} == {"heard"}
     assert not processes_about(tmp_path)
+    assert judged_again(tmp_path / "results") == {name: record["verdict"] for name, record in records.items()}
+    (record,) = (tmp_path / "results").glob("*/*remote*/selftest.json")
+    told = json.loads(record.read_text())
+    assert told["host"]["qemu"]
+    assert told["drive"] > 0
+    assert {"receiver/checkpoints.jsonl", "sender/checkpoints.jsonl"} <= told["files"].keys()
