@@ -19,7 +19,7 @@ from lab.evidence.selftest import RECORD as SELFTEST_RECORD
 from tests.faults.effects import Effect
 from tests.faults.files import digest
 from tests.faults.processes import wait_gone
-from tests.faults.sessions import LAB, Live
+from tests.faults.sessions import LAB, Live, disk_mib
 from tests.faults.table import LOST, PREDICTED, Kind
 from tests.faults.world import World
 
@@ -87,7 +87,7 @@ def _is_held(path: Path) -> bool:
 
 def host_is_spared(live: Live) -> list[str]:
     """No guest takes the host's memory or disk by what it says."""
-    used = sum(p.stat().st_blocks * 512 for p in live.world.results.rglob("*") if p.is_file()) >> 20
+    used = disk_mib(live.world.results)
     broken = [f"a host process had {live.peak} MiB resident"] if live.peak > HOST_MIB else []
     return broken + ([f"the session's folder has {used} MiB"] if used > DISK_MIB else [])
 

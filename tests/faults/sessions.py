@@ -19,7 +19,7 @@ from lab.errors import DeadlinePassed
 from lab.plan.selftests import SELFTESTS
 from lab.plan.session import EVENTS_FILE, PLAN_FILE
 from lab.units import Deadline, wait_until
-from tests.faults.processes import ours, resident_mib
+from tests.faults.processes import of_role, ours, resident_mib
 from tests.faults.world import World
 from tests.unit.selftests.tree import small_tree
 
@@ -36,6 +36,8 @@ AS_FROM_A_TERMINAL = ("env", "--default-signal=HUP,INT,TERM")
 """Whoever starts us in the background, or under nohup, has some of them ignored, and that is handed down."""
 STEPS = 12
 """Events that a run tells, about."""
+ENOUGH_MIB = 800
+"""A session whose folder has more than that has its guests ended."""
 SESSION_LIMIT = timedelta(minutes=8)
 
 
@@ -111,6 +113,15 @@ def _short(rng: random.Random) -> float:
     return round(rng.choice((rng.uniform(0, 0.1), rng.uniform(0, 2))), 3)
 
 
+def disk_mib(folder: Path) -> int:
+    """What the files of a folder take; some may go meanwhile."""
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            total += path.lstat().st_blocks * 512 if path.is_file() else 0
+    return total >> 20
+
+
 @dataclass
 class Live:
     """A session at work, and the largest resident memory (MiB) of a host process of it that is no QEMU."""
@@ -149,6 +160,9 @@ class Live:
         """Its exit status, None while it runs; its memory is looked at."""
         sizes = [resident_mib(proc) for proc in ours(self.world) if proc.role != "qemu"]
         self.peak = max(self.peak, *sizes, 0)
+        if disk_mib(self.world.results) > ENOUGH_MIB:  # it is broken, as an oracle will say; this host shall not be
+            for guest in of_role(self.world, "qemu"):
+                guest.send(signal.SIGKILL)
         return self.process.poll()
 
     def reach(self) -> bool:
