@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from lab.errors import DeadlinePassed
-from lab.units import Deadline, wait_until
+from lab.units import MIB, Deadline, wait_until
 from tests.faults import oracles
 from tests.faults.effects import Effect, NotPossibleError
 from tests.faults.files import small_disk
@@ -24,6 +24,7 @@ from tests.faults.world import World, new_world
 
 SHORT = timedelta(seconds=15)
 PATIENCE, AGAIN = timedelta(seconds=60), timedelta(seconds=0.1)
+KEPT_AT_MOST = 32 * MIB
 NEVER = Effect("", float("inf"), float("inf"), harmless=True)
 
 
@@ -199,13 +200,18 @@ def healthy(world: World, nic: str = "loopback") -> tuple[list[str], list[oracle
     return broken, ran
 
 
+def _large(folder: str, names: list[str]) -> list[str]:
+    """What was filled or flooded says nothing that its size does not."""
+    sizes = {name: Path(folder, name).lstat().st_size for name in names}
+    return [name for name, size in sizes.items() if size > KEPT_AT_MOST]
+
+
 def _keep(world: World, folder: Path) -> None:
     """What a person wants to see of a broken round."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    large = shutil.ignore_patterns(".ballast")
     with contextlib.suppress(shutil.Error):
-        shutil.copytree(world.results, folder / "results", ignore=large, symlinks=True)
+        shutil.copytree(world.results, folder / "results", ignore=_large, symlinks=True)
     for name in ("stdout", "stderr"):
         if (world.root / name).is_file():
             shutil.copy(world.root / name, folder)
