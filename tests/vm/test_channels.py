@@ -16,8 +16,8 @@ from tests.vm.scripts import BORROW
 from tests.vm.sessions import Json, qemus, run_script
 from tests.vm.test_trouble import HOLD, incidents
 
-MEMORY = 400 * MIB
-"""Peak of the lab's process. Without any flood it is some 150 MiB."""
+MEMORY = 200 * MIB
+"""Peak of the lab's process; 88 to 119 MiB were measured."""
 
 
 def flooded(plan: SessionPlan, script: str) -> Json:
