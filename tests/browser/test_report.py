@@ -82,7 +82,7 @@ def test_eight_kernels_on_three_nics_can_be_read(
 
 
 def test_long_words_do_not_widen_the_phone(browser: Chrome, tmp_path: Path) -> None:
-    long = "x" * 200
+    long = "x" * 160
     page = tmp_path / "index.html"
     run = builder.result(Word.FAIL, long, long, long, predicted="PASS", message=long, bundle=long)
     page.write_text(html.render(builder.session(run)), "utf-8")
