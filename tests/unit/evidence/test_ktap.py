@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -118,19 +117,17 @@ def test_stamps_change_nothing_else(stamp: str, output: Path) -> None:
     ],
     ids=["line", "depth", "results", "lines", "bytes"],
 )
-def test_what_exceeds_a_bound_is_told_and_takes_seconds(data: bytes, bound: str) -> None:
-    began = time.process_time()
+def test_what_exceeds_a_bound_is_told(data: bytes, bound: str) -> None:
     documents = parse_ktap(data)
-    assert time.process_time() - began < 5  # a second or two
     assert any(bound in problem for _, problem in problems_in(documents))
 
 
 @pytest.mark.parametrize("piece", ["# ", "[# ", "- # SKIP", "[1.0]", "  ", "\t#", "a: ", ":", "\\#", "[    1.000000] "])
 @pytest.mark.parametrize("line", ["ok 1 {} x", "{}not ok 1 x", "1..1{}x", "# Subtest: {}x"])
-def test_no_line_takes_more_than_its_length(piece: str, line: str) -> None:
-    began = time.process_time()
-    parse_ktap(line.format(piece * (65_000 // len(piece))).encode())
-    assert time.process_time() - began < 1  # some 10 ms; a quadratic pattern takes a minute
+def test_a_long_line_of_near_matches_is_read(piece: str, line: str) -> None:
+    """Some 10 ms each. With a pattern that takes the square of its length, this file does not end."""
+    documents = parse_ktap(line.format(piece * (65_000 // len(piece))).encode())
+    assert len(documents) <= 1
 
 
 @given(st.binary(max_size=2000))
