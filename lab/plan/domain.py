@@ -51,6 +51,7 @@ class GuestPlan:
 
     reads, writes, folders  the files that QEMU opens, and the directory it makes a socket in: it may run as somebody
                             who has to be let in to them
+    shared                  the directory in which libvirt makes a socket for it
     """
 
     name: str
@@ -72,6 +73,7 @@ class GuestPlan:
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
 
 
 def cmdline(pair: str, role: Role, nic: NicProfile) -> str:
@@ -152,6 +154,7 @@ def plan_guest(
         reads=tuple(filter(None, (files.kernel, files.initrd, files.image, files.plugin))),
         writes=tuple(filter(None, (files.console, files.telemetry, files.ram, files.plugin and files.instructions))),
         folders=(files.link_socket.rpartition("/")[0],),
+        shared=(files.ready_socket.rpartition("/")[0],),
     )
 
 

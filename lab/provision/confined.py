@@ -50,11 +50,15 @@ class Account:
 
 @dataclass(frozen=True)
 class Needs:
-    """What a guest needs on this host: files it reads, files it writes to, directories it works in."""
+    """What a guest needs on this host: files it reads, files it writes to, directories it works in.
+
+    shared  directories in which the thread that starts it makes a socket for others to find; they stay ours
+    """
 
     reads: tuple[Path, ...] = ()
     writes: tuple[Path, ...] = ()
     folders: tuple[Path, ...] = ()
+    shared: tuple[Path, ...] = ()
 
 
 @functools.cache
@@ -89,6 +93,8 @@ def hand_over(who: Account, needs: Needs) -> None:
                 os.close(fd)
         for path in needs.folders:
             _own(path, who, 0o700)
+        for path in needs.shared:  # the way to what lies in them; those above keep everybody else out
+            path.chmod(stat.S_IMODE(path.stat().st_mode) | stat.S_IXGRP | stat.S_IXOTH)
         for path in needs.reads:
             mode = path.stat().st_mode
             if not mode & stat.S_IROTH:
@@ -114,7 +120,7 @@ def apart(who: Account, needs: Needs, do: Callable[[], T]) -> T:
 
     def work() -> None:
         try:
-            _see_only(who, (*needs.reads, *needs.writes, *needs.folders))
+            _see_only(who, (*needs.shared, *needs.reads, *needs.writes, *needs.folders))
             done.append(do())
         except BaseException as exc:  # noqa: BLE001 - raised again by whoever waits for us
             failed.append(exc)

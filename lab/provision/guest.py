@@ -258,7 +258,7 @@ def started(hypervisor: Hypervisor, plan: GuestPlan, login: str = "", watch: Wat
     """
     signals = Signals()
     xml = render(plan)
-    needs = Needs(*(tuple(map(Path, paths)) for paths in (plan.reads, plan.writes, plan.folders)))
+    needs = Needs(*(tuple(map(Path, paths)) for paths in (plan.reads, plan.writes, plan.folders, plan.shared)))
     domain = None
     with contextlib.ExitStack() as stack:
         watch = watch or stack.enter_context(Watch())

@@ -75,6 +75,20 @@ def test_modes_are_read_as_the_kernel_reads_them(mode: int, uid: int, gid: int, 
 
 
 @needs_root
+def test_a_socket_that_is_made_on_the_way_is_there_for_everybody(secret: Path) -> None:
+    """libvirt makes it, in the thread that starts QEMU, which has a folder of its own beside it."""
+    sockets = secret / "s"
+    (sockets / "q").mkdir(parents=True)
+    sockets.chmod(0o700)
+    needs = Needs(folders=(sockets / "q",), shared=(sockets,))
+    hand_over(WHO, needs)
+    apart(WHO, needs, (sockets / "ready").touch)
+    assert (sockets / "ready").exists()
+    assert apart(WHO, needs, lambda: as_user("touch", str(sockets / "q" / "link"))) == 0
+    assert as_user("ls", str(sockets)) != 0
+
+
+@needs_root
 def test_what_is_needed_can_be_got_at_and_nothing_else(secret: Path) -> None:
     inside = secret / "sub"
     needs = Needs((inside / "kernel",), (inside / "console",), (inside / "work",))
