@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from lab.cli.exits import BAD_INPUT, INTERRUPTED, LAB_FAILED
 from lab.interrupt import end_in_order
 from lab.paths import cache_root, project_root
 from tests.faults.processes import end_all
@@ -39,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _campaign() as base:
             return _play_all(options, base)
     except KeyboardInterrupt:
-        return 130
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -85,7 +87,8 @@ def seed_of(text: str) -> int:
         head = subprocess.run(git, capture_output=True, check=False).stdout.decode().strip()
         return int(head[:8], 16) if head else 1
     if text and not text.isdigit():
-        raise SystemExit(f"--seed {text!r} is neither a number nor `commit`")
+        print(f"--seed {text!r} is neither a number nor `commit`", file=sys.stderr)
+        raise SystemExit(BAD_INPUT)
     return int(text) if text else secrets.randbelow(10**6)
 
 
@@ -147,7 +150,7 @@ def _warm(token: Token, base: World, warmed: set[str]) -> None:
     base.renew()
     if broken:
         print(f"the lab does not work here without a fault, on {nic}: {'; '.join(broken)}", file=sys.stderr)
-        raise SystemExit(3)
+        raise SystemExit(LAB_FAILED)
     warmed.add(nic)
 
 
