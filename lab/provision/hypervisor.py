@@ -103,7 +103,7 @@ class Hypervisor:
         if self.account is None or self.root is None:
             return start()
         hand_over(self.account, needs)
-        return apart(self.account, replace(needs, folders=(*needs.folders, self.root)), start)
+        return apart(self.account, replace(needs, folders=(*needs.folders, *_own_folders(self.root))), start)
 
     def destroy(self, name: str, domain: Any) -> None:  # noqa: ANN401
         """End a domain that may have ended already."""
@@ -211,6 +211,12 @@ def _share_cache(root: Path) -> None:
         (root / "cache").symlink_to(shared)
 
 
+def _own_folders(root: Path) -> tuple[Path, ...]:
+    """Where the embedded driver itself works. It asks QEMU about itself when the first guest starts, if not before."""
+    cache = root / "cache"
+    return (root, cache.resolve()) if cache.is_symlink() else (root,)
+
+
 def _embedded_uri(root: Path) -> str:
     (root / "etc").mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(OSError):  # a cache that cannot be written costs time only
@@ -246,7 +252,9 @@ def connect(uri: str, root: Path) -> Iterator[Hypervisor]:
     who = account()[0] if uri == EMBEDDED else None
     try:
         # libvirt asks QEMU, as that user, what it can: with /dev/kvm open to it as it will be
-        connection = apart(who, Needs(folders=(root,)), lambda: libvirt.open(full)) if who else libvirt.open(full)
+        connection = (
+            apart(who, Needs(folders=_own_folders(root)), lambda: libvirt.open(full)) if who else libvirt.open(full)
+        )
     except (libvirt.libvirtError, OSError) as exc:
         raise HostTrouble(f"libvirt cannot open {full}: {exc}", hint="lab doctor, or another --connect URI") from exc
     hypervisor = Hypervisor(connection, full, who, root if uri == EMBEDDED else None)

@@ -13,7 +13,7 @@ import pytest
 from lab.errors import HostTrouble
 from lab.provision import confined
 from lab.provision.confined import Account, Needs, account, apart, closed, hand_over, take_back
-from lab.provision.hypervisor import _configuration
+from lab.provision.hypervisor import _configuration, _own_folders
 
 WHO = Account("nobody", 65534, 65534, frozenset({65534}))
 
@@ -161,6 +161,16 @@ def test_a_link_in_place_of_a_capture_is_refused(secret: Path) -> None:
     with pytest.raises(HostTrouble, match="cannot be given to nobody"):
         hand_over(WHO, Needs((), (secret / "link",)))
     assert (secret / "target").stat().st_uid == 0
+
+
+@needs_root
+def test_libvirt_gets_at_the_cache_it_shares_with_other_drivers(secret: Path, tmp_path: Path) -> None:
+    """It asks QEMU about itself when the first guest starts, and keeps the answer below root's own directories."""
+    root, shared = tmp_path / "h", secret / "sub" / "work"
+    root.mkdir()
+    (root / "cache").symlink_to(shared)
+    apart(WHO, Needs(folders=_own_folders(root)), (root / "cache" / "qemu").mkdir)
+    assert (shared / "qemu").is_dir()
 
 
 @needs_root
