@@ -21,7 +21,8 @@ from lab.units import Deadline, wait_until
 from lab.workers import living
 from tests.vm.sessions import LONG, Session, running
 
-SOON = timedelta(seconds=10)
+SOON = timedelta(seconds=40)
+"""A command that ends in order first waits for libvirt, which may be asking QEMU what it can."""
 LAB = str(Path(sys.executable).with_name("lab"))
 LOOPBACK = ("--kernel", "6.12", "--nic", "loopback")
 COMMANDS = {
