@@ -95,10 +95,14 @@ def fill(which: str) -> Inject:
 
     def inject(live: Live, rng: random.Random) -> Effect:
         folder, began, left = getattr(live.world, which), time.time(), rng.choice((0, rng.randrange(2 * MIB)))
-        about = os.statvfs(folder)
-        size = about.f_bavail * about.f_frsize - left
-        if size > 0:
-            subprocess.run(["fallocate", "-l", str(size), str(folder / ".ballast")], check=False)
+        if not folder.is_mount():
+            raise NotPossibleError(f"{folder} is no disk of its own")
+        with (folder / ".ballast").open("ab", buffering=0) as ballast:
+            for size in (MIB, 1):
+                with suppress(OSError):
+                    while ballast.write(b"\0" * size):
+                        pass
+            ballast.truncate(max(0, ballast.tell() - left))
         return effect(f"{which}: {left} bytes are left", began)
 
     return inject

@@ -138,7 +138,7 @@ FILES = (
         for name in LIVE
         for how in ("cut", "scribbled", "removed")
     ),
-    Kind("plan-cut", 1, files.plan("cut"), SLOWED, commands=(RUN,), unwell=True, loses=True),
+    Kind("plan-cut", 1, files.plan("cut"), SLOWED, commands=(RUN,), exits=frozenset({3}), loses=True),
     Kind("results-full", 3, files.fill("results"), commands=(RUN,), disk=("results", 96), unwell=True, loses=True),
     Kind("cache-full", 2, files.fill("cache"), SLOWED, disk=("cache", 400), unwell=True),
     *(

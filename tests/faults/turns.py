@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-HOLD_S = 200.0
+HOLD_S = 120.0
 """No round begins under a lock that has been held for so long."""
 
 
