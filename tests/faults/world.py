@@ -22,6 +22,8 @@ MARK = "LAB_FAULTS_ROUND"
 
 SHARED = ("build", "ccache", "apt", "libvirt")
 """Large, and no part of a round: links to the originals."""
+LEFT_OUT = ("selftests",)
+"""Whole source trees; a round has a small one of its own."""
 TRANSIENT = (".lock", ".partial", ".holder")
 
 
@@ -90,7 +92,7 @@ def clone(base: Path, target: Path) -> None:
     for entry in sorted(base.iterdir()) if base.is_dir() else ():
         if entry.name in SHARED:
             (target / entry.name).symlink_to(entry.resolve())
-        elif not entry.name.endswith(TRANSIENT):
+        elif not entry.name.endswith(TRANSIENT) and entry.name not in LEFT_OUT:
             _copied(entry, target / entry.name, linked=entry.name == "states")
 
 
