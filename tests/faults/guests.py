@@ -57,7 +57,7 @@ def ssh(live: Live, qemu: Proc, command: str) -> None:
     port, known = ssh_port(qemu.pid), keys(live)
     if not known:
         raise NotPossibleError("there is no key")
-    options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ConnectTimeout=10"]
+    options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ConnectTimeout=3"]
     options += ["BatchMode=yes", "IdentitiesOnly=yes"]
     argv = ["ssh", "-F", "/dev/null", *(word for o in options for word in ("-o", o)), "-p", str(port)]
     argv += [word for key in known for word in ("-i", str(key))]
@@ -65,7 +65,7 @@ def ssh(live: Live, qemu: Proc, command: str) -> None:
     inside = f"( {command} ) < /dev/null > /dev/null 2>&1 & echo begun"
     try:
         done = subprocess.run(
-            [*argv, "root@127.0.0.1", inside], stdin=subprocess.DEVNULL, capture_output=True, timeout=15, check=False
+            [*argv, "root@127.0.0.1", inside], stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False
         )
     except subprocess.TimeoutExpired as late:
         if b"begun" in (late.stdout or b""):
