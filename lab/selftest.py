@@ -18,7 +18,7 @@ from typing import Any
 
 from lab.attempt import may_be_damaged
 from lab.blame import Watch, account, check_disk, explained
-from lab.collect.bundle import BundleWriter, read_bundle
+from lab.collect.bundle import BundleWriter
 from lab.collect.captures import copy, from_here, from_power_on
 from lab.collect.stream import last_lines
 from lab.contracts import EMBEDDED, BootableKernel, GuestImage, Progress
@@ -26,7 +26,7 @@ from lab.drive.ssh import GuestShell, Program
 from lab.errors import DeadlinePassed, Fault, HostTrouble, LabTrouble
 from lab.evidence.manifest import Incident, PairRecord
 from lab.evidence.seal import sealed
-from lab.evidence.selftest import OUTPUT, PEER_OUTPUT, RECORD, SelftestRecord, file_records
+from lab.evidence.selftest import OUTPUT, PEER_OUTPUT, RECORD, SelftestRecord
 from lab.facts import host_record, kernel_record
 from lab.interrupt import held_back
 from lab.pairs import ReadyPair, await_canary, connected_pair
@@ -196,7 +196,7 @@ class _Attempt:
             reproduce=shlex.join(
                 ["lab", "selftest", self.test.name, "--kernel", plan.kernel.name, "--nic", plan.nic.name]
             ),
-            files=file_records(read_bundle(self.bundle.root)) if self.bundle.root.is_dir() else {},
+            files=self.bundle.files(RECORD),
             **self.learnt,
             **fields,
         )

@@ -12,7 +12,7 @@ from typing import Any
 from lab.collect.stored import DERIVED, Stored, read_bundle
 from lab.errors import BadInput
 from lab.evidence.files import record_of
-from lab.evidence.manifest import FORMAT, Manifest
+from lab.evidence.manifest import FORMAT, FileRecord, Manifest
 from lab.evidence.seal import sealed
 
 __all__ = ["DERIVED", "MANIFEST", "BundleWriter", "read_bundle", "write_whole"]
@@ -65,14 +65,18 @@ class BundleWriter:
 
     def finish(self, fields: Mapping[str, Any]) -> Manifest:
         """Hash every file and write the manifest by rename. Raises pydantic.ValidationError on wrong fields."""
-        self.path(MANIFEST)
+        return self._write(Manifest(**{**fields, "format": FORMAT, "files": self.files(MANIFEST)}))
+
+    def files(self, but: str) -> dict[str, FileRecord]:
+        """Size and hash of every file but the one that is to list them. Their permissions are set as well."""
+        self.path(but)
         stored = Stored(self.root, budget=None)
-        files = {name: stored.record(name) for name in stored if name != MANIFEST}
+        files = {name: stored.record(name) for name in stored if name != but}
         for name in files:  # programs' output is written by others
             (self.root / name).chmod(file_mode())
         for folder in {self.root / parent for name in files for parent in PurePath(name).parents}:
             folder.chmod(folder_mode())
-        return self._write(Manifest(**{**fields, "format": FORMAT, "files": files}))
+        return files
 
     def append(self, manifest: Manifest, relative: str, data: bytes) -> Manifest:
         """Add one file to a finished bundle; the manifest vouches for it from then on."""

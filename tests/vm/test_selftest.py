@@ -70,6 +70,7 @@ def test_verdicts_in_real_guests(tmp_path: Path) -> None:
     assert judged_again(tmp_path / "results") == {name: record["verdict"] for name, record in records.items()}
     (record,) = (tmp_path / "results").glob("*/*remote*/selftest.json")
     told = json.loads(record.read_text())
+    assert {path.stat().st_mode & 0o077 for path in record.parent.rglob("*")} == {0}
     assert told["host"]["qemu"]
     assert told["drive"] > 0
     assert {"receiver/checkpoints.jsonl", "sender/checkpoints.jsonl"} <= told["files"].keys()
