@@ -207,6 +207,7 @@ def _share_cache(root: Path) -> None:
     """
     shared = cache_root() / "libvirt"
     shared.mkdir(parents=True, exist_ok=True)
+    shared = shared.resolve()  # a link on the way there need not be seen where QEMU is started
     if os.access(shared, os.W_OK) and not (root / "cache").exists():
         (root / "cache").symlink_to(shared)
 

@@ -13,7 +13,7 @@ import pytest
 from lab.errors import HostTrouble
 from lab.provision import confined
 from lab.provision.confined import Account, Needs, account, apart, closed, hand_over, take_back
-from lab.provision.hypervisor import _configuration, _own_folders
+from lab.provision.hypervisor import _configuration, _own_folders, _share_cache
 
 WHO = Account("nobody", 65534, 65534, frozenset({65534}))
 
@@ -164,11 +164,15 @@ def test_a_link_in_place_of_a_capture_is_refused(secret: Path) -> None:
 
 
 @needs_root
-def test_libvirt_gets_at_the_cache_it_shares_with_other_drivers(secret: Path, tmp_path: Path) -> None:
+def test_libvirt_gets_at_the_cache_it_shares_with_other_drivers(
+    secret: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It asks QEMU about itself when the first guest starts, and keeps the answer below root's own directories."""
     root, shared = tmp_path / "h", secret / "sub" / "work"
     root.mkdir()
-    (root / "cache").symlink_to(shared)
+    (secret / "libvirt").symlink_to(shared)  # a cache that is kept elsewhere
+    monkeypatch.setenv("LAB_CACHE", str(secret))
+    _share_cache(root)
     apart(WHO, Needs(folders=_own_folders(root)), (root / "cache" / "qemu").mkdir)
     assert (shared / "qemu").is_dir()
 
