@@ -14,8 +14,8 @@ import grp
 import os
 import pwd
 import stat
-import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -115,22 +115,13 @@ def apart(who: Account, needs: Needs, do: Callable[[], T]) -> T:
 
     Raises what `do` raises, and OSError where that cannot be had.
     """
-    done: list[T] = []
-    failed: list[BaseException] = []
 
-    def work() -> None:
-        try:
-            _see_only(who, (*needs.shared, *needs.reads, *needs.writes, *needs.folders))
-            done.append(do())
-        except BaseException as exc:  # noqa: BLE001 - raised again by whoever waits for us
-            failed.append(exc)
+    def work() -> T:
+        _see_only(who, (*needs.shared, *needs.reads, *needs.writes, *needs.folders))
+        return do()
 
-    thread = threading.Thread(target=work, name="apart")
-    thread.start()
-    thread.join()
-    if failed:
-        raise failed[0]
-    return done[0]
+    with ThreadPoolExecutor(1, thread_name_prefix="apart") as pool:
+        return pool.submit(work).result()
 
 
 def closed(path: Path, who: Account) -> Path | None:

@@ -8,8 +8,11 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 
+from lab.errors import DeadlinePassed
+from lab.units import Deadline, wait_until
 from tests.faults.effects import Effect, NotPossibleError, effect
 from tests.faults.processes import Proc, of_role
 from tests.faults.sessions import Live, Scenario, start
@@ -27,15 +30,20 @@ def target(live: Live, role: str, rng: random.Random) -> Proc:
     return rng.choice(found)
 
 
-def kill(role: str) -> Inject:
-    """SIGKILL."""
+def _sent(role: str, number: signal.Signals, told: str) -> Inject:
+    """One signal to a process of that role; `told` says with {} for which what that did."""
 
     def inject(live: Live, rng: random.Random) -> Effect:
         proc, began = target(live, role, rng), time.time()
-        proc.send(signal.SIGKILL)
-        return effect(f"killed {role} {proc.pid}", began, pair=proc.pair)
+        proc.send(number)
+        return effect(told.format(f"{role} {proc.pid}"), began, pair=proc.pair)
 
     return inject
+
+
+def kill(role: str) -> Inject:
+    """SIGKILL."""
+    return _sent(role, signal.SIGKILL, "killed {}")
 
 
 def pause(role: str, shortest: float, longest: float) -> Inject:
@@ -45,7 +53,7 @@ def pause(role: str, shortest: float, longest: float) -> Inject:
         proc, began, seconds = target(live, role, rng), time.time(), rng.uniform(shortest, longest)
         proc.send(signal.SIGSTOP)
         try:
-            _sleep(live, seconds)
+            _meanwhile(live, seconds)
         finally:
             proc.send(signal.SIGCONT)
         return effect(f"stopped {role} {proc.pid} for {seconds:.1f} s", began, pair=proc.pair)
@@ -53,22 +61,15 @@ def pause(role: str, shortest: float, longest: float) -> Inject:
     return inject
 
 
-def _sleep(live: Live, seconds: float) -> None:
+def _meanwhile(live: Live, seconds: float) -> None:
     """That long, or until the session has ended."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and live.watch() is None:
-        time.sleep(0.1)
+    with suppress(DeadlinePassed):
+        live.await_end(Deadline.after("the end of a pause", timedelta(seconds=seconds)))
 
 
 def freeze(role: str) -> Inject:
     """SIGSTOP for good."""
-
-    def inject(live: Live, rng: random.Random) -> Effect:
-        proc, began = target(live, role, rng), time.time()
-        proc.send(signal.SIGSTOP)
-        return effect(f"stopped {role} {proc.pid} for ever", began, pair=proc.pair)
-
-    return inject
+    return _sent(role, signal.SIGSTOP, "stopped {} for ever")
 
 
 def signals(*numbers: signal.Signals, group: bool = False) -> Inject:
@@ -79,7 +80,8 @@ def signals(*numbers: signal.Signals, group: bool = False) -> Inject:
         for number in numbers:
             with suppress(ProcessLookupError):
                 (os.killpg if group else os.kill)(live.process.pid, number)
-            _sleep(live, rng.choice((0, 0.01, 0.3, 1.5)) if number is not numbers[-1] else 0)
+            if number is not numbers[-1]:
+                _meanwhile(live, rng.choice((0, 0.01, 0.3, 1.5)))
         return effect(f"{', '.join(n.name for n in numbers)} to the {'group' if group else 'command'}", began)
 
     return inject
@@ -132,10 +134,12 @@ def little_memory(name: str, mib: int) -> Iterator[list[str]]:
 
 def _removed(group: Path) -> None:
     """The kernel lets go of the last process a moment after it has ended."""
-    for _ in range(100):
+
+    def gone() -> tuple[bool | None, object]:
         try:
             group.rmdir()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
+        except OSError as exc:
+            return None, exc
+        return True, ""
+
+    wait_until(gone, deadline=Deadline.after(f"the end of the cgroup {group}", timedelta(seconds=10)))

@@ -184,7 +184,10 @@ class Live:
 
     def end(self) -> int:
         """Wait for its end. Raises DeadlinePassed."""
-        deadline = Deadline.after(f"the end of {self.scenario}", SESSION_LIMIT)
+        return self.await_end(Deadline.after(f"the end of {self.scenario}", SESSION_LIMIT))
+
+    def await_end(self, deadline: Deadline) -> int:
+        """The same, for so long."""
 
         def ended() -> tuple[int | None, object]:
             return self.watch(), [str(proc) for proc in ours(self.world)]

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -119,6 +118,12 @@ def test_qemu_stopped_from_outside_is_not_blamed_on_the_kernel(make_plan: MakePl
     assert not qemus(plan)
 
 
+def still_at_work(session: Session, seconds: float) -> None:
+    """So long, in which the session does not end."""
+    with pytest.raises(subprocess.TimeoutExpired):
+        session.process.wait(seconds)
+
+
 @pytest.mark.parametrize(("seconds", "role"), [(22, "receiver"), (22, "sender"), (2, "receiver")])
 def test_qemu_stopped_for_a_while_is_no_fault_of_the_kernel(make_plan: MakePlan, seconds: float, role: str) -> None:
     """When it goes on, its kernel finds its clock far ahead: it complains of a soft lock-up or an RCU stall."""
@@ -127,7 +132,7 @@ def test_qemu_stopped_for_a_while_is_no_fault_of_the_kernel(make_plan: MakePlan,
         session.reach("delivered")
         pid = pid_of(plan, role)
         os.kill(pid, signal.SIGSTOP)
-        time.sleep(seconds)  # for so long it is stopped
+        still_at_work(session, seconds)
         os.kill(pid, signal.SIGCONT)
         session.end()
         result = session.result("hold", "virtio")
@@ -143,7 +148,7 @@ def test_a_stop_while_the_pair_is_made_counts_for_its_first_run(make_plan: MakeP
         session.reach("booting")
         pid = wait_until(lambda: (qemus(plan).get(name_of(plan, "receiver")), "no QEMU"), deadline=soon("QEMU"))
         os.kill(pid, signal.SIGSTOP)
-        time.sleep(3)
+        still_at_work(session, 3)
         os.kill(pid, signal.SIGCONT)
         session.end()
         result = session.result("hold", "loopback")

@@ -95,6 +95,7 @@ def owner(root: Path, tmp_path: Path) -> Iterator[Owner]:
 def test_the_guardian_tidies_up_after_an_owner_that_is_killed(owner: Owner) -> None:
     os.killpg(owner.process.pid, signal.SIGKILL)
     owner.await_end()
+    assert owner.all_gone
 
 
 def test_the_guardian_outlives_what_ends_others_in_order(owner: Owner) -> None:
@@ -102,6 +103,7 @@ def test_the_guardian_outlives_what_ends_others_in_order(owner: Owner) -> None:
         os.kill(owner.guardian, number)
     os.killpg(owner.process.pid, signal.SIGKILL)
     owner.await_end()
+    assert owner.all_gone
 
 
 def test_an_owner_without_a_guardian_tidies_up_by_itself(owner: Owner) -> None:

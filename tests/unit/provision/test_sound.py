@@ -68,4 +68,6 @@ def test_what_is_damaged_is_named_and_does_not_boot(
 def test_a_kernel_of_an_older_plan_has_no_digest_of_its_initrd(
     made: dict[str, Path], kernel: BootableKernel, image: GuestImage
 ) -> None:
-    require_sound(replace(kernel, initrd_sha256=""), image, None)
+    older = replace(kernel, initrd_sha256="")
+    assert unsound(older, image, None) == ()
+    require_sound(older, image, None)
