@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["boot", "lost", "deadline", "qemu-exit", "interrupted", "host", "hang", "frozen", "flood", "damaged"]
+"""Of trouble during a run; `lab.evidence.manifest.Incident` says what each means."""
 
 QUOTED = 4000
 """Characters of a command's output that its error quotes at most."""

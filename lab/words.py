@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-import re
-
-# Control characters (terminals obey them) and lone surrogates (UTF-8 cannot carry them); XML 1.0 forbids both. Then
-# what changes how the text around it is read and cannot be seen itself: Unicode's category Cf, which has the overrides
-# of direction (U+202A to U+202E, U+2066 to U+2069), and the two that begin a line where no newline is.
-_UNPRINTABLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u0600-\u0605\u061c\u06dd\u070f\u08e2\u180e\u200b-\u200f\u2028-\u202e"
-    "\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e007f]"
-)
+import unicodedata
 
 MOST = 4000
 """Characters of one text that a reader is shown."""
 
+TITLE = 300
+"""Characters of what a report is called."""
+
 
 def printable(text: str, most: int = 0) -> str:
-    """Text that XML, UTF-8 and a terminal can carry; what they cannot becomes U+FFFD. Newlines and tabs stay.
+    """Text that XML, UTF-8 and a terminal can carry; what they cannot becomes U+FFFD. Newlines, tabs and blanks stay.
+
+    Control characters and overrides of direction, which a terminal obeys, lone surrogates, which UTF-8 cannot carry,
+    and all else that cannot be seen go: what str.isprintable() says no to.
 
     most  characters that are kept; 0 for all
     """
-    return _UNPRINTABLE.sub("\ufffd", clipped(text, most) if most else text)
+    kept = clipped(text, most) if most else text
+    return kept if kept.isprintable() else "".join(c if _may_stay(c) else "\ufffd" for c in kept)
+
+
+def _may_stay(c: str) -> bool:
+    return c.isprintable() or c in "\n\t" or unicodedata.category(c) == "Zs"
 
 
 def one_line(text: str, most: int = MOST) -> str:
     """Printable text on one line."""
     return " ".join(printable(text, most).split())
+
+
+def titled(text: str) -> str:
+    """What a report is called, from its own words: on one line, with blanks as they are."""
+    return printable(text.strip(), TITLE).translate({ord("\t"): " ", ord("\n"): " "})
 
 
 def clipped(text: str, most: int) -> str:

@@ -12,7 +12,7 @@ from lab.evidence.oom import Kills
 from lab.evidence.records import Reader, Record
 from lab.evidence.signs import SIGNS, TAINTED, sign_splat, taint_splat
 from lab.evidence.traces import Traces
-from lab.evidence.words import printable
+from lab.words import titled
 
 MOST_SPLATS = 1000
 """More are counted, not kept, but for a hundred that the kernel died of."""
@@ -144,7 +144,7 @@ def _second_boots(
     for record in (*versions[1:], *loaders):
         if all(abs(record.line - line) > BOOT_LINES for line in told):
             told.append(record.line)
-            title = printable(f"the kernel started again: {record.text.strip()}")
+            title = titled(f"the kernel started again: {record.text}")
             yield Splat("reboot", title, True, record.line, record.t)
     for line, latest, t in falls:
         if all(abs(line - other) > BOOT_LINES for other in told):

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from lab.errors import Kind
 from lab.evidence.bounds import DEPTH, FILES, NUMBER, PATH
 from lab.words import clipped, printable
 
@@ -121,7 +122,7 @@ class Incident(_Record):
     guest  receiver | sender | "" ; t is host time of day, ISO 8601
     """
 
-    kind: Literal["boot", "lost", "deadline", "qemu-exit", "interrupted", "host", "hang", "frozen", "flood", "damaged"]
+    kind: Kind
     guest: Name
     detail: Told
     t: Name

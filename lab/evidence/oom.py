@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 from lab.evidence.model import Constraint, OomKill
 from lab.evidence.records import Record
-from lab.evidence.words import printable
 from lab.units import KIB
+from lab.words import TITLE, printable
 
 MOST_KILLS = 1000
 NEAR_LINES, NEAR_S = 400, 30.0
@@ -185,7 +185,7 @@ class Kills:
                 constraint,
                 printable(report.oom_memcg, 1024),
                 printable(report.task_memcg, 1024),
-                printable(task),
+                printable(task, TITLE),
                 victim[1],
                 record.line,
                 record.t,

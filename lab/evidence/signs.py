@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from lab.evidence.model import Grade, Splat
 from lab.evidence.records import Record
-from lab.evidence.words import printable
+from lab.words import titled
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Sign:
         match = self.pattern.search(record.text)
         if not match:
             return None
-        title = printable((record.text if self.plain else record.text[match.start() :]).lstrip(": ").strip())
+        title = titled((record.text if self.plain else record.text[match.start() :]).lstrip(": "))
         return Splat(self.kind, title, self.fatal, record.line, record.t, self.grade)
 
 

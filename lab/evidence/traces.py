@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from lab.evidence.model import Grade, Splat
 from lab.evidence.records import Record
-from lab.evidence.words import printable
+from lab.words import titled
 
 REPORT_LINES, REPORT_S = 400, 10.0
 """A fault's report goes on for as long: lockdep prints chains of locks, a stall the traces of every CPU."""
@@ -166,4 +166,4 @@ def _within(first: Record, then: Record, lines: int, seconds: float) -> bool:
 
 
 def _splat(record: Record, title: str) -> Splat:
-    return Splat("unexplained", printable(title), False, record.line, record.t, Grade.UNEXPLAINED)
+    return Splat("unexplained", titled(title), False, record.line, record.t, Grade.UNEXPLAINED)
