@@ -19,7 +19,7 @@ from lab.collect.bundle import BundleWriter
 from lab.evidence.bundle import record_of
 from lab.terminal import Console, say, say_traceback
 from tests.unit.cli.conftest import write_run, write_session
-from tests.unit.verdict.builder import with_digest
+from tests.unit.verdict.told import with_digest
 
 EVIL = (
     "\x1b[31mX\x1b]0;title\x07\r\u202e\u2066\x9b2J\x00[red]m[/red][/nope] "

@@ -16,8 +16,8 @@ import pytest
 import lab.cli
 from lab.paths import project_root
 from tests.unit.cli.conftest import write_run, write_session
-from tests.unit.verdict.builder import with_digest
 from tests.unit.verdict.machine import KERNELS
+from tests.unit.verdict.told import with_digest
 
 LAB = f"{shlex.quote(sys.executable)} -P -m lab.cli"
 GUESTS = "*guests*"

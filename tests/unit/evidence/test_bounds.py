@@ -19,7 +19,8 @@ from lab.evidence.timing import MOST_SPANS, out_of_bounds, parse_timing
 from lab.verdict.decide import judge
 from lab.verdict.model import Word
 from tests.unit.evidence.test_parsers import CHECKPOINT, GROUP, PROGRESS, SAMPLE, lines
-from tests.unit.verdict.builder import story, with_digest
+from tests.unit.verdict.builder import story
+from tests.unit.verdict.told import with_digest
 
 
 def with_file(path: str, data: bytes) -> dict[str, bytes]:

@@ -11,7 +11,8 @@ from lab.evidence.bundle import parse, record_of
 from lab.evidence.timing import Span, Timing, dump_timing
 from lab.verdict.decide import judge
 from lab.verdict.model import Word
-from tests.unit.verdict.builder import story, with_digest
+from tests.unit.verdict.builder import story
+from tests.unit.verdict.told import with_digest
 
 
 def test_a_whole_bundle_has_no_problems() -> None:

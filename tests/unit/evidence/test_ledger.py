@@ -11,8 +11,9 @@ from lab.evidence.ledger import bracket, build_ledger, state_at
 from lab.evidence.memory import EXPLAINED, RECLAIMABLE_VMSTAT, baseline, gone, is_at_rest, unexplained
 from lab.evidence.model import Ledger, Sample
 from lab.units import MIB, PAGE_SIZE
-from tests.unit.verdict.builder import Story, story
+from tests.unit.verdict.builder import story
 from tests.unit.verdict.machine import KERNELS
+from tests.unit.verdict.told import Story
 
 
 def sample(t: float = 0.0, pcp_pages: int = 0, **meminfo: int) -> Sample:

@@ -15,7 +15,8 @@ from lab.evidence.manifest import Incident, Manifest
 from lab.evidence.seal import digest_of, is_as_written, sealed
 from lab.verdict.decide import judge
 from lab.verdict.model import Word
-from tests.unit.verdict.builder import Story, story, with_digest
+from tests.unit.verdict.builder import story
+from tests.unit.verdict.told import Story, with_digest
 
 Json = dict[str, Any]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lab.units import MIB, PAGE_SIZE
-from tests.unit.verdict.builder import Story, story
+from tests.unit.verdict.builder import story
 from tests.unit.verdict.machine import KERNELS, Kernel
-from tests.unit.verdict.reds import E, F, Red, every_sample, in_checkpoint, shift_memory, spoilt
+from tests.unit.verdict.spoil import E, F, Red, every_sample, in_checkpoint, shift_memory, spoilt
+from tests.unit.verdict.told import Story
 
 PUT_HOOK = KERNELS["put-hook"]
 ONE_IN_64 = 256

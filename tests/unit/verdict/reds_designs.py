@@ -6,9 +6,10 @@ from collections.abc import Callable
 from functools import partial
 
 from lab.units import MIB
-from tests.unit.verdict.builder import Story, story
+from tests.unit.verdict.builder import story
 from tests.unit.verdict.machine import KERNELS, Json, Kernel
-from tests.unit.verdict.reds import E, F, Red, client, in_checkpoint, kill_line, spoilt
+from tests.unit.verdict.spoil import E, F, Red, client, in_checkpoint, kill_line, spoilt
+from tests.unit.verdict.told import Story
 
 POOLED = KERNELS["pool-return"]
 

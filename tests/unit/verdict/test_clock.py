@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lab.verdict.model import Word
-from tests.unit.verdict.builder import Story, story
+from tests.unit.verdict.builder import story
+from tests.unit.verdict.told import Story
 
 LOCKUP = "[  101.000000] watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [zc-client:77]"
 OOPS = "[  101.000000] BUG: kernel NULL pointer dereference, address: 0000000000000008"

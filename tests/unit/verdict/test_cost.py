@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from lab.evidence.bundle import parse
 from lab.verdict.cost import compare, ratio, turns_of
 from lab.verdict.model import Word
-from tests.unit.verdict.builder import BACKGROUND, JITTER, WORK, compared
+from tests.unit.verdict.builder import compared
+from tests.unit.verdict.told import BACKGROUND, JITTER, WORK
 
 
 @pytest.mark.parametrize("factor", [0.97, 1.0, 1.001, 1.25])

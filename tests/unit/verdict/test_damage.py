@@ -14,8 +14,9 @@ from lab.errors import BadInput
 from lab.evidence.bundle import parse
 from lab.verdict.decide import judge
 from lab.verdict.model import Word
-from tests.unit.verdict.builder import story, with_digest
+from tests.unit.verdict.builder import story
 from tests.unit.verdict.machine import KERNELS
+from tests.unit.verdict.told import with_digest
 
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 RED_RUNS = (("hold", "stock"), ("pin-vmsplice", "precharge"), ("bystander", "stock"))

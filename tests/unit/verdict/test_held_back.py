@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lab.verdict.model import Word
-from tests.unit.verdict.builder import Story, story
+from tests.unit.verdict.builder import story
+from tests.unit.verdict.told import Story
 
 
 def without_traffic(mapped: float) -> Story:

@@ -9,9 +9,10 @@ from lab.plan.cases import CASES
 from lab.verdict.measure import run_kills
 from lab.verdict.model import Oom, OomOutcome, Word
 from lab.verdict.oom import WORST_FIRST, classify
-from tests.unit.verdict.builder import Story, story
+from tests.unit.verdict.builder import story
 from tests.unit.verdict.machine import KERNELS
-from tests.unit.verdict.reds import console, kill_line
+from tests.unit.verdict.spoil import console, kill_line
+from tests.unit.verdict.told import Story
 
 
 def outcome(told: Story) -> OomOutcome:

@@ -6,8 +6,9 @@ import pytest
 
 from lab.units import MIB, PAGE_SIZE
 from lab.verdict.model import Word
-from tests.unit.verdict.builder import Story, story
+from tests.unit.verdict.builder import story
 from tests.unit.verdict.machine import Json
+from tests.unit.verdict.told import Story
 
 CAME = 768 * 1024
 

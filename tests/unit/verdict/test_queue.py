@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from lab.units import MIB
 from lab.verdict.model import Word
-from tests.unit.verdict.builder import Story, story
+from tests.unit.verdict.builder import story
+from tests.unit.verdict.told import Story
 
 
 def less_gone(told: Story, size: int, slab: int) -> None:

@@ -18,9 +18,10 @@ from lab.verdict.rules import RULES
 from lab.verdict.rules_use import unproven_cases
 from tests.unit.verdict.builder import story
 from tests.unit.verdict.machine import KERNELS
-from tests.unit.verdict.reds import REDS, Red
+from tests.unit.verdict.reds import REDS
 from tests.unit.verdict.reds_always import ALWAYS_REDS
 from tests.unit.verdict.reds_designs import DESIGN_REDS
+from tests.unit.verdict.spoil import Red
 
 ALL_REDS = (*REDS, *DESIGN_REDS, *ALWAYS_REDS)
 SEVERITY = (Word.MISS, Word.ERROR, Word.FAIL)

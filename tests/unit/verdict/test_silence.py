@@ -9,8 +9,9 @@ from lab.plan.limits import DEBUG_FRAGMENT, DEBUG_TIMES
 from lab.verdict.decide import judge
 from lab.verdict.model import Word
 from lab.verdict.rules_lab import MAX_SILENCE_S
-from tests.unit.verdict.builder import Story, story
-from tests.unit.verdict.reds import fewer
+from tests.unit.verdict.builder import story
+from tests.unit.verdict.spoil import fewer
+from tests.unit.verdict.told import Story
 
 SLOWER = 12
 

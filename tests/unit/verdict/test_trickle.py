@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from lab.verdict.model import Word
-from tests.unit.verdict.builder import Story, story
+from tests.unit.verdict.builder import story
 from tests.unit.verdict.machine import KERNELS
-from tests.unit.verdict.reds import innocent_slows
+from tests.unit.verdict.spoil import innocent_slows
+from tests.unit.verdict.told import Story
 
 PAGE = 4096
 

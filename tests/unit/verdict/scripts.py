@@ -1,0 +1,158 @@
+"""What happens in a run of each case, step by step, as tests tell it."""
+
+from __future__ import annotations
+
+from lab.plan.cases import ClientSpec
+from lab.units import MIB, PAGE_SIZE
+from tests.unit.verdict.machine import Client
+from tests.unit.verdict.told import BURST, Story, wanted
+
+
+def ordinary(told: Story) -> None:
+    """Every client takes its stream; what they keep is looked at; they let go."""
+    for spec in told.case.clients:
+        client = told.start(spec)
+        _take(told, client, spec)
+        if told.case.compares:
+            client.drop()
+            told.quit(spec)
+    if told.case.name == "file-mapped":
+        for client in told.machine.clients.values():
+            told.say(client, "smaps", resident=client.mapped_now)
+    told.wait(2)
+    alive = [c for c in told.machine.clients.values() if c.alive and c.procs]
+    if alive:
+        told.mark("held")
+    if told.case.name == "dead-memcg":
+        _bury(told, alive[0])
+    told.wait(2)
+    for client in alive:
+        told.machine.release(client)
+        told.say(client, "released")
+    told.wait(2)
+    told.mark("released")
+
+
+def _take(told: Story, client: Client, spec: ClientSpec) -> None:
+    told.pour(client, wanted(spec))
+    client.queued += spec.sockets * spec.leave
+    client.twice += spec.sockets * 16 * PAGE_SIZE * bool(spec.leave)
+    if told.case.compares and spec.deliver < BURST:
+        told.wait(20)  # a trickle
+    if client.behaviour == "copy":
+        client.anon = min(client.anon, spec.ring or client.anon)
+    stopped = client.delivered < wanted(spec) and client.behaviour != "slow"
+    killing = told.machine.kernel.at_limit != "refuse" and not client.unkillable
+    if stopped and (client.behaviour == "copy" or killing):
+        told.machine.oom_kill(client, memcg=True)
+    else:
+        told.end_of_stream(client, spec)
+
+
+def _refused(told: Story) -> None:
+    """refused: the ordinary way, and then the cgroup is removed."""
+    ordinary(told)
+    _bury(told, told.machine.clients["abuser"])
+
+
+def _lowered(told: Story) -> None:
+    """never-over-lowered: half-way the limit falls below what is held, and the stream goes on."""
+    (spec,) = told.case.clients
+    client = told.start(spec)
+    told.pour(client, 5 * BURST)
+    client.limit = spec.lowered
+    told.wait(2)
+    told.mark("lowered")
+    told.pour(client, wanted(spec) - client.delivered)
+    told.end_of_stream(client, spec)
+    told.wait(2)
+    told.mark("held")
+    told.wait(2)
+    told.machine.release(client)
+    told.say(client, "released")
+    told.wait(2)
+    told.mark("released")
+
+
+def _bury(told: Story, client: Client) -> None:
+    client.procs, client.cgroup = 0, False
+    told.say(client, "left", cgroup="/sys/fs/cgroup/other")
+    told.machine.dying = 2
+    told.wait(2)
+    told.mark("removed")
+
+
+def _bystander(told: Story) -> None:
+    """The innocent runs; the abuser takes what it gets; where nothing stops it, the guest kills the innocent."""
+    innocent, abuser = told.case.clients
+    told.start(innocent)
+    told.wait(30)
+    client = told.start(abuser)
+    told.pour(client, abuser.deliver, until_free=200 * MIB)
+    bystander = told.machine.clients[innocent.name]
+    if told.machine.wants(client, BURST, 0) > (abuser.limit or 0):
+        if told.machine.kernel.at_limit != "refuse":
+            told.machine.oom_kill(client, memcg=True)
+        else:
+            told.end_of_stream(client, abuser)
+    else:
+        told.machine.oom_kill(bystander, memcg=False)
+        told.wait(2)
+        told.pour(client, 2 * BURST)  # what the dead one left
+        told.say(client, "holding", reason="eof")
+    told.wait(30)
+    for alive in (c for c in (client, bystander) if c.alive):
+        alive.drop()
+        told.say(alive, "released")
+    told.mark("released")
+
+
+def _turns(told: Story) -> None:
+    """cross-memcg: one after the other, then two at once."""
+    specs = {spec.name: spec for spec in told.case.clients}
+    for name, checkpoint in (("a1", "a1"), ("b1", "b1"), ("a2", "a2"), ("b2", "held")):
+        _turn(told, [specs[name]], checkpoint)
+    _turn(told, [specs["a3"], specs["b3"]], "both")
+
+
+def _turn(told: Story, specs: list[ClientSpec], checkpoint: str) -> None:
+    clients = [told.start(spec) for spec in specs]
+    for client, spec in zip(clients, specs, strict=True):
+        _take(told, client, spec)
+    told.wait(2)
+    told.mark(checkpoint)
+    told.wait(2)
+    for client in clients:
+        told.machine.release(client)
+        told.say(client, "released")
+    told.wait(2)
+
+
+def _settings(told: Story) -> None:
+    """opt-in: both settings; a driver that has not opted in is refused under the second."""
+    lenient, strict = told.case.clients
+    _turn(told, [lenient], "lenient")
+    told.machine.accounted_only = 1
+    told.machine.clients[strict.name].refusal = 22 * (told.machine.kernel.sysctl and not told.machine.kernel.mapped)
+    _turn(told, [strict], "held")
+    told.machine.accounted_only = 0
+
+
+def _pressed(told: Story) -> None:
+    """reclaim: the ordinary way, then somebody takes more than is free."""
+    ordinary(told)
+    told.machine.press(told.machine.free() + told.machine.cached * 3 // 4)
+    told.wait(2)
+    told.mark("pressed")
+    told.wait(2)
+    told.machine.taken = 0
+
+
+SCRIPTS = {
+    "bystander": _bystander,
+    "cross-memcg": _turns,
+    "opt-in": _settings,
+    "reclaim": _pressed,
+    "refused": _refused,
+    "never-over-lowered": _lowered,
+}
