@@ -19,7 +19,7 @@ from lab.interrupt import end_in_order
 from lab.paths import cache_root, project_root
 from tests.faults.processes import end_all
 from tests.faults.rounds import Outcome, Token, healthy, play, token_of
-from tests.faults.summary import markdown
+from tests.faults.summary import markdown, never_done
 from tests.faults.table import TABLE
 from tests.faults.turns import Turn
 from tests.faults.world import World, new_world
@@ -29,7 +29,9 @@ OWN_MOUNTS = "LAB_FAULTS_OWN_MOUNTS"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status: 0 nothing broken, 1 something, 2 bad input, 3 the lab does not work here, 130 interrupted."""
+    """Exit status: 0 nothing broken, 1 something, or a kind that was never done, 2 bad input, 3 the lab does not work
+    here, 130 interrupted.
+    """
     options = _parser().parse_args(argv)
     if options.list:
         print("\n".join(TABLE))
@@ -132,7 +134,7 @@ def _play_all(options: argparse.Namespace, base: World) -> int:
         print(table, flush=True)
         if options.summary:
             options.summary.write_text(table)
-    return 1 if any(outcome.broken for outcome in outcomes) else 0
+    return 1 if any(outcome.broken for outcome in outcomes) or never_done(outcomes) else 0
 
 
 def _allowed(options: argparse.Namespace, number: int) -> Sequence[str]:

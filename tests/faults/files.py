@@ -139,7 +139,6 @@ PATTERNS = {
     "state-sample": "states/*/saved.jsonl",
     "accelerator": "accelerator/*.json",
     "learnt": "learnt.json",
-    "key": "ssh/id_ed25519",
 }
 
 

@@ -47,9 +47,8 @@ def ssh_port(qemu: int) -> int:
 
 
 def keys(live: Live) -> list[Path]:
-    """Private keys of the lab: one for all sessions, or the session's own."""
-    found = [*live.world.cache.glob("ssh/id_*"), *live.world.runtime.rglob("id_*")]
-    return [path for path in found if not path.suffix]
+    """Private keys that open the session's pairs: each has its own, named `PairRequest.key_file`."""
+    return sorted(live.world.runtime.rglob("*.key"))
 
 
 def ssh(live: Live, qemu: Proc, command: str) -> None:

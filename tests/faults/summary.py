@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from tests.faults.rounds import Outcome
 
+ENOUGH = 4
+"""Rounds after which a kind should have been done once: it may come too late for its session, but not each time."""
 HEAD = "| kind | rounds | done | words of the runs | broken |\n|---|---|---|---|---|"
 
 
@@ -16,7 +18,15 @@ def markdown(outcomes: Sequence[Outcome], seconds: float) -> str:
     ]
     done, bad = sum(bool(o.done) for o in outcomes), sum(bool(o.broken) for o in outcomes)
     total = f"{len(outcomes)} rounds in {seconds / 60:.0f} minutes, {done} with a fault done, {bad} broken."
-    return "\n".join([HEAD, *rows, "", total, ""])
+    idle = [f"`{kind}` was never done: its rounds prove nothing." for kind in never_done(outcomes)]
+    return "\n".join([HEAD, *rows, "", total, *idle, ""])
+
+
+def never_done(outcomes: Sequence[Outcome]) -> list[str]:
+    """Kinds that had their chances and did nothing: the campaign itself is broken."""
+    kinds = sorted({o.token.kind for o in outcomes})
+    tries = {kind: [bool(o.done) for o in outcomes if o.token.kind == kind] for kind in kinds}
+    return [kind for kind, done in tries.items() if len(done) >= ENOUGH and not any(done)]
 
 
 def _row(kind: str, outcomes: Sequence[Outcome]) -> str:

@@ -12,7 +12,7 @@ from tests.faults.__main__ import _token, seed_of
 from tests.faults.processes import role_of
 from tests.faults.rounds import Outcome, Token, token_of
 from tests.faults.sessions import Scenario
-from tests.faults.summary import markdown
+from tests.faults.summary import markdown, never_done
 from tests.faults.table import TABLE
 from tests.faults.world import World, clone, own
 
@@ -114,3 +114,11 @@ def test_the_table_counts_what_was_played() -> None:
     assert "| `panic` | 2 | 1 | 1 FAIL |  |" in text
     assert "| `clock` | 1 | 1 | 1 PASS | 1 |" in text
     assert "3 rounds in 2 minutes, 2 with a fault done, 1 broken." in text
+
+
+def test_a_kind_that_was_never_done_is_told_when_it_had_its_chances() -> None:
+    idle = [Outcome(Token(1, n, "panic"), Scenario("run"), note="no guest now") for n in range(4)]
+    assert never_done(idle) == ["panic"]
+    assert "`panic` was never done" in markdown(idle, 60)
+    assert never_done(idle[:3]) == []
+    assert never_done([*idle, Outcome(Token(1, 4, "panic"), Scenario("run"), done="x")]) == []
