@@ -151,13 +151,17 @@ def stored_plan(folder: Path) -> SessionPlan:
     return plan
 
 
-def read_session(folder: Path, known: Mapping[str, RunResult] | None = None) -> Session:
-    """Judge every bundle of a session folder, in the plan's order. Raises BadInput on an unreadable plan or manifest.
+def read_session(folder: Path) -> Session:
+    """Judge all bundles of a session folder, in its plan's order. Raises BadInput on an unreadable plan or manifest."""
+    return session_of(stored_plan(folder))
 
-    known  results by run that this process has already, from the bundles of this folder
+
+def session_of(plan: SessionPlan, known: Mapping[str, RunResult] | None = None) -> Session:
+    """A session by the plan that its own process holds, whatever became of the file. Raises BadInput on a manifest.
+
+    known  results by run that this process has already, from the bundles of the plan's folder
     """
-    known = known or {}
-    plan = stored_plan(folder)
+    known, folder = known or {}, plan.folder
     found = [run.id for run in plan.runs if (folder / run.id / MANIFEST).is_file()]
     started = datetime.datetime.fromisoformat(plan.started)
     ended = max((folder / name / MANIFEST).stat().st_mtime for name in found) if found else started.timestamp()
@@ -179,7 +183,7 @@ def write_reports(plan: SessionPlan, known: Known | None = None) -> Session:
     from lab.report import html, junit, ktap, markdown
 
     known = known or Known()
-    session = read_session(plan.folder, known.results)
+    session = session_of(plan, known.results)
     curves = {result.bundle: _derived(plan.folder, result, known) for result in session.results}
     write_whole(plan.folder / REPORT, html.render(session, curves).encode())
     write_whole(plan.folder / TABLE, markdown.render(session).encode())

@@ -199,10 +199,10 @@ class Watched:
 
     def session(self, plan: SessionPlan) -> Session:
         """The session as it is on disk, with its reports: an engine that came to a bad end did not write them."""
-        from lab.reports import RESULTS, Known, read_session, write_reports
+        from lab.reports import RESULTS, Known, session_of, write_reports
 
         there = (plan.folder / RESULTS).exists()  # the last that is written
-        return read_session(plan.folder, self.results) if there else write_reports(plan, Known(self.results))
+        return session_of(plan, self.results) if there else write_reports(plan, Known(self.results))
 
 
 def watch(plan: SessionPlan, engine: Engine, *, as_json: bool) -> Watched:

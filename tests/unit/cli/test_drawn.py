@@ -75,6 +75,15 @@ def test_what_was_drawn_beside_is_what_the_reports_say(tmp_path: Path) -> None:
     assert (folder / REPORT).read_text("utf-8") == page
 
 
+def test_a_session_is_reported_by_the_plan_it_holds(tmp_path: Path) -> None:
+    folder, (bundle,) = write_session(tmp_path, NAME, ("hold",))
+    plan = stored_plan(folder)
+    (folder / PLAN_FILE).write_bytes((folder / PLAN_FILE).read_bytes()[:200])
+    assert [result.manifest.run for result in write_reports(plan).results] == [bundle.name]
+    with pytest.raises(BadInput, match=r"plan\.json is damaged"):
+        read_session(folder)
+
+
 def test_a_bundle_that_cannot_be_read_is_left_to_the_reports(tmp_path: Path) -> None:
     folder, (bad, good) = write_session(tmp_path, NAME, ("hold", "release"))
     (bad / "manifest.json").write_text("{")
