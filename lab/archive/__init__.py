@@ -1,0 +1,1 @@
+"""Bundles on disk: judged once, read back, reported."""

@@ -1,0 +1,1 @@
+"""This machine: commands, paths, the file cache, records, signals, workers, doing things at once, size."""

@@ -1,0 +1,36 @@
+"""What this host has to give at this moment."""
+
+from __future__ import annotations
+
+import os
+import resource
+from pathlib import Path
+
+from lab.contracts import HostSize
+from lab.errors import HostTrouble
+from lab.units import KIB, MIB
+
+FILES = 256
+"""That a process with guests may have open at once."""
+
+
+def memory_mib(name: str) -> int:
+    """One line of /proc/meminfo, e.g. MemTotal."""
+    text = Path("/proc/meminfo").read_text()
+    return next(int(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name}:")) * KIB // MIB
+
+
+def require_files() -> None:
+    """Raises HostTrouble when this process may not open enough files for guests, and cannot have it changed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < FILES:
+        raise HostTrouble(
+            f"this process may open {hard} files at once, and guests need {FILES}", hint=f"a ulimit -n of {FILES}"
+        )
+    if soft != resource.RLIM_INFINITY and soft < FILES:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, hard))
+
+
+def host_size() -> HostSize:
+    """Memory available now and CPUs this process may use."""
+    return HostSize(memory_mib("MemAvailable"), len(os.sched_getaffinity(0)))

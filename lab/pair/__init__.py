@@ -1,0 +1,1 @@
+"""A pair made ready: booted, restored, kept for the next run, blamed."""

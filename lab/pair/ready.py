@@ -1,0 +1,218 @@
+"""A pair that is ready for traffic: booted, given its roles, connected, and proved to deliver mappable pages."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from lab.collect.stream import last_lines, size
+from lab.contracts import Address, Progress
+from lab.drive.role import RoleTarget, Seat, role_giver
+from lab.drive.ssh import GuestShell, Program, connected
+from lab.errors import Fault
+from lab.host.atonce import entered
+from lab.pair.timeline import Timeline
+from lab.plan.cases import ClientSpec
+from lab.plan.commands import cgroup_of, client_argv, sender_argv
+from lab.plan.matrix import Run
+from lab.plan.names import ROLES, Role, digest
+from lab.plan.session import SessionPlan
+from lab.provision.guest import Guest
+from lab.provision.hypervisor import Hypervisor
+from lab.provision.pair import Pair, PairRequest, provisioned
+from lab.units import MIB, Deadline, wait_until
+
+CONSOLE_LAG, CONSOLE_LINES = timedelta(seconds=2), 1000
+"""How much later than the log a console may show a line, and how far above its end."""
+
+PREFLIGHT = ClientSpec("preflight", "map", None, 6 * MIB)
+PREFLIGHT_PORT = 5000
+
+
+@dataclass
+class Stream:
+    """A client and the sender that feeds it."""
+
+    spec: ClientSpec
+    client: Program
+    sender: Program
+
+
+@dataclass
+class ReadyPair:
+    """A pair and its open shells.
+
+    served  runs it has been used for
+    warm    key of the saved state it was restored from, "" when it was booted;  note  why it was booted, or again
+    fast_clock  the guest whose clock ran away while it booted, "" when both kept time
+    """
+
+    pair: Pair
+    shells: dict[Role, GuestShell]
+    changed: threading.Condition
+    served: int = 0
+    warm: str = ""
+    note: str = ""
+    fast_clock: str = ""
+
+    @property
+    def receiver(self) -> GuestShell:
+        return self.shells["receiver"]
+
+    @property
+    def sender(self) -> GuestShell:
+        return self.shells.get("sender", self.receiver)
+
+    @property
+    def captures(self) -> Path:
+        return self.pair.request.captures
+
+    def start_client(self, client: ClientSpec, port: int, seed: int, folder: Path) -> Program:
+        """Make the client's cgroup and start it; returns when it listens. Raises CommandFailed, GuestLost, ..."""
+        group = cgroup_of(client.name)
+        limit = "max" if client.limit is None else str(client.limit)
+        # by the shell that becomes the client: a command of its own costs a process and a round trip
+        make = f'mkdir {group} && echo {limit} > {group}/memory.max && exec "$@"'
+        argv = ("sh", "-c", make, client.name, *client_argv(client, port, seed))
+        program = self.receiver.start(client.name, argv, folder / f"{client.name}.jsonl")
+        program.wait("readiness", lambda p: p.said("ready"), Deadline.after("readiness", timedelta(seconds=30)))
+        return program
+
+    def start_sender(self, client: ClientSpec, port: int, seed: int, folder: Path) -> Program:
+        """Start the stream that feeds a client. Raises GuestLost."""
+        address = self.pair.addresses["receiver"].v4
+        argv = sender_argv(client, address, port, seed)
+        return self.sender.start(f"{client.name}'s sender", argv, folder / f"{client.name}.jsonl")
+
+    def troubles(self) -> tuple[Fault, ...]:
+        """What was seen of its guests since somebody last asked: time they had not, floods, captures that changed."""
+        floods = (Fault("flood", role, why) for role, shell in self.shells.items() for why in shell.take_floods())
+        return (*self.pair.watch.troubles(), *floods)
+
+    def check_floods(self) -> None:
+        """Raises Flood when a program or a command said more than it may."""
+        for shell in self.shells.values():
+            shell.check_floods()
+
+    def hang_up(self) -> None:
+        """Close every connection to the guests."""
+        for shell in self.shells.values():
+            shell.dialler.close()
+
+    def remove_cgroup(self, client: str) -> None:
+        """Remove a client's cgroup; its processes have ended or left. Raises CommandFailed, GuestLost."""
+        self.receiver.check(["rmdir", cgroup_of(client)])
+
+
+def await_canary(guest: Guest, token: str) -> None:
+    """A console may print later than the log takes a line. Raises DeadlinePassed for one that does not show it."""
+    console, wanted = Path(guest.plan.console), token.encode()
+
+    def shown() -> tuple[bool | None, object]:
+        return (True if any(wanted in line for line in last_lines(console, CONSOLE_LINES)) else None), size(console)
+
+    wait_until(shown, deadline=Deadline.after(f"canary on the {guest.role}'s console", CONSOLE_LAG))
+
+
+def address_of(request: PairRequest, guest: Guest) -> Address:
+    """Where a guest's SSH server answers, and which key opens it."""
+    return Address("127.0.0.1", guest.ssh_port, request.key_file)
+
+
+def _target(pair: Pair, role: Role, guest: Guest) -> RoleTarget:
+    address = address_of(pair.request, guest)
+    return RoleTarget(guest.plan.name, role, address, guest.signals.hostkey, pair.addresses[role])
+
+
+def _seats(request: PairRequest) -> dict[Role, Seat]:
+    links = Pair(request, {}).addresses
+    roles: tuple[Role, ...] = ("receiver",) if request.nic.link == "none" else ROLES
+    return {role: Seat(links[role], request.key_file) for role in roles}
+
+
+def _preflight(ready: ReadyPair) -> None:
+    """A few MiB through the well-behaved client: do this kernel, NIC and MTU deliver pages that can be mapped?
+
+    The answer is evidence, judged by a rule; it is kept in the pair's captures and copied into each bundle.
+    """
+    folder = ready.captures / "preflight"
+    client = ready.start_client(PREFLIGHT, PREFLIGHT_PORT, 0, folder / "client")
+    sender = ready.start_sender(PREFLIGHT, PREFLIGHT_PORT, 0, folder / "sender")
+    deadline = Deadline.after("the preflight's bytes", ready.pair.request.limits.preflight)
+    client.wait("delivery", lambda p: p.said("holding"), deadline)
+    client.close()
+    for program in (client, sender):
+        program.wait("the end", lambda p: p.ended, deadline)
+    ready.remove_cgroup(PREFLIGHT.name)
+
+
+def pair_request(plan: SessionPlan, run: Run, attempt: int) -> PairRequest:
+    """What to provision for this run and those after it that can share the pair; `attempt` counts pairs of its key."""
+    pair_id = digest(run.id, attempt)
+    return PairRequest(
+        id=pair_id,
+        nic=run.profile,
+        shape=run.spec.shape,
+        kernel=plan.kernel(run.kernel),
+        image=plan.image,
+        accelerator=plan.accelerator,
+        captures=plan.folder / "pairs" / pair_id,
+        sockets=plan.sockets / "s",
+        limits=plan.limits_of(run.kernel),
+        plugin=plan.plugin if run.spec.shape.counted else None,
+    )
+
+
+@contextlib.contextmanager
+def connected_pair(
+    hypervisor: Hypervisor, request: PairRequest, progress: Progress, timeline: Timeline | None = None
+) -> Iterator[ReadyPair]:
+    """Provision a pair, give roles, connect. Raises LabTrouble; all is gone when the block ends."""
+    timeline = timeline or Timeline()
+    with contextlib.ExitStack() as stack:
+        giver = stack.enter_context(role_giver(_seats(request), request.nic, request.role_files, progress))
+        progress("starting guests")
+        with timeline.span("start guests", lane="pair"):
+            pair = stack.enter_context(provisioned(hypervisor, request))
+        progress("booting")
+        with timeline.span("boot", lane="pair"):
+            pair.wait_ready()
+        progress("giving roles")
+        with timeline.span("roles", lane="pair"):
+            giver.give(targets_of(pair))
+        progress("connecting")
+        with timeline.span("connect", lane="pair"):
+            ready = connect_shells(stack, pair)
+        progress("waiting for carrier")
+        with timeline.span("carrier", lane="pair"):
+            pair.wait_carrier()
+        yield ready
+
+
+def targets_of(pair: Pair) -> dict[Role, RoleTarget]:
+    """Where the guests of a pair answer, and with which host key."""
+    return {role: _target(pair, role, guest) for role, guest in pair.guests.items()}
+
+
+def connect_shells(stack: contextlib.ExitStack, pair: Pair) -> ReadyPair:
+    """Log in to both guests at once; `stack` closes the connections. Raises GuestLost."""
+    changed = threading.Condition()
+    shells = {role: connected(t.name, t.address, t.hostkey, changed) for role, t in targets_of(pair).items()}
+    return ReadyPair(pair, entered(stack, shells), changed)
+
+
+@contextlib.contextmanager
+def ready_pair(
+    hypervisor: Hypervisor, request: PairRequest, progress: Progress, timeline: Timeline | None = None
+) -> Iterator[ReadyPair]:
+    """A connected pair that has proved whether it delivers mappable pages. Raises LabTrouble."""
+    timeline = timeline or Timeline()
+    with connected_pair(hypervisor, request, progress, timeline) as ready:
+        progress("preflight")
+        with timeline.span("preflight", lane="pair"):
+            _preflight(ready)
+        yield ready

@@ -1,0 +1,152 @@
+"""A session from its request to its results, without a terminal: what a command, a campaign or a batch calls.
+
+with shown() as progress:
+    done = conduct(request, folder, Listener(progress=progress, verdict=print_it))
+session = done.session()
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab.session.start_engine import LOG, Engine, handing_on, started
+from lab.units import Deadline, wait_until
+
+if TYPE_CHECKING:
+    from lab.contracts import Progress
+    from lab.plan.matrix import Run
+    from lab.plan.session import SessionPlan
+    from lab.report.model import RunResult, Session
+    from lab.spec.request import SessionRequest
+
+FOR_EVER = timedelta(days=7)
+
+
+def _nobody(*_: object) -> None:
+    """Does not listen."""
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who wants to know how a session goes; all of it is optional.
+
+    progress  told, step by step, what long work before and after the runs is doing
+    doing     told, many times a second, what every worker is at
+    verdict   told each run that has its verdict, and the how many-th it is
+    """
+
+    progress: Progress = _nobody
+    doing: Progress = _nobody
+    verdict: Callable[[SessionPlan, int, RunResult], None] = _nobody
+
+
+@dataclass(frozen=True)
+class Conducted:
+    """A session that is over: whether a signal ended it, and the results of runs whose verdict was told."""
+
+    plan: SessionPlan
+    interrupted: bool
+    results: Mapping[str, RunResult]
+
+    @property
+    def log(self) -> Path:
+        return self.plan.folder / LOG
+
+    def session(self) -> Session:
+        """The session as it is on disk, with its reports: an engine that came to a bad end did not write them."""
+        from lab.archive.reports import RESULTS, Known, session_of, write_reports
+
+        there = (self.plan.folder / RESULTS).exists()  # the last that is written
+        return session_of(self.plan, self.results) if there else write_reports(self.plan, Known(self.results))
+
+
+def conduct(
+    request: SessionRequest,
+    folder: Path,
+    listener: Listener,
+    *,
+    before: Callable[[Progress], None] = _nobody,
+    only: Callable[[Run], bool] | None = None,
+) -> Conducted:
+    """Plan what was asked for (cells that `only` wants), `before` that make what must be there, and have it run.
+
+    The session's private folder goes with it, whatever happens. Raises BadInput and LabTrouble as `prepare` does,
+    HostTrouble when the engine cannot be had, KeyboardInterrupt before it runs; after that a signal ends the runs.
+    """
+    from lab.host.interrupt import end_in_order
+    from lab.host.size import require_files
+    from lab.provision.private import private_folder
+
+    require_files()
+    end_in_order()  # a SIGTERM before the first worker, or after the last, must tidy up as well
+    with contextlib.ExitStack() as stack:
+        sockets = private_folder(stack.callback)
+        engine = stack.enter_context(started())  # its end is waited for before the folder goes
+        from lab.session.prepare import prepare  # half a second of imports, beside those of the engine
+
+        before(listener.progress)
+        plan = prepare(request, folder, sockets, listener.progress, only=only)
+        return _watch(plan, engine, listener)
+
+
+def _watch(plan: SessionPlan, engine: Engine, listener: Listener) -> Conducted:
+    """Have an engine run a plan to its end, telling each verdict. Raises HostTrouble.
+
+    Workers may outlive an engine that was killed: they are waited for, so that what they leave is reported.
+    """
+    from lab.host.workers import at_work, stop
+    from lab.provision.sweep import TIDY_LIMIT
+
+    news = News(plan, listener)
+    with handing_on(engine):
+        engine.begin(plan)
+
+        def step() -> tuple[int | None, object]:
+            news.catch_up()
+            listener.doing(news.status())
+            return engine.process.poll(), news.status()
+
+        wait_until(step, deadline=Deadline.after("the runs", FOR_EVER), pause=timedelta(milliseconds=50))
+        if at_work(plan.sockets):
+            listener.progress("the engine is gone: waiting for its workers to put their evidence away")
+            stop(plan.sockets, TIDY_LIMIT)
+        news.catch_up()
+    return Conducted(plan, bool(engine.signals), news.results)
+
+
+@dataclass
+class News:
+    """What the workers write of their runs: verdicts are read back and told, and what each worker is doing is kept."""
+
+    plan: SessionPlan
+    listener: Listener
+    results: dict[str, RunResult] = field(default_factory=dict)
+    _seen: int = 0
+    _doing: dict[str, str] = field(default_factory=dict)
+
+    def catch_up(self) -> None:
+        """Take the events written since the last call."""
+        from lab.collect.stream import Mark, since
+        from lab.plan.session import EVENTS_FILE
+
+        told = since(Mark(self.plan.folder / EVENTS_FILE, self._seen))
+        self._seen += len(told)
+        for event in map(json.loads, told.splitlines()):
+            self._doing[event["worker"]] = f"{event.get('run', '')} {event.get('what', '')}".strip()
+            if event["event"] == "verdict":
+                self._tell(event["run"])
+
+    def _tell(self, run_id: str) -> None:
+        from lab.archive.reports import told
+
+        result = self.results[run_id] = told(self.plan.folder / run_id, run_id)
+        self.listener.verdict(self.plan, len(self.results), result)
+
+    def status(self) -> str:
+        return " | ".join(text for _, text in sorted(self._doing.items())) or "starting workers"

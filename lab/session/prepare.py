@@ -1,0 +1,228 @@
+"""From what the user wrote to a plan on disk: names resolved, things made, accelerator proved, pairs admitted."""
+
+from __future__ import annotations
+
+import datetime
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.contracts import BootableKernel, GuestImage, Progress
+from lab.errors import BadInput
+from lab.guestimage.build import ensure_image, ensure_init
+from lab.host.paths import suites_dir
+from lab.host.records import write_whole
+from lab.host.size import host_size, memory_mib
+from lab.kernels.bootable import make_bootable
+from lab.kernels.catalogue import Kernel, resolve, united
+from lab.kernels.reference import references
+from lab.pair.blame import check_disk
+from lab.plan.capacity import admit, pairs_that_fit
+from lab.plan.cases import CASES, STANDARD, Shape
+from lab.plan.learnt import Learnt, host_key, kernel_kind, way_of
+from lab.plan.matrix import Run, expand
+from lab.plan.nics import NICS
+from lab.plan.order import PAIR_SECONDS, running_order
+from lab.plan.pairs import Choice, choose
+from lab.plan.session import PLAN_FILE, SessionPlan, dump
+from lab.provision.accel import prove, remembered
+from lab.provision.hypervisor import connect
+from lab.provision.pair import PairRequest
+from lab.provision.plugin import ensure_plugin
+from lab.provision.qemu import installed_qemu
+from lab.provision.states import cannot_save
+from lab.session.learnt import load_learnt
+from lab.spec.request import MAX_REPEAT, SessionRequest
+from lab.spec.suite import SuiteSpec, load_suite, unknown
+
+DEFAULT_SUITE = "default"
+
+
+def suite_names() -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in suites_dir().glob("*.toml")))
+
+
+def read_suite(name: str) -> SuiteSpec:
+    """Raises BadInput with file and key of every problem."""
+    path = suites_dir() / f"{name}.toml"
+    return load_suite(path.read_text(), str(path))
+
+
+def combine(request: SessionRequest) -> SuiteSpec:
+    """One spec from suite files and options. Raises BadInput listing every unknown name."""
+    known = (*suite_names(), *CASES)
+    problems = unknown("suite or case", request.names, known)
+    problems += unknown("suite", request.suites, suite_names())
+    problems += unknown("NIC profile", request.nics, tuple(NICS))
+    if request.pairs < 0:
+        problems.append("-n takes `auto` or a positive number")
+    if not 0 <= request.repeat <= MAX_REPEAT:
+        problems.append(f"--repeat takes a number up to {MAX_REPEAT}")
+    if request.accelerator not in ("auto", "kvm", "tcg"):
+        problems.append(f"--accel {request.accelerator!r} is none of auto, kvm, tcg")
+    if problems:
+        raise BadInput(
+            problems, hint="lab cases, lab nics, lab kernels list what there is; lab run --help says what options take"
+        )
+    named = (*request.suites, *(name for name in request.names if name not in CASES))
+    suites = [read_suite(name) for name in dict.fromkeys(named)]
+    base = suites[0] if suites else read_suite(DEFAULT_SUITE)
+    cases = _cases(request.names, suites, base)
+    return SuiteSpec(
+        description=base.description,
+        kernels=request.kernels or base.kernels,
+        nics=request.nics or base.nics,
+        cases=cases,
+        repeat=request.repeat or base.repeat,
+    )
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the user asked for, looked up.
+
+    kernels     all that must be made;  tested  those of them that get runs
+    references  by the name of a tested one, the name of the one it is compared with, where a case compares
+    """
+
+    spec: SuiteSpec
+    kernels: tuple[Kernel, ...]
+    tested: tuple[Kernel, ...]
+    references: dict[str, str]
+
+
+def check(request: SessionRequest) -> Checked:
+    """Everything the user named, looked up. Raises BadInput with the problems of all of it."""
+    problems: list[BadInput] = []
+    spec, resolved = None, None
+    more = (request.reference,) if request.reference else ()
+    named: tuple[Kernel, ...] = ()
+    try:
+        spec = combine(request)
+    except BadInput as exc:
+        problems.append(exc)
+    try:
+        resolved = resolve(spec.kernels if spec else request.kernels)
+        named = resolve(more) if more else ()
+    except BadInput as exc:
+        problems.append(exc)
+    if spec is None or resolved is None:
+        hints = [exc.hint for exc in problems if exc.hint]
+        raise BadInput([line for exc in problems for line in exc.problems], hint="; ".join(hints))
+    comparing = any(CASES[name].compares for name in spec.cases)
+    chosen = references(resolved, *named) if comparing else {}
+    kernels = united((*resolved, *chosen.values()))
+    return Checked(spec, kernels, resolved, {name: reference.name for name, reference in chosen.items()})
+
+
+def _cases(names: Sequence[str], suites: Sequence[SuiteSpec], base: SuiteSpec) -> tuple[str, ...]:
+    wanted = [case for suite in suites for case in suite.cases] + [name for name in names if name in CASES]
+    return tuple(dict.fromkeys(wanted)) or base.cases
+
+
+def host_shape(way: str) -> str:
+    """By what this host is remembered. Raises CommandFailed when QEMU does not run."""
+    return host_key(host_size().cpus, memory_mib("MemTotal"), way, str(installed_qemu()))
+
+
+def probe_request(kernel: BootableKernel, image: GuestImage, folder: Path, sockets: Path) -> PairRequest:
+    """A guest to try an accelerator with."""
+    return PairRequest("probe000", NICS["loopback"], STANDARD, kernel, image, "tcg", folder / "probe", sockets / "s")
+
+
+def choose_accelerator(
+    request: SessionRequest, kernels: Sequence[BootableKernel], image: GuestImage, folder: Path, sockets: Path
+) -> str:
+    """What the user said, else KVM where every kernel of the session was proved to boot under it.
+
+    The first that does not decides: a probe that fails takes up to 20 s, and a session may have dozens of kernels.
+    """
+    if request.accelerator != "auto":
+        return request.accelerator
+    proofs = [remembered(kernel) for kernel in kernels]
+    if any(proof and proof.accelerator != "kvm" for proof in proofs):
+        return "tcg"
+    unproved = [kernel for kernel, proof in zip(kernels, proofs, strict=True) if proof is None]
+    if not unproved:
+        return "kvm"
+    with connect(request.connect, sockets / "probe") as hypervisor:
+        tried = (prove(hypervisor, probe_request(k, image, folder, sockets)) for k in unproved)
+        return "kvm" if all(proof.accelerator == "kvm" for proof in tried) else "tcg"
+
+
+def most_pairs(request: SessionRequest, runs: Sequence[Run]) -> int:
+    """Pairs that may run at once: as asked, else what fits, but no more than there are runs.
+
+    Raises BadInput with the arithmetic.
+    """
+    shapes: list[Shape] = [run.spec.shape for run in runs]
+    fit = admit(host_size(), shapes, request.pairs) if request.pairs else pairs_that_fit(host_size(), shapes)
+    return min(fit, len(runs))
+
+
+def _ordered(
+    runs: Sequence[Run], kernels: Sequence[BootableKernel], pairs: int, known: Learnt, way: str
+) -> tuple[Run, ...]:
+    """The running order by what is known of this host."""
+    kinds = {kernel.name: kernel_kind(kernel.base, kernel.fragments) for kernel in kernels}
+
+    return running_order(
+        runs,
+        pairs,
+        lambda run: known.seconds(run, kinds[run.kernel], way),
+        lambda run: known.pair_seconds(run, kinds[run.kernel], way, PAIR_SECONDS),
+    )
+
+
+def prepare(
+    request: SessionRequest,
+    folder: Path,
+    sockets: Path,
+    progress: Progress,
+    *,
+    only: Callable[[Run], bool] | None = None,
+) -> SessionPlan:
+    """Make all that the session needs and write its plan into `folder`: the cells that `only` wants, if given.
+
+    Raises BadInput, LabTrouble.
+    """
+    asked = check(request)
+    spec = asked.spec
+    check_disk(folder)
+    image = ensure_image(progress)
+    kernels = tuple(make_bootable(k, init=ensure_init(progress), progress=progress) for k in asked.kernels)
+    started = datetime.datetime.now(datetime.UTC)
+    name = f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"  # two may start in one second
+    tested = [(k.name, k.design) for k in asked.tested]
+    runs = expand(name, tested, spec.nics, spec.cases, spec.repeat, asked.references)
+    runs = tuple(run for run in runs if only is None or only(run))
+    most = most_pairs(request, runs)
+    session = folder / name
+    session.mkdir(parents=True)
+    progress("proving the accelerator")
+    accelerator = choose_accelerator(request, kernels, image, session, sockets)
+    cold = request.cold or bool(cannot_save(request.connect))
+    way = way_of(accelerator, cold=cold)
+    host, known = host_shape(way), load_learnt()
+    at_once = Choice(most, "as asked") if request.pairs else choose(known.rates.get(host, {}), most, host_size().cpus)
+    ordered = _ordered(runs, kernels, at_once.pairs, known, way)
+    plan = SessionPlan(
+        name=name,
+        started=started.isoformat(timespec="milliseconds"),
+        command=request.command,
+        folder=session,
+        sockets=sockets,
+        connect=request.connect,
+        accelerator=accelerator,
+        pairs=min(at_once.pairs, len({run.batch for run in ordered})),
+        pairs_why=at_once.why,
+        host=host,
+        image=image,
+        kernels=kernels,
+        runs=ordered,
+        cold=cold,
+        plugin=ensure_plugin(progress) if any(run.spec.shape.counted for run in runs) else None,
+    )
+    write_whole(session / PLAN_FILE, dump(plan))
+    return plan

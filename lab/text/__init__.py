@@ -1,0 +1,1 @@
+"""Text that is shown: made fit for a terminal, a page and a file."""

@@ -1,0 +1,34 @@
+"""What every record says of the kernel and of the host, whatever was run on them."""
+
+from __future__ import annotations
+
+from lab.contracts import BootableKernel, GuestImage
+from lab.evidence.manifest import HostRecord, KernelRecord
+from lab.provision.hypervisor import Hypervisor
+
+
+def kernel_record(kernel: BootableKernel) -> KernelRecord:
+    return KernelRecord(
+        name=kernel.name,
+        release=kernel.release,
+        design=kernel.design,
+        sha256=kernel.sha256,
+        config_sha256=kernel.config_sha256,
+        initrd_sha256=kernel.initrd_sha256,
+        base=kernel.base,
+        series=kernel.series,
+        fragments=kernel.fragments,
+    )
+
+
+def host_record(hypervisor: Hypervisor, accelerator: str, connection: str, image: GuestImage) -> HostRecord:
+    return HostRecord.model_validate(
+        {
+            "qemu": hypervisor.qemu_version,
+            "libvirt": hypervisor.libvirt_version,
+            "accelerator": accelerator,
+            "connection": connection,
+            "machine": "q35",
+            "image_sha256": image.sha256,
+        }
+    )

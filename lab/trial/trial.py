@@ -1,0 +1,227 @@
+"""One run, from its plan to its verdict. This file is the diagram in docs/architecture.md, written out."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import itertools
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from lab.archive.reports import judged, write_verdict
+from lab.collect.bundle import BundleWriter
+from lab.contracts import Progress
+from lab.errors import HostTrouble, LabError, LabTrouble
+from lab.evidence.bundle import REFERENCE, TIMING
+from lab.evidence.manifest import Manifest, PairRecord, Seconds
+from lab.evidence.timing import Timing, dump_timing
+from lab.host.interrupt import held_back
+from lab.pair.keeper import PairKeeper
+from lab.pair.timeline import CASE
+from lab.plan.commands import FIRST_PORT, client_argv, sender_argv
+from lab.plan.designs import Predicted
+from lab.plan.domain import cmdline
+from lab.plan.matrix import Run
+from lab.plan.session import SessionPlan
+from lab.report.model import RunResult
+from lab.text.words import one_line
+from lab.trial.experiment import Experiment
+from lab.trial.facts import host_record, kernel_record
+from lab.units import utc_now
+from lab.verdict.model import Word
+from lab.verdict.predict import predict
+
+
+class Trial:
+    """One run in a `with` block: the block drives the experiment, its end leaves a judged bundle, whatever happened.
+
+    `result` is there after the block; `verdict` and `predicted` are what a suite compares. The pair of the run that is
+    `following` is restored meanwhile.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        plan: SessionPlan,
+        keeper: PairKeeper,
+        progress: Progress,
+        *,
+        following: Run | None = None,
+    ) -> None:
+        self.run, self.plan, self.following = run, plan, following
+        self.experiment = Experiment(
+            run, keeper, BundleWriter(plan.folder / run.id), progress, plan.limits_of(run.kernel)
+        )
+        self.reference: Experiment | None = None
+        self.result: RunResult | None = None
+        self._started = ""
+
+    def __enter__(self) -> Experiment:
+        self._started = utc_now()
+        try:
+            _set_aside(self.experiment.bundle.root)
+            experiment = self.experiment.__enter__()
+            if self.following is not None and not self.run.spec.compares:
+                experiment.keeper.expect(self.following)
+            return experiment
+        except BaseException:  # an interrupt while guests boot leaves a bundle as well
+            self.__exit__(*sys.exc_info())
+            raise
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> bool:
+        try:
+            return self.experiment.__exit__(kind, exc, tb)
+        finally:
+            with held_back():
+                self._keep()
+
+    @contextlib.contextmanager
+    def beside(self) -> Iterator[Experiment]:
+        """Inside the trial's block: the same on a pair with the reference kernel, in a bundle inside the bundle.
+
+        What goes wrong in here ends the trial's block as well: one side alone compares nothing.
+        """
+        run, kernel = self.run, self.plan.kernel(self.run.reference)
+        other = replace(run, kernel=kernel.name, design=kernel.design, reference="")
+        bundle = BundleWriter(self.experiment.bundle.root / REFERENCE)
+        keeper = self.experiment.keeper.beside
+        self.reference = Experiment(other, keeper, bundle, self.experiment.progress, self.plan.limits_of(kernel.name))
+        trouble: LabTrouble | None = None
+        with self.reference:
+            try:
+                yield self.reference
+            except LabTrouble as exc:
+                trouble = exc
+                raise
+        if trouble is not None:
+            raise trouble
+
+    def _keep(self) -> None:
+        """Finish the bundle and judge it. Raises HostTrouble when it cannot be written."""
+        bundle = self.experiment.bundle
+        try:
+            if self.reference is not None:  # the outer manifest vouches for the inner
+                _tell_timing(self.reference, self._finish(self.reference))
+                self.experiment.timeline.take(self.reference.timeline, case_as="reference")
+            manifest = self._finish(self.experiment)
+            with self.experiment.timeline.span("judge", lane=CASE):
+                result = judged(bundle.root, self.run.id)
+            # The verdict is written last: it names the manifest that it was decided on.
+            manifest, timing = _tell_timing(self.experiment, manifest)
+            self.result = replace(result, manifest=manifest, timing=timing)
+            write_verdict(bundle.root, self.result)
+        except OSError as refusal:
+            message = f"cannot write the bundle {bundle.root}: {refusal.strerror}"
+            raise HostTrouble(message, hint="free some disk, or --results elsewhere") from refusal
+
+    def _finish(self, side: Experiment) -> Manifest:
+        with side.timeline.span("manifest", lane=CASE):
+            return side.bundle.finish(_fields(side, self.plan, self._started, self.predicted))
+
+    @property
+    def predicted(self) -> Predicted:
+        """What the tables predict; SKIP where the run does not apply."""
+        return Predicted.SKIP if self.experiment.skip else predict(self.run.design, self.run.nic, self.run.case)
+
+    @property
+    def verdict(self) -> Word:
+        """The measured word. Raises LabError before the block has ended."""
+        if self.result is None:
+            raise LabError(f"{self.run.id} has not been run")
+        return self.result.verdict.word
+
+    @property
+    def as_predicted(self) -> bool:
+        """Whether what was measured is what was predicted. What a suite asserts. Raises as `verdict` does."""
+        if self.result is None:
+            raise LabError(f"{self.run.id} has not been run")
+        return self.result.as_predicted
+
+    def __repr__(self) -> str:
+        """What pytest shows of a verdict nobody predicted: its findings."""
+        if self.result is None:
+            return f"<{self.run.id}>"
+        told = (f"{f.word} {f.rule}: {f.message} [{f.pointer}]" for f in self.result.verdict.findings)
+        findings = "".join(f"\n  {one_line(text)}" for text in told)
+        return f"{self.run.id}: {self.verdict}, predicted {self.predicted}{findings}"
+
+
+def _set_aside(root: Path) -> None:
+    """A run whose worker died is run again: what it left behind is kept, but must not mix with what comes."""
+    if root.exists() and any(root.iterdir()):
+        free = (root.with_name(f"{root.name}.lost-{n}") for n in itertools.count(1))
+        root.rename(next(path for path in free if not path.exists()))
+
+
+def _tell_timing(side: Experiment, manifest: Manifest) -> tuple[Manifest, Timing]:
+    """Last of all, so that judging is told as well; until then the bundle is whole without it."""
+    timing = side.timeline.timing()
+    return side.bundle.append(manifest, TIMING, dump_timing(timing)), timing
+
+
+def _fields(subject: Experiment, plan: SessionPlan, started: str, predicted: Predicted) -> dict[str, Any]:
+    """The manifest but for the files."""
+    run, kernel = subject.run, plan.kernel(subject.run.kernel)
+    hypervisor = subject.keeper.hypervisor
+    pair_id = "" if subject.skip else subject.keeper.captures.name
+    born = subject.pair.pair.request.born if subject.pair else ""
+    shape = run.spec.shape
+    return {
+        "run": run.id,
+        "case": run.case,
+        "nic": run.nic,
+        "repeat": run.repeat,
+        "predicted": predicted.value,
+        "kernel": kernel_record(kernel),
+        "host": host_record(hypervisor, plan.accelerator, plan.connect, plan.image),
+        "pair": PairRecord(
+            id=pair_id,
+            shape=shape.name,
+            receiver_mib=shape.receiver_mib,
+            sender_mib=shape.sender_mib,
+            runs_before=subject.runs_before,
+            cmdline=cmdline(born or pair_id, "receiver", run.profile),
+            warm=subject.pair.warm if subject.pair else "",
+            note=subject.pair.note if subject.pair else "",
+        ),
+        "mtu": run.profile.mtu,
+        "floor": run.profile.floor,
+        "clients": _client_records(subject),
+        "incidents": subject.incidents,
+        "seconds": Seconds(**{k: round(v, 3) for k, v in subject.seconds.items()}),
+        "started": started,
+        "lab_version": importlib.metadata.version("lab"),
+        "skip": subject.skip,
+        "reference": run.reference,
+        "reproduce": f"lab run {run.case} --kernel '{run.kernel}' --nic {run.nic}{_compared(run)}",
+    }
+
+
+def _compared(run: Run) -> str:
+    return f" --reference '{run.reference}'" if run.reference else ""
+
+
+def _client_records(subject: Experiment) -> list[dict[str, Any]]:
+    """What the manifest says of each client, started or not."""
+    run, pair = subject.run, subject.pair
+    address = pair.pair.addresses["receiver"].v4 if pair else ""
+    return [
+        {
+            "name": spec.name,
+            "behaviour": spec.behaviour,
+            "limit": spec.limit,
+            "deliver": spec.deliver,
+            "argv": client_argv(spec, port, run.seed),
+            "sender_argv": sender_argv(spec, address, port, run.seed),
+            "seed": run.seed,
+            "status": stream.client.status if stream else None,
+            "sender_status": stream.sender.status if stream else None,
+            "lowered": spec.lowered,
+        }
+        for port, spec in enumerate(run.spec.clients, start=FIRST_PORT)
+        for stream in [subject.streams.get(spec.name)]
+    ]
