@@ -39,4 +39,4 @@ venv:
 	@sh playbooks/bootstrap.sh
 
 clean-cache: venv
-	@.venv/bin/python -c 'import shutil, lab.paths; shutil.rmtree(lab.paths.cache_root(), ignore_errors=True)'
+	@.venv/bin/python -c 'import shutil, lab.host.paths; shutil.rmtree(lab.host.paths.cache_root(), ignore_errors=True)'

@@ -21,7 +21,7 @@ from lab.cli.exits import AS_PREDICTED, BAD_INPUT, LAB_FAILED, OTHER_VERDICT, to
 from lab.cli.guests import REPLACED
 from lab.cli.progress import shown
 from lab.errors import BadInput, LabError
-from lab.interrupt import end_in_order
+from lab.host.interrupt import end_in_order
 
 RESULTS = Path(__file__).resolve().parent / "results"
 

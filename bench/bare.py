@@ -21,6 +21,7 @@ from typing import Any
 from bench.guests import STARTS, Bed
 from lab.contracts import BootableKernel
 from lab.errors import GuestLost, LabTrouble
+from lab.pair.warm import about, key_for
 from lab.plan.domain import GuestPlan, render
 from lab.plan.names import Role, link_address
 from lab.provision.guest import Guest, Signals, listen
@@ -28,7 +29,6 @@ from lab.provision.link import await_listener
 from lab.provision.pair import PairRequest, guest_plan
 from lab.provision.states import find
 from lab.units import Deadline, wait_until
-from lab.warm import about, key_for
 
 LIMIT = timedelta(seconds=60)
 POLL = timedelta(milliseconds=2)

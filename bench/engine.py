@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lab.archive.reports import read_session
 from lab.cli.exits import AS_PREDICTED, LAB_FAILED, OTHER_VERDICT
 from lab.errors import CommandFailed
-from lab.paths import project_root
+from lab.host.paths import project_root
 from lab.report.spent import Spent, spent
-from lab.reports import read_session
 
 FRESH_PAIRS = ("-p", "bench.fresh_pairs")
 STOP_SECONDS = 90  # `lab run` gives its workers 75 s to tidy up

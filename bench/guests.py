@@ -16,13 +16,13 @@ from lab.contracts import BootableKernel, GuestImage, Progress
 from lab.errors import LabTrouble
 from lab.guestimage import ensure_image, ensure_init
 from lab.kernels import make_bootable
-from lab.pairs import ReadyPair, connected_pair
+from lab.pair.ready import ReadyPair, connected_pair
+from lab.pair.warm import warm_pair
 from lab.plan.cases import STANDARD, Shape
 from lab.plan.names import digest
 from lab.plan.nics import NICS, NicProfile
 from lab.provision.hypervisor import Hypervisor
 from lab.provision.pair import PairRequest
-from lab.warm import warm_pair
 
 LAB_KERNEL = "stock-virtme"
 """The small kernel of the lab with what virtme-ng needs in it: all sides of a comparison boot the same file."""

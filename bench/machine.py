@@ -10,9 +10,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from lab.commands import run
 from lab.errors import LabTrouble
-from lab.paths import project_root
+from lab.host.commands import run
+from lab.host.paths import project_root
 from lab.provision.qemu import installed_qemu
 from lab.units import KIB, MIB
 

@@ -10,9 +10,9 @@ from bench.guests import LAB_KERNEL, NIC, STARTS, Bed, Start, answers, bed, boot
 from bench.harness import Measure, Outcome, Ratio, interleaved
 from bench.registry import Asked
 from lab.contracts import BootableKernel
+from lab.host.size import host_size
 from lab.plan.capacity import HOST_RESERVE_MIB, pair_mib
 from lab.plan.cases import STANDARD
-from lab.provision.hostsize import host_size
 from lab.provision.sweep import left_behind
 from lab.units import KIB, MIB
 

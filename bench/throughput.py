@@ -18,7 +18,7 @@ from bench.stats import Round
 from lab.cli.guests import accelerator_for, prepared, private_hypervisor
 from lab.cli.measure import FIRST_PORT, Moved, transfer
 from lab.errors import LabTrouble
-from lab.pairs import ReadyPair, ready_pair
+from lab.pair.ready import ReadyPair, ready_pair
 from lab.plan.cases import STANDARD, Behaviour, ClientSpec
 from lab.plan.names import digest
 from lab.plan.nics import NICS, NicProfile

@@ -16,16 +16,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from lab.commands import run
 from lab.contracts import BootableKernel, Progress
 from lab.errors import FetchFailed, GuestLost
-from lab.filecache import ensure_dir, locked
+from lab.host.commands import run
+from lab.host.filecache import ensure_dir, locked
+from lab.host.paths import cache_root
 from lab.kernels import CatalogueKernel, resolve
 from lab.kernels.apt import source_packages
 from lab.kernels.deb import Deb, unpacked
 from lab.kernels.recipe import Recipe
 from lab.kernels.recipes import custom
-from lab.paths import cache_root
 from lab.units import Deadline
 
 VERSION = "1.42"

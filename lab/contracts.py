@@ -56,6 +56,14 @@ class GuestImage:
     key: str
 
 
+@dataclass(frozen=True)
+class HostSize:
+    """What a host has to give: memory that is available now, in MiB, and CPUs."""
+
+    available_mib: int
+    cpus: int
+
+
 Progress = Callable[[str], None]
 """Told, in a few words, what long work is doing now."""
 

@@ -17,7 +17,7 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from lab.cli import main as lab
     from lab.cli.exits import INTERRUPTED
-    from lab.interrupt import SIGNALS
+    from lab.host.interrupt import SIGNALS
 
     signal.signal(signal.SIGINT, before)
     try:

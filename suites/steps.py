@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.experiment import Experiment
+from lab.trial.experiment import Experiment
 
 
 def keep_and_release(experiment: Experiment) -> None:

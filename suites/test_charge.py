@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lab.experiment import Experiment
-from lab.run import Trial
+from lab.trial.experiment import Experiment
+from lab.trial.trial import Trial
 from lab.units import MIB
 
 

@@ -6,7 +6,7 @@ from steps import keep_and_release
 
 from lab.evidence.memory import beyond_free
 from lab.plan.designs import OPT_IN_SYSCTL
-from lab.run import Trial
+from lab.trial.trial import Trial
 
 
 def test_cross_memcg(trial: Trial) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from steps import keep_and_release
 
-from lab.run import Trial
+from lab.trial.trial import Trial
 
 
 def test_hold(trial: Trial) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.run import Trial
+from lab.trial.trial import Trial
 
 
 def test_release(trial: Trial) -> None:

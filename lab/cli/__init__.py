@@ -24,7 +24,7 @@ from lab.cli import (
 )
 from lab.cli.exits import LAB_FAILED, LabGroup
 from lab.cli.streams import flushed, make_lasting
-from lab.terminal import say, say_traceback
+from lab.text.terminal import say, say_traceback
 
 EPILOG = """\
 [bold]First steps[/bold]

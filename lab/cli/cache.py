@@ -10,7 +10,7 @@ import typer
 
 from lab.cli.listing import print_entries, print_json_lines
 from lab.cli.options import MOST, Days
-from lab.terminal import say
+from lab.text.terminal import say
 from lab.units import MIB, mib
 
 if TYPE_CHECKING:

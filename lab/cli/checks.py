@@ -15,7 +15,7 @@ from lab.plan.nics import NICS
 from lab.units import MIB
 
 if TYPE_CHECKING:
-    from lab.plan.capacity import HostSize
+    from lab.contracts import HostSize
     from lab.plan.learnt import Rate
     from lab.provision.qemu import Qemu
 
@@ -102,7 +102,7 @@ def check_namespaces() -> Check:
 
 
 def check_memory() -> Check:
-    from lab.provision.hostsize import host_size
+    from lab.host.size import host_size
 
     return judge_memory(host_size())
 
@@ -122,9 +122,9 @@ def judge_memory(host: HostSize) -> Check:
 
 
 def check_pairs() -> Check:
-    from lab.learnt import load_learnt
-    from lab.provision.hostsize import host_size
-    from lab.session import host_shape
+    from lab.host.size import host_size
+    from lab.session.learnt import load_learnt
+    from lab.session.prepare import host_shape
 
     host = host_size()
     shapes = {accelerator: host_shape(accelerator) for accelerator in ("kvm", "tcg")}
@@ -145,13 +145,13 @@ def judge_pairs(known: Mapping[str, Mapping[int, Sequence[Rate]]], host: HostSiz
 
 
 def check_cache_disk() -> Check:
-    from lab.paths import cache_root
+    from lab.host.paths import cache_root
 
     return judge_disk("disk for the cache", cache_root(), CACHE_DISK_MIB, "LAB_CACHE")
 
 
 def check_results_disk() -> Check:
-    from lab.paths import results_root
+    from lab.host.paths import results_root
 
     return judge_disk("disk for results", results_root(), SESSION_DISK_MIB, "LAB_RESULTS")
 

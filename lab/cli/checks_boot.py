@@ -53,7 +53,7 @@ def check_accelerator(hypervisor: Hypervisor, folder: Path, progress: Progress) 
     from lab.cli.guests import prepared
     from lab.kernels import catalogue
     from lab.provision.accel import kvm_device_problem
-    from lab.session import probe_request
+    from lab.session.prepare import probe_request
 
     newest = [k.name for k in catalogue() if k.fetched][-1]
     kernel, image = prepared(newest, progress)

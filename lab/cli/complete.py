@@ -28,7 +28,7 @@ def _never_fails(offers: Callable[[], Iterable[tuple[str, str]]]) -> Callable[[s
 def suites_and_cases() -> Iterable[tuple[str, str]]:
     """Names that `lab run` takes."""
     from lab.plan.cases import CASES
-    from lab.session import read_suite, suite_names
+    from lab.session.prepare import read_suite, suite_names
 
     return [*((n, read_suite(n).description) for n in suite_names()), *((c.name, c.how) for c in CASES.values())]
 
@@ -84,7 +84,7 @@ def mutants() -> Iterable[tuple[str, str]]:
 def runs() -> Iterable[tuple[str, str]]:
     """Ids of stored runs, of the newest session first."""
     from lab.cli.find import bundles_of, sessions
-    from lab.paths import results_root
+    from lab.host.paths import results_root
 
     return [(bundle.name, session.name) for session in sessions(results_root()) for bundle in bundles_of(session)]
 
@@ -93,6 +93,6 @@ def runs() -> Iterable[tuple[str, str]]:
 def runs_and_sessions() -> Iterable[tuple[str, str]]:
     """Names of stored sessions and ids of stored runs, the newest first."""
     from lab.cli.find import sessions
-    from lab.paths import results_root
+    from lab.host.paths import results_root
 
     return [*((folder.name, "session") for folder in sessions(results_root())), *runs("")]

@@ -11,7 +11,7 @@ from rich.text import Text
 from lab.cli.checks import Check, static_checks
 from lab.cli.exits import AS_PREDICTED, LAB_FAILED
 from lab.cli.listing import print_entries, print_json_lines
-from lab.terminal import say
+from lab.text.terminal import say
 
 STYLES = {"ok": "green", "warn": "yellow", "bad": "bold red"}
 

@@ -10,8 +10,8 @@ import typer
 from typer.core import TyperGroup
 
 from lab.errors import BadInput, LabError
-from lab.terminal import say
-from lab.words import MOST, clipped
+from lab.text.terminal import say
+from lab.text.words import MOST, clipped
 
 if TYPE_CHECKING:
     from lab.report.model import RunResult

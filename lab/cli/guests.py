@@ -14,7 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from lab.contracts import EMBEDDED, BootableKernel, GuestImage, Progress
-from lab.interrupt import SIGNALS, handled
+from lab.host.interrupt import SIGNALS, handled
 
 if TYPE_CHECKING:
     from lab.provision.hypervisor import Hypervisor
@@ -62,7 +62,7 @@ def private_hypervisor(uri: str = "") -> Iterator[tuple[Hypervisor, Path]]:
 
     Raises HostTrouble. The first SIGINT, SIGTERM or SIGHUP ends the block in order; later ones do not hurry it.
     """
-    from lab.provision.hostsize import require_files
+    from lab.host.size import require_files
     from lab.provision.hypervisor import connect
     from lab.provision.private import private_folder
 
@@ -101,6 +101,6 @@ def prepared(kernel: str | BootableKernel, progress: Progress) -> tuple[Bootable
 def accelerator_for(hypervisor: Hypervisor, kernel: BootableKernel, image: GuestImage, folder: Path) -> str:
     """`kvm` where a guest with this kernel was proved to boot under it, else `tcg`."""
     from lab.provision.accel import prove
-    from lab.session import probe_request
+    from lab.session.prepare import probe_request
 
     return prove(hypervisor, probe_request(kernel, image, folder, folder)).accelerator

@@ -12,7 +12,7 @@ import typer
 from lab.cli.exits import code_of
 from lab.cli.find import bundles_of, is_bundle, is_session
 from lab.errors import BadInput
-from lab.terminal import say
+from lab.text.terminal import say
 
 if TYPE_CHECKING:
     from lab.report.model import RunResult
@@ -33,8 +33,8 @@ def judge(
 
     [cyan]lab judge results/*/hold.virtio.*[/cyan]
     """
+    from lab.archive.reports import judged, selftests_in
     from lab.cli.selftest import code_of as selftests_code
-    from lab.reports import judged, selftests_in
 
     selftests = [test for path in bundles for test in selftests_in(path)]
     bundles = [path for path in bundles if not selftests_in(path)]
@@ -54,9 +54,9 @@ def judge(
 
 
 def _judge_selftests(bundles: Sequence[Path], problems: list[str], *, as_json: bool) -> list[SelftestResult]:
+    from lab.archive.reports import judged_selftest
     from lab.cli.selftest import tell
     from lab.report.selftest import as_record
-    from lab.reports import judged_selftest
 
     results: list[SelftestResult] = []
     for path in bundles:
@@ -94,6 +94,6 @@ def _tell(result: RunResult, bundle: Path, *, as_json: bool) -> None:
         say(json.dumps(as_record(result, PurePosixPath(bundle.resolve().parent.as_posix()))))
         return
     from lab.report.text import show
-    from lab.terminal import Console
+    from lab.text.terminal import Console
 
     Console().print(show(result))

@@ -16,7 +16,7 @@ from lab.cli.listing import print_entries, print_json_lines
 from lab.cli.options import MOST, Days
 from lab.cli.progress import shown
 from lab.errors import BadInput
-from lab.terminal import say
+from lab.text.terminal import say
 from lab.units import MIB, mib
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def build(
     refresh: Annotated[bool, typer.Option("--refresh", help="Ask the package manager for a newer --base.")] = False,
 ) -> None:
     """Build kernels by name, or one of your own from --base, --series and --config."""
-    from lab.interrupt import end_in_order
+    from lab.host.interrupt import end_in_order
     from lab.kernels import recipes
     from lab.kernels.build import ensure_built, find_built
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lab.cli.listing import print_entries, print_json_lines
-from lab.terminal import say
+from lab.text.terminal import say
 
 
 def kernels(

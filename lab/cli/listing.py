@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from lab.terminal import Console, say
+from lab.text.terminal import Console, say
 
 
 def print_json_lines(rows: Iterable[Mapping[str, Any]]) -> None:

@@ -16,7 +16,7 @@ from lab.plan.nics import NICS, NicProfile
 from lab.units import MIB, Deadline
 
 if TYPE_CHECKING:
-    from lab.pairs import ReadyPair
+    from lab.pair.ready import ReadyPair
     from lab.provision.hypervisor import Hypervisor
 
 TRANSFER = 24 * MIB
@@ -66,7 +66,7 @@ def measure_all(
     progress: Progress,
 ) -> Generator[Measured]:
     """One pair after the other. Trouble with one profile does not keep the others from being measured."""
-    from lab.pairs import ready_pair
+    from lab.pair.ready import ready_pair
     from lab.plan.names import digest
     from lab.provision.pair import PairRequest
 

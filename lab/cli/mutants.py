@@ -17,11 +17,11 @@ from lab.cli.listing import print_entries
 from lab.cli.options import ResultsFolder
 from lab.errors import BadInput
 from lab.spec.request import MAX_REPEAT
-from lab.terminal import say
+from lab.text.terminal import say
 
 if TYPE_CHECKING:
+    from lab.campaign.mutants import Judged, Mutant, Seen
     from lab.contracts import Progress
-    from lab.mutants import Judged, Mutant, Seen
 
 STYLES = {"caught": "green", "no verdict": "yellow"}
 
@@ -50,7 +50,7 @@ def mutants(
     without a defect are green in the same cases; [bold]1[/bold] not so; [bold]3[/bold] some run has
     no verdict.
     """
-    from lab.mutants import chosen
+    from lab.campaign.mutants import chosen
 
     wanted = chosen(names or (), design, nic)
     if list_only:
@@ -70,10 +70,12 @@ def _tried(
     wanted: Sequence[Mutant], pairs: str, repeat: int, results: ResultsFolder
 ) -> tuple[tuple[Judged, ...], bool]:
     """Build, run one session and judge. Raises BadInput with every mutant that does not build."""
-    from lab.cli.run import conducted, pairs_of
-    from lab.mutants import is_wanted, judge_mutants
-    from lab.reports import REPORT
-    from lab.session import combine
+    from lab.archive.reports import REPORT
+    from lab.campaign.mutants import is_wanted, judge_mutants
+    from lab.cli.run import listening, pairs_of
+    from lab.host.paths import results_folder
+    from lab.session.conduct import conduct
+    from lab.session.prepare import combine
     from lab.spec.request import SessionRequest
 
     request = SessionRequest(
@@ -85,12 +87,17 @@ def _tried(
         command=shlex.join(["lab", *sys.argv[1:]]),
     )
     combine(request)  # what is wrong with the options is told before anything is built
-    plan, watched = conducted(
-        request, results, before=lambda progress: _built(request.kernels, progress), only=is_wanted(wanted)
-    )
-    session = watched.session(plan)
-    say(f"report: {plan.folder / REPORT}", err=True)
-    return judge_mutants(wanted, session.results), watched.interrupted
+    with listening() as listener:
+        done = conduct(
+            request,
+            results_folder(results),
+            listener,
+            before=lambda progress: _built(request.kernels, progress),
+            only=is_wanted(wanted),
+        )
+    session = done.session()
+    say(f"report: {done.plan.folder / REPORT}", err=True)
+    return judge_mutants(wanted, session.results), done.interrupted
 
 
 def _built(names: Sequence[str], progress: Progress) -> None:
@@ -110,7 +117,7 @@ def _built(names: Sequence[str], progress: Progress) -> None:
 
 def code_of(judged: Sequence[Judged]) -> int:
     """3 when something has no verdict, else 1 when not all were caught, else 0."""
-    from lab.mutants import Outcome
+    from lab.campaign.mutants import Outcome
 
     outcomes = {one.outcome for one in judged}
     if Outcome.NO_VERDICT in outcomes:
@@ -120,7 +127,7 @@ def code_of(judged: Sequence[Judged]) -> int:
 
 def summary(judged: Sequence[Judged]) -> str:
     """One sentence."""
-    from lab.mutants import Outcome
+    from lab.campaign.mutants import Outcome
 
     caught = sum(one.outcome is Outcome.CAUGHT for one in judged)
     rest = [f"{one.mutant.name} ({one.outcome})" for one in judged if one.outcome is not Outcome.CAUGHT]

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from rich.text import Text
 
 from lab.contracts import Progress
-from lab.terminal import Console, say
-from lab.words import one_line
+from lab.text.terminal import Console, say
+from lab.text.words import one_line
 
 _EVERY = 5.0  # seconds between plain lines that only differ after their first colon
 

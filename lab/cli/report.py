@@ -5,7 +5,7 @@ from __future__ import annotations
 from lab.cli.find import find, is_session, newest_session
 from lab.cli.options import ResultsFolder, RunOrSession
 from lab.errors import BadInput
-from lab.terminal import say
+from lab.text.terminal import say
 
 
 def report(
@@ -13,14 +13,14 @@ def report(
     results: ResultsFolder = None,
 ) -> None:
     """Write a session's reports again (HTML, Markdown, JUnit XML, KTAP, JSON Lines)."""
-    from lab.paths import results_folder
+    from lab.host.paths import results_folder
 
     root = results_folder(results)
     found = find(name, root) if name else newest_session(root)
     folder = found if is_session(found) else found.parent
     if not is_session(folder):
         raise BadInput([f"{found} is a run without its session"], hint=f"lab show {found}")
-    from lab.reports import REPORT, stored_plan, write_reports
+    from lab.archive.reports import REPORT, stored_plan, write_reports
 
     write_reports(stored_plan(folder))
     say(folder / REPORT)

@@ -16,13 +16,13 @@ from lab.cli.exits import AS_PREDICTED, LAB_FAILED, OTHER_VERDICT
 from lab.cli.options import ResultsFolder
 from lab.contracts import Progress
 from lab.errors import BadInput
-from lab.terminal import Console, say
+from lab.text.terminal import Console, say
 
 if TYPE_CHECKING:
     from lab.plan.nics import NicProfile
     from lab.report.selftest import SelftestResult
-    from lab.selftest import SelftestPlan
     from lab.selftests import Chosen, SourceTree
+    from lab.trial.selftest import SelftestPlan
 
 DEFAULT_NIC = "e1000e-split"
 
@@ -60,7 +60,7 @@ def selftest(
     """
     from lab.cli.guests import prepared, replace_process
     from lab.cli.progress import shown
-    from lab.paths import results_folder
+    from lab.host.paths import results_folder
     from lab.selftests import ensure_headers
 
     root = results_folder(results)
@@ -73,7 +73,7 @@ def selftest(
     replace_process(own_namespace=profile.link == "tap")
     name = f"selftest-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
     folder = root / name
-    from lab.selftest import SelftestPlan
+    from lab.trial.selftest import SelftestPlan
 
     plan = SelftestPlan(folder, folder, tree, headers, booted, image, "", profile, timeout)
     raise typer.Exit(_conduct(plan, chosen, as_json=as_json))
@@ -120,11 +120,11 @@ def _conduct(plan: SelftestPlan, chosen: Sequence[Chosen], *, as_json: bool) -> 
     """Run one after the other, tell each, and leave the reports; the exit status."""
     from dataclasses import replace
 
+    from lab.archive.reports import judged_selftest
     from lab.cli.guests import accelerator_for, private_hypervisor
     from lab.cli.progress import shown
     from lab.report.selftest import as_record
-    from lab.reports import judged_selftest
-    from lab.selftest import run_selftest
+    from lab.trial.selftest import run_selftest
 
     done: list[SelftestResult] = []
     with private_hypervisor() as (hypervisor, sockets):

@@ -11,7 +11,7 @@ import typer
 from lab.cli.progress import shown
 from lab.contracts import Progress
 from lab.errors import BadInput
-from lab.terminal import say
+from lab.text.terminal import say
 
 if TYPE_CHECKING:
     from lab.kernels import CatalogueKernel, Kernel

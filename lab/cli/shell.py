@@ -18,7 +18,7 @@ from lab.cli.options import Cold, ResultsFolder
 from lab.contracts import BootableKernel, GuestImage, Progress
 from lab.errors import BadInput
 from lab.plan.nics import NICS, NicProfile
-from lab.terminal import say
+from lab.text.terminal import say
 
 if TYPE_CHECKING:
     from lab.plan.names import Role
@@ -94,7 +94,7 @@ def shell(
 
 def _wanted(words: Sequence[str], kernel: str, nic: str, role: str, results: Path | None) -> Wanted:
     """Raises BadInput with all problems. With --kernel all words are the command, else the first one is a run."""
-    from lab.paths import results_folder
+    from lab.host.paths import results_folder
     from lab.spec.suite import unknown
 
     problems = unknown("NIC profile", [nic] if nic else [], tuple(NICS)) + unknown("role", [role], ROLES)
@@ -113,11 +113,11 @@ def _wanted(words: Sequence[str], kernel: str, nic: str, role: str, results: Pat
 
 def _stored(name: str, root: Path) -> tuple[str | BootableKernel, str]:
     """Kernel and NIC of a stored run; the very files its session booted, where they are still there."""
+    from lab.archive.reports import stored_plan
     from lab.cli.find import find_run
     from lab.collect.bundle import read_bundle
     from lab.evidence.bundle import read_manifest
     from lab.plan.session import PLAN_FILE
-    from lab.reports import stored_plan
 
     bundle = find_run(name, root)
     manifest = read_manifest(read_bundle(bundle))
@@ -131,7 +131,7 @@ def _stored(name: str, root: Path) -> tuple[str | BootableKernel, str]:
 
 def _require_host(nic: NicProfile) -> None:
     """Raises BadInput when this host cannot run the profile."""
-    from lab.commands import missing
+    from lab.host.commands import missing
     from lab.provision.qemu import cannot_run, installed_qemu
 
     problem = cannot_run(nic, installed_qemu())
@@ -154,9 +154,9 @@ def _request(nic: NicProfile, kernel: BootableKernel, image: GuestImage, acceler
 def _linked(hypervisor: Hypervisor, request: PairRequest, progress: Progress, *, cold: bool) -> Iterator[Pair]:
     """A pair with its roles. One that boots has no preflight: a kernel that fails it is what one wants to look at."""
     from lab.drive.role import give_roles
-    from lab.pairs import targets_of
+    from lab.pair.ready import targets_of
+    from lab.pair.warm import exists, warm_pair
     from lab.provision.pair import provisioned
-    from lab.warm import exists, warm_pair
 
     if not cold and exists(hypervisor, request):
         with warm_pair(hypervisor, request, progress) as ready:
@@ -176,7 +176,7 @@ def _linked(hypervisor: Hypervisor, request: PairRequest, progress: Progress, *,
 def _attach(pair: Pair, wanted: Wanted, folder: Path) -> int:
     """Hand the terminal to ssh; its exit status."""
     from lab.drive.terminal import ssh_argv
-    from lab.pairs import targets_of
+    from lab.pair.ready import targets_of
 
     argv = {
         role: ssh_argv(

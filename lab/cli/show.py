@@ -10,7 +10,7 @@ import typer
 
 from lab.cli.find import bundles_of, find, is_bundle, newest_session
 from lab.cli.options import ResultsFolder, RunOrSession
-from lab.terminal import Console, say
+from lab.text.terminal import Console, say
 
 
 def show(
@@ -23,15 +23,15 @@ def show(
     The beginning of an id means the newest session that has such a run:
     [cyan]lab show hold[/cyan]
     """
-    from lab.paths import results_folder
+    from lab.host.paths import results_folder
 
     root = results_folder(results)
     found = find(name, root) if name else newest_session(root)
     if as_json:
         _as_json([found] if is_bundle(found) else bundles_of(found))
     elif is_bundle(found):
+        from lab.archive.reports import judged
         from lab.report.text import show as shown
-        from lab.reports import judged
 
         Console().print(shown(judged(found, found.name)))
     else:
@@ -39,16 +39,16 @@ def show(
 
 
 def _as_json(bundles: list[Path]) -> None:
+    from lab.archive.reports import judged
     from lab.report.jsonl import as_record
-    from lab.reports import judged
 
     for bundle in bundles:
         say(json.dumps(as_record(judged(bundle, bundle.name), PurePosixPath(bundle.parent.as_posix()))))
 
 
 def _overview(folder: Path) -> None:
+    from lab.archive.reports import REPORT, read_session
     from lab.report.text import overview
-    from lab.reports import REPORT, read_session
 
     Console().print(overview(read_session(folder)))
     for bundle in bundles_of(folder):

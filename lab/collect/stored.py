@@ -14,7 +14,7 @@ from lab.errors import BadInput
 from lab.evidence import bounds
 from lab.evidence.files import Files
 from lab.evidence.manifest import FileRecord
-from lab.words import printable
+from lab.text.words import printable
 
 DERIVED = frozenset({"verdict.json", "curve.svg"})
 """Made from the evidence; not hashed, and never read back from a bundle that came from elsewhere."""

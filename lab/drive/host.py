@@ -13,11 +13,11 @@ from pwd import getpwall
 
 import yaml
 
-from lab.commands import missing
 from lab.contracts import Progress
 from lab.drive.playbook import LOCALHOST, run_playbook
 from lab.errors import HostTrouble
-from lab.paths import project_root
+from lab.host.commands import missing
+from lab.host.paths import project_root
 
 _PLAYBOOKS = project_root() / "playbooks"
 

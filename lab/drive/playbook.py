@@ -11,8 +11,8 @@ from typing import Any
 
 from lab.contracts import Progress
 from lab.errors import HostTrouble
-from lab.interrupt import held_back
-from lab.paths import project_root, temporary_folder
+from lab.host.interrupt import held_back
+from lab.host.paths import project_root, temporary_folder
 
 LOCALHOST = {
     "all": {"hosts": {"localhost": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}}}

@@ -15,8 +15,8 @@ from typing import Any
 from lab.contracts import Address, Progress
 from lab.drive.playbook import run_playbook
 from lab.errors import HostTrouble, LabTrouble
-from lab.interrupt import held_back
-from lab.paths import project_root
+from lab.host.interrupt import held_back
+from lab.host.paths import project_root
 from lab.plan.names import LinkAddress, Role
 from lab.plan.nics import NicProfile
 from lab.plan.selftests import LINK_DEV

@@ -20,7 +20,7 @@ from lab.evidence.seal import is_as_written
 from lab.evidence.telemetry import longest_gap, lost, parse_checkpoints, parse_telemetry
 from lab.evidence.timing import out_of_bounds, parse_timing
 from lab.plan.nics import NICS
-from lab.words import clipped
+from lab.text.words import clipped
 
 __all__ = ["COUNTS", "MANIFEST", "REFERENCE", "TIMING", "parse", "read_manifest", "record_of"]
 

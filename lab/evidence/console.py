@@ -12,7 +12,7 @@ from lab.evidence.oom import Kills
 from lab.evidence.records import Reader, Record
 from lab.evidence.signs import SIGNS, TAINTED, sign_splat, taint_splat
 from lab.evidence.traces import Traces
-from lab.words import titled
+from lab.text.words import titled
 
 MOST_SPLATS = 1000
 """More are counted, not kept, but for a hundred that the kernel died of."""

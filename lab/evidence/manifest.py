@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from lab.errors import Kind
 from lab.evidence.bounds import DEPTH, FILES, NUMBER, PATH
-from lab.words import clipped, printable
+from lab.text.words import clipped, printable
 
 FORMAT = 2
 """What is written. Since 2 the manifest carries a digest of its own; 1 is still read."""

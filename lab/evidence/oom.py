@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 from lab.evidence.model import Constraint, OomKill
 from lab.evidence.records import Record
+from lab.text.words import TITLE, printable
 from lab.units import KIB
-from lab.words import TITLE, printable
 
 MOST_KILLS = 1000
 NEAR_LINES, NEAR_S = 400, 30.0

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from lab.evidence.model import Grade, Splat
 from lab.evidence.records import Record
-from lab.words import titled
+from lab.text.words import titled
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from lab.evidence.model import Grade, Splat
 from lab.evidence.records import Record
-from lab.words import titled
+from lab.text.words import titled
 
 REPORT_LINES, REPORT_S = 400, 10.0
 """A fault's report goes on for as long: lockdep prints chains of locks, a stall the traces of every CPU."""

@@ -7,12 +7,12 @@ import re
 import tarfile
 from pathlib import Path
 
-from lab.commands import follow
 from lab.contracts import Progress
 from lab.errors import CommandFailed, FetchFailed, HostTrouble
-from lab.filecache import MOVE_CACHE, ensure_sealed, key_of, require_space
 from lab.guestimage.recipe import Recipe
-from lab.paths import cache_root
+from lab.host.commands import follow
+from lab.host.filecache import MOVE_CACHE, ensure_sealed, key_of, require_space
+from lab.host.paths import cache_root
 from lab.units import MIB
 
 _NEEDED = 1500 * MIB

@@ -6,14 +6,14 @@ import shutil
 import uuid
 from pathlib import Path
 
-from lab.commands import run
 from lab.contracts import GuestImage, Progress
-from lab.digests import SEAL, damage_of, sealed
-from lab.filecache import ensure_sealed, key_of
 from lab.guestimage.base import base_dir, ensure_base
 from lab.guestimage.programs import ensure_programs, programs_dir
 from lab.guestimage.recipe import Recipe, load_recipe
-from lab.paths import cache_root, project_root, temporary_folder
+from lab.host.commands import run
+from lab.host.digests import SEAL, damage_of, sealed
+from lab.host.filecache import ensure_sealed, key_of
+from lab.host.paths import cache_root, project_root, temporary_folder
 
 _RECIPE = "2"  # raise it whenever the code below makes something else of the same input
 _MOUNT_POINTS = ("dev", "proc", "sys", "run", "tmp", "root/.ssh", "usr/lib/lab", "var/log", "var/tmp")

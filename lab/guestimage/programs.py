@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lab.commands import run
 from lab.contracts import Progress
 from lab.errors import CommandFailed, HostTrouble
-from lab.filecache import ensure_sealed, key_of
-from lab.paths import cache_root, project_root
+from lab.host.commands import run
+from lab.host.filecache import ensure_sealed, key_of
+from lab.host.paths import cache_root, project_root
 
 
 def sources() -> Path:

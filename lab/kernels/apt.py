@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lab.commands import run
 from lab.errors import CommandFailed
+from lab.host.commands import run
+from lab.host.paths import cache_root
 from lab.kernels.deb import Deb
-from lab.paths import cache_root
 
 # Not: meta packages (no third number), -rt, -dbg, -unsigned, other architectures.
 _PACKAGE = re.compile(r"linux-image-(?P<release>\d+\.\d+\.\d+\S*?-(?P<cloud>cloud-)?amd64)")

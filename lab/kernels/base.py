@@ -6,13 +6,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from lab.commands import run
-from lab.digests import sha256_of
 from lab.errors import BadInput, CommandFailed, HostTrouble
-from lab.filecache import key_of
+from lab.host.commands import run
+from lab.host.digests import sha256_of
+from lab.host.filecache import key_of
+from lab.host.paths import cache_root
+from lab.host.records import read_record, write_record
 from lab.kernels import apt
-from lab.paths import cache_root
-from lab.records import read_record, write_record
 
 HINT = "a base is a line (6.12) or version (6.12.115) with a linux-source package, a TARBALL, or GIT_DIRECTORY#REVISION"
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.contracts import BootableKernel, Progress
-from lab.digests import sealed, sha256_of
-from lab.filecache import ensure_sealed, key_of
+from lab.host.digests import sealed, sha256_of
+from lab.host.filecache import ensure_sealed, key_of
+from lab.host.paths import cache_root
 from lab.kernels import cpio, modules
 from lab.kernels.build import ensure_built
 from lab.kernels.catalogue import CatalogueKernel, Kernel, LocalKernel
 from lab.kernels.fetch import ensure_fetched
 from lab.kernels.recipe import Recipe
 from lab.kernels.vmlinux import extract_vmlinux
-from lab.paths import cache_root
 
 _RECIPE = "3"  # raise it whenever the content of the initrd changes for the same input
 

@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.commands import run
 from lab.contracts import Progress
 from lab.errors import BadInput
-from lab.filecache import ensure_dir, key_of, locked, require_space
+from lab.host.commands import run
+from lab.host.filecache import ensure_dir, key_of, locked, require_space
+from lab.host.paths import cache_root
+from lab.host.records import load_record, read_record, write_record, write_whole
 from lab.kernels import makelog, products
 from lab.kernels.fragments import lost, values
 from lab.kernels.make import make
@@ -25,8 +27,6 @@ from lab.kernels.recipe import Recipe
 from lab.kernels.series import mbox
 from lab.kernels.tree import Tree, ensure_tree
 from lab.kernels.vmlinux import has_pvh_note, kernel_release
-from lab.paths import cache_root
-from lab.records import load_record, read_record, write_record, write_whole
 from lab.units import MIB, utc_now
 
 OBJECTS_SPACE = 700 * MIB

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab.errors import BadInput, HostTrouble
+from lab.host.paths import cache_root
 from lab.kernels import apt, recipes
 from lab.kernels.recipe import Recipe
 from lab.kernels.vmlinux import kernel_release
-from lab.paths import cache_root
 from lab.plan.designs import DESIGNS, design_of
 
 HINT = "lab kernels (lists what can be had); PATH[:MODULES_DIR][@DESIGN[+OVERLAY...]] for a kernel you built"

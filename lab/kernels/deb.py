@@ -10,10 +10,10 @@ from pathlib import Path
 
 import stamina
 
-from lab.commands import missing, run
 from lab.contracts import Progress
 from lab.errors import CommandFailed, DeadlinePassed, FetchFailed
-from lab.filecache import MOVE_CACHE
+from lab.host.commands import missing, run
+from lab.host.filecache import MOVE_CACHE
 from lab.units import Deadline, mib, wait_until
 
 _FETCH_LIMIT = timedelta(minutes=30)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lab.commands import run
 from lab.contracts import Progress
 from lab.errors import BadInput
-from lab.filecache import ensure_dir, require_space
+from lab.host.commands import run
+from lab.host.filecache import ensure_dir, require_space
+from lab.host.paths import cache_root
 from lab.kernels.base import Base, find_base
 from lab.kernels.build import builder
 from lab.kernels.catalogue import CatalogueKernel, LocalKernel, resolve
 from lab.kernels.series import Series
 from lab.kernels.tree import ensure_tree
-from lab.paths import cache_root
 from lab.units import MIB
 
 PATHS = ("Makefile", "Kbuild", "Kconfig", "scripts", "include", "arch/x86", "tools", "usr")

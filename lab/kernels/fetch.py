@@ -8,12 +8,12 @@ import shutil
 from pathlib import Path
 
 from lab.contracts import Progress
-from lab.filecache import ensure_sealed, require_space
+from lab.host.filecache import ensure_sealed, require_space
+from lab.host.paths import temporary_folder
 from lab.kernels import modules
 from lab.kernels.catalogue import CatalogueKernel, unpacked_dir
 from lab.kernels.deb import Deb, unpacked
 from lab.kernels.vmlinux import extract_vmlinux
-from lab.paths import temporary_folder
 from lab.units import MIB
 
 _SPARE = 200 * MIB  # the unpacked vmlinux, and room to breathe

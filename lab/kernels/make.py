@@ -12,11 +12,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO
 
-from lab.commands import missing
 from lab.errors import BadInput, CommandFailed, DeadlinePassed, FetchFailed, HostTrouble
-from lab.filecache import MOVE_CACHE
+from lab.host.commands import missing
+from lab.host.filecache import MOVE_CACHE
+from lab.host.paths import cache_root
 from lab.kernels import makelog
-from lab.paths import cache_root
 from lab.units import MIB, Deadline, wait_until
 
 BUILD_LIMIT = timedelta(hours=3)

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from lab.digests import damage_to
-from lab.filecache import key_of
+from lab.host.digests import damage_to
+from lab.host.filecache import key_of
+from lab.host.paths import cache_root
+from lab.host.records import read_record
 from lab.kernels.fragments import Fragment, merge, values, written
 from lab.kernels.recipe import kernel_key
 from lab.kernels.series import Series, from_mbox
-from lab.paths import cache_root
-from lab.records import read_record
 
 RECORD = "kernel.json"
 _NEEDED: dict[str, type] = {

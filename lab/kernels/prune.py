@@ -12,8 +12,8 @@ from typing import Literal
 
 from filelock import FileLock, Timeout
 
+from lab.host.paths import cache_root
 from lab.kernels import products
-from lab.paths import cache_root
 
 Kind = Literal["kernel", "objects", "tree"]
 

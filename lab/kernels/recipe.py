@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from lab.filecache import key_of
+from lab.host.filecache import key_of
 from lab.kernels.base import Base
 from lab.kernels.fragments import Fragment, Option, merge, written
 from lab.kernels.series import Series

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lab.errors import BadInput
+from lab.host.paths import cache_root, project_root
+from lab.host.records import read_record, write_record
 from lab.kernels.base import Base, find_base
 from lab.kernels.fragments import Fragment
 from lab.kernels.naming import DEFAULT_BASE, OWN_NAME, BuildName, parse_name
 from lab.kernels.recipe import Recipe
 from lab.kernels.series import Patch, Series, from_files, from_mbox
-from lab.paths import cache_root, project_root
 from lab.plan.designs import DESIGNS
-from lab.records import read_record, write_record
 
 GUEST = "guest"
 _NOT_SERIES = ("config", "mutants")

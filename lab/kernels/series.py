@@ -11,7 +11,7 @@ from email.message import EmailMessage
 from email.parser import BytesParser
 
 from lab.errors import BadInput
-from lab.filecache import key_of
+from lab.host.filecache import key_of
 
 _FROM_LINE = re.compile(rb"^From \S.*\d{4}\r?\n", re.MULTILINE)
 _DATED = re.compile(rb"From \S+ +[A-Z][a-z]{2} [A-Z][a-z]{2} +\d+ \d\d:\d\d:\d\d \d{4}\r?\n")

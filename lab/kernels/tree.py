@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from email.utils import parseaddr
 from pathlib import Path
 
-from lab.commands import run
 from lab.contracts import Progress
 from lab.errors import BadInput, CommandFailed, FetchFailed
-from lab.filecache import MOVE_CACHE, ensure_dir, require_space
+from lab.host.commands import run
+from lab.host.filecache import MOVE_CACHE, ensure_dir, require_space
+from lab.host.paths import cache_root, temporary_folder
 from lab.kernels.base import Base
 from lab.kernels.deb import Deb, unpacked
 from lab.kernels.hunks import first_misfit
 from lab.kernels.kconfig import Kconfig
 from lab.kernels.series import Patch, Series
-from lab.paths import cache_root, temporary_folder
 from lab.units import MIB
 
 TREE_SPACE = 3000 * MIB  # source 1.5 GiB, its git objects 0.6, an object directory 0.2 to 0.5

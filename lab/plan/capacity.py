@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from lab.contracts import HostSize
 from lab.errors import BadInput
 from lab.plan.cases import Shape
 
 QEMU_OVERHEAD_MIB = 100  # measured: RSS of a guest is below its memory plus this
 HOST_RESERVE_MIB = 1024  # for the workers, Ansible and the page cache of kernels and image
 PAIRS_PER_CPU = 2  # a pair is two busy vCPUs, but waits for half of its life; beyond this guests starve each other
-
-
-@dataclass(frozen=True)
-class HostSize:
-    """What a host has to give: memory that is available now, in MiB, and CPUs."""
-
-    available_mib: int
-    cpus: int
 
 
 def pair_mib(shape: Shape) -> int:

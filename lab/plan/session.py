@@ -9,9 +9,9 @@ from pydantic import TypeAdapter
 
 from lab.contracts import BootableKernel, GuestImage
 from lab.errors import BadInput
+from lab.host.records import dump_record, parse_record
 from lab.plan.limits import DEBUG_FRAGMENT, DEBUG_TIMES, Limits
 from lab.plan.matrix import Run
-from lab.records import dump_record, parse_record
 
 PLAN_FILE = "plan.json"
 EVENTS_FILE = "events.jsonl"

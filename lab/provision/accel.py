@@ -11,13 +11,13 @@ from typing import Any
 
 from lab.contracts import BootableKernel
 from lab.errors import LabTrouble
-from lab.filecache import key_of
-from lab.paths import cache_root
+from lab.host.filecache import key_of
+from lab.host.paths import cache_root
+from lab.host.records import read_record, write_record
 from lab.provision.guest import started
 from lab.provision.hypervisor import Hypervisor
 from lab.provision.pair import PairRequest, emulator, guest_plan
 from lab.provision.sound import require_sound
-from lab.records import read_record, write_record
 
 PROBE_LIMIT = timedelta(seconds=20)
 

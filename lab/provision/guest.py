@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import DeadlinePassed, Fault, GuestLost, HostTrouble
-from lab.interrupt import held_back
+from lab.host.interrupt import held_back
 from lab.plan.channels import CONSOLE, INSTRUCTIONS, READY_PORT, TELEMETRY, Bucket
 from lab.plan.commands import admit_order
 from lab.plan.domain import GuestPlan, render

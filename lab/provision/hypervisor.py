@@ -21,7 +21,7 @@ import libvirt_qemu
 
 from lab.contracts import EMBEDDED
 from lab.errors import HostTrouble
-from lab.paths import cache_root
+from lab.host.paths import cache_root
 from lab.provision.confined import Account, Needs, account, apart, hand_over
 
 # Without this the driver starts a virtlogd that outlives us by minutes.

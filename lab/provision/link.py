@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-from lab.commands import run
 from lab.errors import CommandFailed, HostTrouble
+from lab.host.commands import run
 from lab.plan.domain import tap_name
 from lab.plan.names import ROLES, Role
 from lab.plan.nics import NicProfile

@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab.commands import run
 from lab.errors import LabTrouble
+from lab.host.commands import run
 
 MARK = "LAB_NETNS"
 """Environment variable that names the namespace made for a process and its children."""

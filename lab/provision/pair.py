@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lab.atonce import entered
 from lab.contracts import BootableKernel, GuestImage
 from lab.errors import HostTrouble, LabTrouble
+from lab.host.atonce import entered
 from lab.plan.cases import Shape
 from lab.plan.commands import SEED_BYTES, wake_order
 from lab.plan.domain import GuestFiles, GuestPlan, plan_guest

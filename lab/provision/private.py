@@ -1,8 +1,8 @@
 """Private folders: what a command keeps to itself while it has guests, and who ends all of it when that is killed.
 
-Each has a guardian, a process (lab.guardian) that holds the end of a pipe whose other end is its owner's alone. However
-the owner dies, the guardian reads the end of file, and tidies up. Where both were killed, the next command that makes
-a private folder does it.
+Each has a guardian, a process (lab.provision.guardian) that holds the end of a pipe whose other end is its owner's
+alone. However the owner dies, the guardian reads the end of file, and tidies up. Where both were killed, the next
+command that makes a private folder does it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.errors import HostTrouble
-from lab.interrupt import held_back
-from lab.paths import runtime_dir, runtime_root
+from lab.host.interrupt import held_back
+from lab.host.paths import runtime_dir, runtime_root
+from lab.host.workers import at_work, identity, living
 from lab.provision.sweep import COOKIE, tidy
-from lab.workers import at_work, identity, living
 
 OWNER = "owner.json"
 GUARDIAN = "guardian"
@@ -74,7 +74,7 @@ def _guardian(folder: Path) -> subprocess.Popen[bytes]:
     """In a session of its own, and with nothing of ours in its hands but the pipe: what ends us does not end it."""
     env = {name: value for name, value in os.environ.items() if name != COOKIE}
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "lab.guardian", str(folder)],
+        [sys.executable, "-P", "-m", "lab.provision.guardian", str(folder)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

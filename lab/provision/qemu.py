@@ -6,7 +6,7 @@ import re
 import shutil
 from dataclasses import dataclass
 
-from lab.commands import run
+from lab.host.commands import run
 from lab.plan.nics import NicProfile
 from lab.provision.namespace import can_make_namespace
 

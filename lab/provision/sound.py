@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from lab.contracts import BootableKernel, GuestImage
-from lab.digests import damage_of, damage_to
 from lab.errors import HostTrouble
+from lab.host.digests import damage_of, damage_to
 
 
 def unsound(kernel: BootableKernel, image: GuestImage, plugin: Path | None, *, anew: bool = False) -> tuple[str, ...]:

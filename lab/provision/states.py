@@ -18,11 +18,11 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from lab.contracts import EMBEDDED
-from lab.digests import sha256_of, sparse_digest
 from lab.errors import HostTrouble
-from lab.filecache import drop as drop_folder
-from lab.paths import cache_root
-from lab.records import load_record, write_record
+from lab.host.digests import sha256_of, sparse_digest
+from lab.host.filecache import drop as drop_folder
+from lab.host.paths import cache_root
+from lab.host.records import load_record, write_record
 from lab.units import MIB
 
 RECORD = "state.json"

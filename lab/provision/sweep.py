@@ -12,8 +12,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
-from lab.interrupt import held_back
-from lab.workers import at_work, stop
+from lab.host.interrupt import held_back
+from lab.host.workers import at_work, stop
 
 KILL_LIMIT_MS = 10_000
 ROUNDS = 5

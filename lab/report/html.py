@@ -18,8 +18,8 @@ from lab.plan.designs import DESIGNS
 from lab.report import plot, waterfall, wording
 from lab.report.matrix import arrange, in_order
 from lab.report.model import RunResult, Session
+from lab.text.words import printable
 from lab.verdict.model import Finding, Word
-from lab.words import printable
 
 MOST_SHOWN = 20_000
 """Characters of one text on the page."""

@@ -7,10 +7,10 @@ from collections import Counter
 from lab.evidence.model import Ledger
 from lab.plan.cases import CASES
 from lab.report.model import RunResult, Session
+from lab.text.words import one_line, printable
 from lab.units import mib
 from lab.verdict.cost import Cost
 from lab.verdict.model import Finding, Oom, OomOutcome, Word
-from lab.words import one_line, printable
 
 __all__ = ["one_line", "printable"]
 

@@ -12,11 +12,11 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from lab.commands import follow, run
 from lab.contracts import Progress
 from lab.errors import CommandFailed, HostTrouble
-from lab.filecache import locked
-from lab.paths import temporary_folder
+from lab.host.commands import follow, run
+from lab.host.filecache import locked
+from lab.host.paths import temporary_folder
 from lab.plan.selftests import SELFTESTS, Selftest
 from lab.selftests.find import Chosen, Collection
 from lab.selftests.source import SourceTree

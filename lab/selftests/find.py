@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-from lab.commands import run
 from lab.errors import BadInput, CommandFailed
+from lab.host.commands import run
 from lab.plan.selftests import SELFTEST_ROWS, SELFTESTS, Selftest, row_for
 from lab.selftests.source import SourceTree
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.commands import run
 from lab.errors import BadInput
-from lab.filecache import key_of
-from lab.paths import cache_root
+from lab.host.commands import run
+from lab.host.filecache import key_of
+from lab.host.paths import cache_root
 from lab.plan.selftests import SELFTESTS
 
 _RECIPE = "2"  # raise it whenever programs are built in another way

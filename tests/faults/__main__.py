@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lab.cli.exits import BAD_INPUT, INTERRUPTED, LAB_FAILED
-from lab.interrupt import end_in_order
-from lab.paths import cache_root, project_root
+from lab.host.interrupt import end_in_order
+from lab.host.paths import cache_root, project_root
 from tests.faults.processes import end_all
 from tests.faults.rounds import Outcome, Token, healthy, play, token_of
 from tests.faults.summary import markdown, never_done

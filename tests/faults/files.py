@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lab.digests import sha256_of
 from lab.errors import HostTrouble
+from lab.host.digests import sha256_of
 from lab.provision import states
 from lab.units import MIB
 from tests.faults.effects import Effect, NotPossibleError, effect

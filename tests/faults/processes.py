@@ -40,8 +40,8 @@ def role_of(argv: tuple[str, ...]) -> str:
     marks: tuple[tuple[str, bool], ...] = (
         ("qemu", program.startswith("qemu-system")),
         ("reaper", program == "tini"),
-        ("guardian", "lab.guardian" in argv),
-        ("engine", "lab.engine" in argv or "--lab-plan" in argv),
+        ("guardian", "lab.provision.guardian" in argv),
+        ("engine", "lab.session.engine" in argv or "--lab-plan" in argv),
         ("worker", any("eval(sys.stdin.readline())" in arg for arg in argv)),
         ("lab", "lab.cli" in argv or any(Path(arg).name == "lab" for arg in argv[:3])),
     )

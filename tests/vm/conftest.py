@@ -12,7 +12,7 @@ import pytest
 from lab.plan.session import SessionPlan
 from lab.provision.private import private_folder
 from lab.provision.sweep import tidy
-from lab.session import prepare
+from lab.session.prepare import prepare
 from lab.spec.request import SessionRequest
 from tests.vm.sessions import derived, qemus
 

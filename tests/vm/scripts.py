@@ -14,15 +14,15 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from lab import warm
-from lab.experiment import Experiment
-from lab.keeper import PairKeeper
-from lab.pairs import ReadyPair
+from lab.pair import warm
+from lab.pair.keeper import PairKeeper
+from lab.pair.ready import ReadyPair
 from lab.plan.session import load
 from lab.provision.hypervisor import connect
 from lab.provision.process import find_emulator
 from lab.provision.states import SavedState
-from lab.run import Trial
+from lab.trial.experiment import Experiment
+from lab.trial.trial import Trial
 
 # Stops what speaks, and with it the proof of life: as seen from outside, the kernel hangs.
 HUSH = 'for p in /proc/[0-9]*; do read -r c < $p/comm; [ "$c" != lab-telemetry ] || kill -STOP "${p#/proc/}"; done'

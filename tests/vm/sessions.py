@@ -19,11 +19,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from lab.pairs import pair_request
-from lab.paths import project_root, runtime_dir, suites_dir
+from lab.archive.reports import RESULTS
+from lab.host.paths import project_root, runtime_dir, suites_dir
+from lab.pair.ready import pair_request
 from lab.plan.matrix import expand
 from lab.plan.session import EVENTS_FILE, PLAN_FILE, SessionPlan, dump
-from lab.reports import RESULTS
 from lab.units import Deadline, wait_until
 
 Json = dict[str, Any]

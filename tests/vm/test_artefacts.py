@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import digests
-from lab.digests import sha256_of
+from lab.host import digests
+from lab.host.digests import sha256_of
 from lab.plan.session import SessionPlan
 from lab.provision.confined import account
 from tests.unit.damaged import flip

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from lab.host.workers import at_work, living
 from lab.plan.session import PLAN_FILE, SessionPlan, load
 from lab.units import Deadline, wait_until
-from lab.workers import at_work, living
 from tests.vm.sessions import LONG, Json, Session, pytest_argv, qemus, running
 
 MOMENTS = {

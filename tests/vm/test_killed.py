@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from lab.host.workers import living
 from lab.plan.session import PLAN_FILE
 from lab.provision.private import GUARDIAN
 from lab.provision.sweep import COOKIE, left_behind
 from lab.units import Deadline, wait_until
-from lab.workers import living
 from tests.vm.sessions import LONG, Session, running
 
 SOON = timedelta(seconds=40)
@@ -126,7 +126,7 @@ def test_a_session_whose_engine_is_killed(victim: str, runtime: Path, tmp_path: 
 
         session.folder = wait_until(planned, deadline=Deadline.after("the plan", LONG)).parent
         session.reach("delivered")
-        found = {pid for pid, argv in bearers(folder).items() if " -m lab.engine" in argv}
+        found = {pid for pid, argv in bearers(folder).items() if " -m lab.session.engine" in argv}
         reapers = {pid for pid in found if "tini" in Path(f"/proc/{pid}/comm").read_text()}
         (pid,) = reapers if victim == "reaper" else found - reapers
         os.kill(pid, signal.SIGKILL)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from lab.archive.reports import judged
 from lab.collect.bundle import DERIVED, read_bundle
 from lab.evidence.bundle import parse
-from lab.reports import judged
 from lab.verdict.predict import predict
 from tests.vm.conftest import MakePlan
 from tests.vm.sessions import Json, Session, running_plan

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from lab.digests import sha256_of
+from lab.host.digests import sha256_of
 from lab.kernels import cpio
-from lab.pairs import pair_request
+from lab.pair.ready import pair_request
 from lab.plan.limits import Limits
 from lab.plan.names import Role, domain_name
 from lab.plan.session import SessionPlan

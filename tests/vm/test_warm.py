@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.paths import cache_root
+from lab.host.paths import cache_root
 from lab.plan.names import mac
 from lab.plan.session import SessionPlan
 from lab.provision import states

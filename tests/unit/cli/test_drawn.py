@@ -11,15 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import reports
-from lab.cli.run import Show
-from lab.collect.stored import Stored
-from lab.errors import BadInput
-from lab.evidence.bundle import parse
-from lab.evidence.model import Evidence
-from lab.plan.session import PLAN_FILE
-from lab.report.plot import OWN, SVG, standalone
-from lab.reports import (
+from lab.archive import reports
+from lab.archive.reports import (
     CURVE,
     REPORT,
     VERDICT,
@@ -33,7 +26,14 @@ from lab.reports import (
     write_reports,
     write_verdict,
 )
-from lab.terminal import Console
+from lab.collect.stored import Stored
+from lab.errors import BadInput
+from lab.evidence.bundle import parse
+from lab.evidence.model import Evidence
+from lab.plan.session import EVENTS_FILE, PLAN_FILE
+from lab.report.model import RunResult
+from lab.report.plot import OWN, SVG, standalone
+from lab.session.conduct import Listener, News
 from lab.verdict.model import Word
 from tests.unit.cli.conftest import Lab, write_run, write_session
 from tests.unit.verdict.machine import KERNELS
@@ -103,9 +103,14 @@ def test_within_a_session_a_bundle_is_judged_once_and_read_back_after(tmp_path: 
     known = draughtsman.finish()
     assert known.results == {bundle.name: mine}
     write_reports(stored_plan(folder), known)
-    show = Show(stored_plan(folder), as_json=True, console=Console())
-    show.tell(bundle.name)
-    assert show.results == {bundle.name: mine}
+    with (folder / EVENTS_FILE).open("w") as events:
+        events.write(json.dumps({"event": "verdict", "worker": "gw0", "run": bundle.name}) + "\n")
+    heard: list[tuple[int, RunResult]] = []
+    news = News(stored_plan(folder), Listener(verdict=lambda _, number, result: heard.append((number, result))))
+    news.catch_up()
+    assert (heard, news.results) == ([(1, mine)], {bundle.name: mine})
+    news.catch_up()
+    assert len(heard) == 1
     assert parsed == [bundle.name]
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from lab.cli.engine import LOG, handing_on, started
 from lab.errors import HostTrouble
 from lab.plan.session import PLAN_FILE, SessionPlan, dump, load
+from lab.session.start_engine import LOG, handing_on, started
 from tests.unit.cli.conftest import write_session
 
 
@@ -38,7 +38,7 @@ def test_without_a_plan_it_is_ended_with_the_block() -> None:
 
 
 def test_one_that_died_before_it_had_a_plan_is_told(plan: SessionPlan, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.cli.engine.sys.executable", "/bin/false")
+    monkeypatch.setattr("lab.session.start_engine.sys.executable", "/bin/false")
     with started() as engine:
         engine.process.wait(30)
         with pytest.raises(HostTrouble, match="ended before it had a plan, status 1"):

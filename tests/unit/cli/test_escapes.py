@@ -17,7 +17,7 @@ from junitparser import JUnitXml
 
 from lab.collect.bundle import BundleWriter
 from lab.evidence.bundle import record_of
-from lab.terminal import Console, say, say_traceback
+from lab.text.terminal import Console, say, say_traceback
 from tests.unit.cli.conftest import write_run, write_session
 from tests.unit.verdict.told import with_digest
 
@@ -196,8 +196,8 @@ def test_progress_holds_no_escape(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_run_that_surprised_pytest_is_told_in_clean_lines(tmp_path: Path) -> None:
-    from lab.reports import judged
-    from lab.run import Trial
+    from lab.archive.reports import judged
+    from lab.trial.trial import Trial
 
     bundle = write_run(tmp_path / "b", "hold")
     spoil(bundle)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import lab.cli
-from lab.paths import project_root
+from lab.host.paths import project_root
 from tests.unit.cli.conftest import write_run, write_session
 from tests.unit.verdict.machine import KERNELS
 from tests.unit.verdict.told import with_digest

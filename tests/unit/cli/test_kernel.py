@@ -26,7 +26,7 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("lab.kernels.tree.TREE_SPACE", 0)
     monkeypatch.setattr("lab.kernels.build.OBJECTS_SPACE", 0)
-    monkeypatch.setattr("lab.interrupt.end_in_order", lambda: None)
+    monkeypatch.setattr("lab.host.interrupt.end_in_order", lambda: None)
     monkeypatch.setattr("lab.kernels.recipes.images", lambda: tmp_path / "images")
     (tmp_path / "images" / "config").mkdir(parents=True)
     (tmp_path / "images" / "config" / "guest.config").write_text(GUEST)

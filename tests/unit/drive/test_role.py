@@ -13,7 +13,7 @@ import pytest
 from lab.drive import role as role_module
 from lab.drive.role import RoleTarget, Seat, inventory, role_giver, role_vars
 from lab.errors import HostTrouble
-from lab.paths import project_root
+from lab.host.paths import project_root
 from lab.plan.names import ROLES, Role, link_address
 from lab.plan.nics import NICS
 from tests.unit.drive.server import SshServer, ssh_server

@@ -65,10 +65,10 @@ def test_seeds() -> None:
     ("argv", "role"),
     [
         ("/usr/bin/qemu-system-x86_64 -name guest=lab-ab12-receiver,debug-threads=on", "qemu"),
-        ("/usr/bin/tini -s -p SIGINT -- /v/bin/python -m lab.engine", "reaper"),
-        ("/v/bin/python -m lab.engine", "engine"),
+        ("/usr/bin/tini -s -p SIGINT -- /v/bin/python -m lab.session.engine", "reaper"),
+        ("/v/bin/python -m lab.session.engine", "engine"),
         ("/v/bin/python -m pytest suites -n 1 --lab-plan p", "engine"),
-        ("/v/bin/python -P -m lab.guardian /tmp/lab-x", "guardian"),
+        ("/v/bin/python -P -m lab.provision.guardian /tmp/lab-x", "guardian"),
         ("/v/bin/python /v/bin/lab run hold", "lab"),
         ("/v/bin/python -P -m lab.cli shell", "lab"),
         ("ssh -F /dev/null root@127.0.0.1", "other"),

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from lab.digests import seal
 from lab.guestimage import current_image, ensure_image, ensure_init
 from lab.guestimage.__main__ import main
 from lab.guestimage.base import base_dir
 from lab.guestimage.build import _files, the_recipe
+from lab.host.digests import seal
 from tests.unit.damaged import flip
 
 needs_erofs = pytest.mark.skipif(shutil.which("mkfs.erofs") is None, reason="this host has no mkfs.erofs")

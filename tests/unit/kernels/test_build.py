@@ -166,7 +166,7 @@ def test_a_kernel_that_qemu_could_not_boot_is_refused(source: Path) -> None:
 PREAMBLE = """
 import sys
 from pathlib import Path
-from lab.interrupt import end_in_order
+from lab.host.interrupt import end_in_order
 end_in_order()
 import lab.kernels.build as b
 import lab.kernels.tree as t

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lab.contracts import HostSize
 from lab.errors import BadInput
 from lab.plan.capacity import (
     HOST_RESERVE_MIB,
     PAIRS_PER_CPU,
     QEMU_OVERHEAD_MIB,
-    HostSize,
     admit,
     arithmetic,
     pair_mib,

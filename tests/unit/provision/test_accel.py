@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from lab.contracts import BootableKernel
+from lab.host.records import write_record
 from lab.provision import accel
 from lab.provision.accel import Proof, remembered
-from lab.records import write_record
 
 KERNEL = BootableKernel("k", Path("/k"), Path("/i"), "6.12", "stock", "0", "")
 

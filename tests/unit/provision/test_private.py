@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from lab.host.workers import living
 from lab.provision.private import GUARDIAN, OWNER, abandoned, private_folder
 from lab.provision.sweep import COOKIE
 from lab.units import Deadline, wait_until
-from lab.workers import living
 
 LONG = timedelta(seconds=30)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from lab.contracts import BootableKernel, GuestImage
-from lab.digests import seal, sha256_of
 from lab.errors import HostTrouble
+from lab.host.digests import seal, sha256_of
 from lab.plan.cases import STANDARD
 from lab.plan.nics import NICS
 from lab.provision.pair import PairRequest, provisioned

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import digests
 from lab.errors import HostTrouble
+from lab.host import digests
 from lab.provision.states import (
     RECORD,
     SavedState,

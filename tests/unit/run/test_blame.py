@@ -13,21 +13,21 @@ from typing import Any
 
 import pytest
 
-from lab.blame import Watch, account, blame, check_disk, explained
 from lab.collect.bundle import BundleWriter
 from lab.contracts import BootableKernel, GuestImage
-from lab.digests import sha256_of
 from lab.errors import CommandFailed, DeadlinePassed, Fault, Flood, GuestLost, HostTrouble, LabTrouble
-from lab.experiment import Experiment
-from lab.keeper import PairKeeper
+from lab.host.digests import sha256_of
+from lab.pair.blame import Watch, account, blame, check_disk, explained
+from lab.pair.keeper import PairKeeper
+from lab.pair.timeline import Timeline
 from lab.plan.designs import Predicted
 from lab.plan.limits import Limits
 from lab.plan.matrix import Run
 from lab.plan.session import SessionPlan
 from lab.provision.guest import Guest
 from lab.provision.hypervisor import Death
-from lab.run import Trial
-from lab.timeline import Timeline
+from lab.trial.experiment import Experiment
+from lab.trial.trial import Trial
 from lab.verdict.model import Word
 from tests.unit.damaged import flip
 from tests.unit.provision.guests import NoHypervisor, guest

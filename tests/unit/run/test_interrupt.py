@@ -16,11 +16,11 @@ from typing import TypeVar
 import pytest
 
 from lab.errors import HostTrouble
-from lab.interrupt import SIGNALS, end_in_order, held_back
-from lab.paths import temporary_folder
+from lab.host.interrupt import SIGNALS, end_in_order, held_back
+from lab.host.paths import temporary_folder
+from lab.host.workers import at_work, registered, stop
 from lab.provision.private import private_folder
 from lab.units import Deadline, wait_until
-from lab.workers import at_work, registered, stop
 
 LONG = timedelta(seconds=30)
 T = TypeVar("T")
@@ -127,8 +127,8 @@ def test_other_threads_hold_nothing_back() -> None:
 WORKER = """
 import sys
 from pathlib import Path
-from lab.interrupt import end_in_order
-from lab.workers import registered
+from lab.host.interrupt import end_in_order
+from lab.host.workers import registered
 end_in_order()
 with registered(Path(sys.argv[1]), "gw0"):
     try:

@@ -15,7 +15,7 @@ from typing import Any, cast
 import pytest
 
 from lab.errors import GuestLost
-from lab.keeper import PairKeeper
+from lab.pair.keeper import PairKeeper
 from lab.plan.matrix import Run
 from lab.units import Deadline, wait_until
 
@@ -53,9 +53,9 @@ def run(name: str, pair_key: str = "") -> Run:
 def pairs(monkeypatch: pytest.MonkeyPatch) -> Pairs:
     made = Pairs()
     made.go.set()
-    monkeypatch.setattr("lab.keeper.warm_pair", made)
-    monkeypatch.setattr("lab.keeper.exists", lambda *_: True)
-    monkeypatch.setattr("lab.keeper.room_for_another", lambda *_: True)
+    monkeypatch.setattr("lab.pair.keeper.warm_pair", made)
+    monkeypatch.setattr("lab.pair.keeper.exists", lambda *_: True)
+    monkeypatch.setattr("lab.pair.keeper.room_for_another", lambda *_: True)
     return made
 
 
@@ -65,7 +65,7 @@ def keeper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pairs: Pairs) -> Ite
         name = f"{run.id}-{attempt}"
         return SimpleNamespace(id=name, captures=tmp_path / name)
 
-    monkeypatch.setattr("lab.keeper.pair_request", request)
+    monkeypatch.setattr("lab.pair.keeper.pair_request", request)
     plan: Any = SimpleNamespace(folder=tmp_path, cold=False)
     kept = PairKeeper(NONE, plan, lambda _: None)
     yield kept

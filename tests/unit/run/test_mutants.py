@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from lab.campaign.mutants import Judged, Mutant, Outcome, chosen, is_wanted, judge_mutants, mutant_of
 from lab.cli.mutants import _of_case, as_record, code_of, summary
 from lab.errors import BadInput
 from lab.kernels.naming import parse_name
 from lab.kernels.series import Patch
-from lab.mutants import Judged, Mutant, Outcome, chosen, is_wanted, judge_mutants, mutant_of
 from lab.plan.matrix import expand
 from lab.report.model import RunResult
 from lab.verdict.model import Word

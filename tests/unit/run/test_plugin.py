@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from lab.contracts import BootableKernel, GuestImage
-from lab.paths import suites_dir
+from lab.host.paths import suites_dir
 from lab.plan.cases import CASES
 from lab.plan.matrix import expand
 from lab.plan.order import running_order
 from lab.plan.session import PLAN_FILE, SessionPlan, dump
-from lab.pytest_plugin import case_of, item_name
+from lab.session.plugin import case_of, item_name
 
 pytest_plugins = ["pytester"]
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from lab.plan.matrix import Run, expand
-from lab.pytest_plugin import item_name
-from lab.scheduler import PairScheduling
+from lab.session.plugin import item_name
+from lab.session.scheduler import PairScheduling
 
 
 @dataclass(eq=False)
@@ -43,7 +43,7 @@ class Session:
 
     def __init__(self, names: list[str], runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
-        monkeypatch.setattr("lab.scheduler.time.monotonic", lambda: self.now)
+        monkeypatch.setattr("lab.session.scheduler.time.monotonic", lambda: self.now)
         config: Any = SimpleNamespace(
             option=SimpleNamespace(tx=[f"{len(names)}*popen"], maxprocesses=None, loadscopereorder=True),
             getvalue=lambda name: [f"{len(names)}*popen"] if name == "tx" else None,

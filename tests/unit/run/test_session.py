@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from lab import session
 from lab.contracts import BootableKernel, GuestImage
 from lab.errors import BadInput
 from lab.kernels.catalogue import LocalKernel
 from lab.plan.matrix import expand
 from lab.provision.accel import Proof
 from lab.provision.pair import PairRequest
-from lab.session import check, choose_accelerator, combine, most_pairs, read_suite
+from lab.session import prepare as session
+from lab.session.prepare import check, choose_accelerator, combine, most_pairs, read_suite
 from lab.spec.request import SessionRequest
 
 

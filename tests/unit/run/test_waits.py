@@ -16,12 +16,12 @@ from lab.collect.bundle import BundleWriter
 from lab.drive.ssh import Program
 from lab.errors import DeadlinePassed, GuestLost
 from lab.evidence.model import Sample
-from lab.experiment import Experiment
-from lab.pairs import ReadyPair, Stream
+from lab.pair.ready import ReadyPair, Stream
 from lab.plan.limits import Limits
 from lab.plan.matrix import Run
 from lab.provision.hypervisor import Death
 from lab.provision.pair import Pair
+from lab.trial.experiment import Experiment
 from lab.units import Deadline
 from tests.unit.provision.guests import guest
 from tests.unit.verdict.builder import story

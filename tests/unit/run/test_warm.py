@@ -16,15 +16,9 @@ import pytest
 from lab.errors import Fault, GuestLost, HostTrouble, LabTrouble
 from lab.evidence.memory import EXPLAINED
 from lab.evidence.model import Sample
-from lab.pairs import ReadyPair
-from lab.plan.commands import wake_order
-from lab.plan.limits import ran_ahead
-from lab.plan.names import LinkAddress
-from lab.provision import states
-from lab.provision.states import RECORD, cannot_save
-from lab.timeline import Timeline
-from lab.units import MIB
-from lab.warm import (
+from lab.pair.ready import ReadyPair
+from lab.pair.timeline import Timeline
+from lab.pair.warm import (
     CannotSaveError,
     RestoreError,
     _fill,
@@ -36,6 +30,12 @@ from lab.warm import (
     times_too_fast,
     warm_pair,
 )
+from lab.plan.commands import wake_order
+from lab.plan.limits import ran_ahead
+from lab.plan.names import LinkAddress
+from lab.provision import states
+from lab.provision.states import RECORD, cannot_save
+from lab.units import MIB
 from tests.unit.damaged import flip
 
 NONE: Any = None
@@ -140,7 +140,7 @@ def test_a_pair_whose_clock_runs_away_is_booted_again(
     monkeypatch.setattr("time.monotonic", lambda: 110.0)
     request: Any = SimpleNamespace(captures=tmp_path / "pair", saving=None)
     boots = Boots(list(clocks), request)
-    monkeypatch.setattr("lab.warm.ready_pair", boots)
+    monkeypatch.setattr("lab.pair.warm.ready_pair", boots)
     with booted_pair(NONE, request, lambda _: None) as ready:
         assert boots.living == 1
         assert ready.note.count("booted again: the receiver's clock runs 4.0 times too fast") == again
@@ -153,7 +153,7 @@ def test_a_host_whose_guests_never_keep_time_saves_none(tmp_path: Path, monkeypa
     request: Any = SimpleNamespace(captures=tmp_path / "pair", saving=tmp_path / "partial")
     request.saving.mkdir()
     boots = Boots([40.0, 40.0, 40.0], request)
-    monkeypatch.setattr("lab.warm.ready_pair", boots)
+    monkeypatch.setattr("lab.pair.warm.ready_pair", boots)
     with pytest.raises(CannotSaveError, match=r"4\.0 times too fast, 3 times over"):
         _fill(NONE, request, NONE, request.saving, lambda _: None, Timeline())
     assert (boots.living, boots.clocks) == (0, [])
@@ -210,7 +210,7 @@ def test_a_state_is_dropped_for_what_is_wrong_with_it_alone(
         "booted_pair": boots,
         "drop": dropped.append,
     }.items():
-        monkeypatch.setattr(f"lab.warm.{name}", stand_in)
+        monkeypatch.setattr(f"lab.pair.warm.{name}", stand_in)
     monkeypatch.setattr(states, "spare", lambda _: False)
     with warm_pair(NONE, request, lambda _: None) as ready:
         assert f"the state {key_for(FACTS)} " in ready.note
@@ -226,7 +226,7 @@ def test_a_pair_that_was_stopped_while_it_was_made_is_not_saved(
     monkeypatch.setattr("time.monotonic", lambda: 110.0)
     request: Any = SimpleNamespace(captures=tmp_path / "pair", saving=tmp_path / "partial")
     request.saving.mkdir()
-    monkeypatch.setattr("lab.warm.ready_pair", Boots([10.0], request))
+    monkeypatch.setattr("lab.pair.warm.ready_pair", Boots([10.0], request))
     monkeypatch.setattr(ReadyPair, "troubles", lambda _: (Fault("frozen", "sender", "its QEMU was stopped"),))
     with pytest.raises(CannotSaveError, match="frozen: its QEMU was stopped"):
         _fill(NONE, request, NONE, request.saving, lambda _: None, Timeline())

@@ -8,7 +8,7 @@ import pytest
 from lab.cli.progress import PlainLines
 from lab.cli.setup import newest_of_each_line
 from lab.errors import BadInput
-from lab.paths import project_root
+from lab.host.paths import project_root
 from tests.unit.kernels.test_resolve import KNOWN
 
 

@@ -7,7 +7,7 @@ import pytest
 from lab.errors import BadInput
 from lab.plan.cases import CASES
 from lab.plan.nics import NICS
-from lab.session import read_suite, suite_names
+from lab.session.prepare import read_suite, suite_names
 from lab.spec.suite import SuiteSpec, load_suite, unknown
 
 GOOD = """
