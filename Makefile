@@ -2,7 +2,7 @@
 # run    runs the default matrix          test  lint, types, imports, unit tests and real pairs
 # lint   the quick part of test           clean-cache  removes fetched and built kernels, source trees, images
 # bench-NAME  one bench of bench/README.md; bench runs them all
-# faults MINUTES=30 SEED=7  sessions with one fault each (docs/faults.md); not part of test
+# faults MINUTES=30 SEED=7  sessions with one fault each (docs/faults.md); test plays five minutes of them
 # kernels  builds every design's kernel (a quarter of an hour on 2 cores, less where ccache is warm)
 
 .PHONY: setup run test faults lint venv kernels clean-cache bench
