@@ -29,7 +29,7 @@ from lab.plan.session import PLAN_FILE, SessionPlan, dump
 from lab.provision.accel import prove, remembered
 from lab.provision.hypervisor import connect
 from lab.provision.pair import PairRequest
-from lab.provision.plugin import ensure_plugin
+from lab.provision.plugin import cannot_count, ensure_plugin
 from lab.provision.qemu import installed_qemu
 from lab.provision.states import cannot_save
 from lab.session.learnt import load_learnt
@@ -175,6 +175,14 @@ def _ordered(
     )
 
 
+def _plugin(runs: Sequence[Run], accelerator: str, progress: Progress) -> Path | None:
+    """What counts instructions, where a run wants that and it can be done; elsewhere the run says why it is skipped."""
+    qemu = installed_qemu()
+    if qemu is None or cannot_count(str(qemu), accelerator) or not any(run.spec.shape.counted for run in runs):
+        return None
+    return ensure_plugin(progress)
+
+
 def prepare(
     request: SessionRequest,
     folder: Path,
@@ -222,7 +230,7 @@ def prepare(
         kernels=kernels,
         runs=ordered,
         cold=cold,
-        plugin=ensure_plugin(progress) if any(run.spec.shape.counted for run in runs) else None,
+        plugin=_plugin(runs, accelerator, progress),
     )
     write_whole(session / PLAN_FILE, dump(plan))
     return plan

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from lab.contracts import BootableKernel, GuestImage
-from lab.errors import BadInput
+from lab.errors import BadInput, HostTrouble
 from lab.kernels.catalogue import LocalKernel
 from lab.plan.matrix import expand
 from lab.provision.accel import Proof
 from lab.provision.pair import PairRequest
+from lab.provision.qemu import Qemu
 from lab.session import prepare as session
 from lab.session.prepare import check, choose_accelerator, combine, most_pairs, read_suite
 from lab.spec.request import SessionRequest
@@ -169,3 +170,30 @@ def test_kvm_is_taken_when_every_kernel_boots_under_it(host: Host) -> None:
 def test_what_the_user_says_is_not_doubted(host: Host) -> None:
     host.known = {"a": TCG}
     assert (host.choose("a", accelerator="kvm"), host.booted) == ("kvm", [])
+
+
+@pytest.mark.parametrize(
+    ("qemu", "accelerator", "case", "builds"),
+    [
+        ((7, 2, 22), "tcg", "cost", True),
+        ((7, 2, 22), "kvm", "cost", False),
+        ((11, 0, 0), "tcg", "cost", False),
+        ((7, 2, 22), "tcg", "hold", False),
+    ],
+)
+def test_the_plugin_is_built_only_where_something_can_be_counted(
+    qemu: tuple[int, int, int],
+    accelerator: str,
+    case: str,
+    *,
+    builds: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Elsewhere a host needs no compiler: the run is skipped, with the reason."""
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))  # no make
+    monkeypatch.setattr(session, "installed_qemu", lambda: Qemu(qemu, frozenset()))
+    runs = expand("s", [("k", "stock")], ["virtio"], [case], 1, {"k": "k"})
+    with pytest.raises(HostTrouble, match="make") if builds else contextlib.nullcontext():
+        assert session._plugin(runs, accelerator, lambda _: None) is None
