@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +11,10 @@ from lab.contracts import Progress
 from lab.errors import LabError
 
 if TYPE_CHECKING:
+    from lab.provision.accel import Proof, Tried
     from lab.provision.hypervisor import Hypervisor
     from lab.provision.pair import PairRequest
 
-BOOT_LIMIT = timedelta(seconds=60)
 TOLD = 200  # characters of a failure that a table can bear
 NAME = "accelerator"
 
@@ -49,23 +48,42 @@ def check_account() -> list[Check]:
 
 
 def check_accelerator(hypervisor: Hypervisor, folder: Path, progress: Progress) -> Check:
-    """KVM where its device can be opened and a guest boots under it; else TCG, proved likewise. Raises LabTrouble."""
+    """KVM where its device can be opened and a guest boots under it; else TCG, proved likewise. Raises LabTrouble.
+
+    All that was proved before is tried anew from now on, by sessions as well.
+    """
     from lab.cli.guests import prepared
     from lab.kernels import catalogue
-    from lab.provision.accel import kvm_device_problem
+    from lab.provision.accel import forget, prove
     from lab.session.prepare import probe_request
 
     newest = [k.name for k in catalogue() if k.fetched][-1]
     kernel, image = prepared(newest, progress)
     request = probe_request(kernel, image, folder, folder)
-    problem = kvm_device_problem() or _boot(hypervisor, request, "kvm", progress)[1]
-    if not problem:
-        return Check(NAME, "ok", f"KVM: a guest with {kernel.name} booted under it")
-    seconds, failed = _boot(hypervisor, request, "tcg", progress)
-    if failed:
-        return Check(NAME, "bad", f"no guest boots; KVM: {one_sentence(problem)}; TCG: {one_sentence(failed)}", SETUP)
-    told = f"TCG: a guest with {kernel.name} booted in {seconds:.1f} s. No KVM: {one_sentence(problem)}"
-    return Check(NAME, "warn", told, f"none needed, runs are only slower; for KVM: {kvm_cure(problem)}")
+    forget()
+    progress("booting a guest under KVM")
+    proof = prove(hypervisor, request)
+    if proof.accelerator == "kvm":
+        return judge_kvm(proof)
+    problem = one_sentence(proof.reason)
+    seconds, tried = _boot(hypervisor, request, progress)
+    if tried.problem:
+        return Check(NAME, "bad", f"no guest boots; KVM: {problem}; TCG: {one_sentence(tried.problem)}", SETUP)
+    told = f"TCG: a guest with {kernel.name} booted in {seconds:.1f} s. No KVM: {problem}"
+    cure = f"none needed, runs are only slower; for KVM: {kvm_cure(problem)}"
+    return Check(NAME, "warn", f"{told}{_said(tried.splat or proof.splat)}", cure)
+
+
+def judge_kvm(proof: Proof) -> Check:
+    """A kernel that complains while it boots is told: KVM works, and the kernel may not."""
+    if proof.splat:
+        cure = "another kernel, to see whose fault it is"
+        return Check(NAME, "warn", f"KVM: {proof.reason}{_said(proof.splat)}", cure)
+    return Check(NAME, "ok", f"KVM: {proof.reason}")
+
+
+def _said(splat: str) -> str:
+    return f". While it booted it said: {one_sentence(splat)}" if splat else ""
 
 
 def one_sentence(problem: str) -> str:
@@ -84,11 +102,11 @@ def kvm_cure(problem: str) -> str:
     return "/dev/kvm is there but does not work; look into nested virtualisation on the host of this machine"
 
 
-def _boot(hypervisor: Hypervisor, request: PairRequest, accelerator: str, progress: Progress) -> tuple[float, str]:
-    """Seconds to the ready line, and why there was none ("")."""
-    from lab.provision.accel import boots
+def _boot(hypervisor: Hypervisor, request: PairRequest, progress: Progress) -> tuple[float, Tried]:
+    """Seconds to the ready line under TCG, and what came of it."""
+    from lab.provision.accel import TCG_LIMIT, boots
 
-    progress(f"booting a guest under {accelerator.upper()}")
+    progress("booting a guest under TCG")
     began = time.monotonic()
-    failed = boots(hypervisor, request, accelerator=accelerator, limit=BOOT_LIMIT)
-    return time.monotonic() - began, failed
+    tried = boots(hypervisor, request, accelerator="tcg", limit=TCG_LIMIT)
+    return time.monotonic() - began, tried

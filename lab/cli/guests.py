@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from lab.contracts import EMBEDDED, BootableKernel, GuestImage, Progress
 from lab.host.interrupt import SIGNALS, handled
+from lab.text.terminal import say
 
 if TYPE_CHECKING:
     from lab.provision.hypervisor import Hypervisor
@@ -99,8 +100,21 @@ def prepared(kernel: str | BootableKernel, progress: Progress) -> tuple[Bootable
 
 
 def accelerator_for(hypervisor: Hypervisor, kernel: BootableKernel, image: GuestImage, folder: Path) -> str:
-    """`kvm` where a guest with this kernel was proved to boot under it, else `tcg`."""
-    from lab.provision.accel import prove
-    from lab.session.prepare import probe_request
+    """`kvm` where a guest with this kernel was proved to boot under it, else `tcg`; says why, as `proved` does."""
+    return proved(hypervisor, kernel, image, folder)[0]
 
-    return prove(hypervisor, probe_request(kernel, image, folder, folder)).accelerator
+
+def proved(hypervisor: Hypervisor, kernel: BootableKernel, image: GuestImage, folder: Path) -> tuple[str, str]:
+    """An accelerator, and what there is to tell of it, which is said."""
+    from lab.provision.accel import prove
+    from lab.session.prepare import decided, probe_request
+
+    accelerator, why = decided([prove(hypervisor, probe_request(kernel, image, folder, folder))])
+    say_accelerator(accelerator, why)
+    return accelerator, why
+
+
+def say_accelerator(accelerator: str, why: str) -> None:
+    """Standard output stays free for results."""
+    if why:
+        say(f"guests run under {accelerator.upper()}: {why}", err=True)

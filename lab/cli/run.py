@@ -89,6 +89,7 @@ def run(
 @contextlib.contextmanager
 def listening(*, as_json: bool = False) -> Iterator[Listener]:
     """What the user sees of a session: a line for each verdict, and, on a terminal, what every worker is doing."""
+    from lab.cli.guests import say_accelerator
     from lab.session.conduct import Listener
 
     console = Console(stderr=True)
@@ -96,8 +97,11 @@ def listening(*, as_json: bool = False) -> Iterator[Listener]:
     def tell(plan: SessionPlan, number: int, result: RunResult) -> None:
         print_verdict(console, plan, number, result, as_json=as_json)
 
+    def planned(plan: SessionPlan) -> None:
+        say_accelerator(plan.accelerator, plan.accelerator_why)
+
     with shown() as progress:
-        yield Listener(progress, progress if console.is_terminal else lambda _: None, tell)
+        yield Listener(progress, planned, progress if console.is_terminal else lambda _: None, tell)
 
 
 def _tell_timing(plan: SessionPlan, session: Session, *, as_json: bool) -> None:

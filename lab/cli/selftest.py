@@ -121,15 +121,15 @@ def _conduct(plan: SelftestPlan, chosen: Sequence[Chosen], *, as_json: bool) -> 
     from dataclasses import replace
 
     from lab.archive.reports import judged_selftest
-    from lab.cli.guests import accelerator_for, private_hypervisor
+    from lab.cli.guests import private_hypervisor, proved
     from lab.cli.progress import shown
     from lab.report.selftest import as_record
     from lab.trial.selftest import run_selftest
 
     done: list[SelftestResult] = []
     with private_hypervisor() as (hypervisor, sockets):
-        accelerator = accelerator_for(hypervisor, plan.kernel, plan.image, sockets)
-        plan = replace(plan, sockets=sockets, accelerator=accelerator)
+        accelerator, why = proved(hypervisor, plan.kernel, plan.image, sockets)
+        plan = replace(plan, sockets=sockets, accelerator=accelerator, accelerator_why=why)
         plan.folder.mkdir(parents=True)
         for each in chosen:
             with shown() as progress:

@@ -82,7 +82,7 @@ class KernelRecord(_Record):
 
 
 class HostRecord(_Record):
-    """What the guests ran on."""
+    """What the guests ran on. accelerator_why: why that is not KVM, or what was odd about it ("" where older too)."""
 
     qemu: Name
     libvirt: Name
@@ -90,6 +90,7 @@ class HostRecord(_Record):
     connection: Name
     machine: Name
     image_sha256: Name
+    accelerator_why: Told = ""
 
 
 class ClientRecord(_Record):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from datetime import timedelta
 
@@ -13,6 +14,11 @@ and no other one more than 1.01 times or 0.1 s."""
 DEBUG_FRAGMENT = "debug.config"
 DEBUG_TIMES = 4
 """A kernel with all of its own checks on needs more than the 180 s of `delivery` for 256 MiB under emulation."""
+
+
+def times_slower(fragments: Collection[str]) -> int:
+    """How many times longer a kernel built with these fragments may take."""
+    return DEBUG_TIMES if DEBUG_FRAGMENT in fragments else 1
 
 
 def ran_ahead(guest_s: float, host_s: float) -> float:

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from lab.contracts import BootableKernel, GuestImage
 from lab.errors import BadInput
 from lab.host.records import dump_record, parse_record
-from lab.plan.limits import DEBUG_FRAGMENT, DEBUG_TIMES, Limits
+from lab.plan.limits import Limits, times_slower
 from lab.plan.matrix import Run
 
 PLAN_FILE = "plan.json"
@@ -24,7 +24,8 @@ class SessionPlan:
     started      ISO 8601, UTC;  command as the user typed it
     folder       where bundles and reports go
     sockets      a short directory for AF_UNIX sockets and libvirt state, removed at the end
-    accelerator  `kvm` or `tcg`, proved for these kernels
+    accelerator  `kvm` or `tcg`, proved for these kernels;  accelerator_why  why not KVM, or what was odd about the
+                 proof, "" for nothing to tell
     pairs        how many may run at once;  pairs_why  the reason for that number
     host         the shape of the host, by which what is learnt of it is remembered
     plugin       the QEMU plugin that counts instructions, where a run needs it
@@ -47,13 +48,14 @@ class SessionPlan:
     pairs_why: str = ""
     host: str = ""
     cold: bool = False
+    accelerator_why: str = ""
 
     def kernel(self, name: str) -> BootableKernel:
         return next(k for k in self.kernels if k.name == name)
 
     def limits_of(self, kernel: str) -> Limits:
         """The session's; longer ones for a kernel that checks itself, which is many times slower."""
-        return self.limits.longer(DEBUG_TIMES) if DEBUG_FRAGMENT in self.kernel(kernel).fragments else self.limits
+        return self.limits.longer(times_slower(self.kernel(kernel).fragments))
 
 
 _ADAPTER: TypeAdapter[SessionPlan] = TypeAdapter(SessionPlan)

@@ -121,16 +121,22 @@ class Hypervisor:
             domain.destroy()
 
     def answers(self, domain: Any, limit: timedelta) -> bool:  # noqa: ANN401
-        """Whether its QEMU says, within the limit, that it runs the guest. libvirt itself would wait for ever."""
-        runs = threading.Event()
+        """Whether its QEMU says, within the limit, that it runs the guest."""
+        return "running" in self.status(domain, limit)
+
+    def status(self, domain: Any, limit: timedelta) -> str:  # noqa: ANN401
+        """What its QEMU says of it, within the limit; "" for nothing. libvirt itself would wait for ever."""
+        told: list[str] = []
+        answered = threading.Event()
 
         def ask() -> None:
             with contextlib.suppress(libvirt.libvirtError):
-                if "running" in self.monitor(domain, "info status"):
-                    runs.set()
+                told.append(self.monitor(domain, "info status"))
+            answered.set()
 
         threading.Thread(target=ask, name="monitor", daemon=True).start()
-        return runs.wait(limit.total_seconds())
+        answered.wait(limit.total_seconds())
+        return "".join(told)
 
     def monitor(self, domain: Any, command: str) -> str:  # noqa: ANN401
         """Answer of QEMU's human monitor."""

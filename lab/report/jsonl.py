@@ -36,6 +36,7 @@ def as_record(result: RunResult, root: PurePosixPath) -> dict[str, Any]:
         "cost": _finite(asdict(verdict.cost)) if verdict.cost else None,
         "oom": {"outcome": verdict.oom.outcome.value, "victims": list(verdict.oom.victims)},
         "accelerator": manifest.host.accelerator,
+        "accelerator_why": manifest.host.accelerator_why,
         "seconds": manifest.seconds.model_dump(),
         "bundle": str(root / result.bundle),
     }

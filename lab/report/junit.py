@@ -76,6 +76,7 @@ def _properties(result: RunResult) -> Properties:
         "image_sha256": manifest.host.image_sha256,
         "qemu": manifest.host.qemu,
         "accelerator": manifest.host.accelerator,
+        "accelerator_why": manifest.host.accelerator_why,
         "escape": "" if escape is None else str(escape),
         "oom": result.verdict.oom.outcome.value,
     }

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from lab.report.matrix import Cell, Surprise, Table, arrange
 from lab.report.model import Session
-from lab.report.wording import cell_words, one_line, sentence, summary
+from lab.report.wording import accelerators, cell_words, one_line, sentence, summary
 
 NOTE = (
     "A cell holds what was measured, the bytes that escaped the charge where the case is about them, and in brackets "
@@ -19,6 +19,8 @@ def render(session: Session) -> str:
     """The whole session: what is not as predicted, then the tables."""
     matrix = arrange(session.results)
     lines = [f"# {_plain(session.name)}", "", summary(session), ""]
+    for line in accelerators(session):
+        lines += [_plain(line), ""]
     surprises = matrix.surprises()
     if surprises:
         lines += ["## Not as predicted", "", *map(_surprise, surprises), ""]

@@ -14,6 +14,7 @@ from lab.report.bars import Bars
 from lab.report.matrix import Cell, Surprise, Table, arrange
 from lab.report.model import RunResult, Session
 from lab.report.wording import (
+    accelerators,
     cell_words,
     ledger_rows,
     one_line,
@@ -44,7 +45,7 @@ def overview(session: Session) -> RenderableType:
     if wrong:
         parts.append(Text("Not as predicted:", style="bold"))
         parts += [Padding(_disagreement(surprise), (0, 0, 0, 2)) for surprise in wrong]
-    return Group(*parts, Text(summary(session)))
+    return Group(*parts, Text(summary(session)), *map(Text, accelerators(session)))
 
 
 def show(result: RunResult) -> RenderableType:
@@ -181,6 +182,7 @@ def _versions(result: RunResult) -> RenderableType:
         ("kernel", f"{kernel.release} ({kernel.design}), sha256 {kernel.sha256}"),
         ("image", f"sha256 {host.image_sha256}"),
         ("QEMU", f"{host.qemu} ({host.accelerator}) on {host.machine}, libvirt {host.libvirt}"),
+        *([("accelerator", host.accelerator_why)] if host.accelerator_why else []),
         ("lab", f"{manifest.lab_version}, started {manifest.started}"),
     )
     table = Grid(box=None, show_header=False, padding=(0, 2))

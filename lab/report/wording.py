@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from lab.evidence.manifest import HostRecord
 from lab.evidence.model import Ledger
 from lab.plan.cases import CASES
 from lab.report.model import RunResult, Session
@@ -139,6 +140,18 @@ def summary(session: Session) -> str:
     kernels = count(len({r.manifest.kernel.name for r in results}), "kernel")
     nics = count(len({r.manifest.nic for r in results}), "NIC profile")
     return f"{count(len(results), 'run')} of {cases} on {kernels} and {nics}: {told}. {_agreement(results)}"
+
+
+def accelerators(session: Session) -> list[str]:
+    """Why guests did not run under KVM, or what was odd about it: each once; nothing where nothing is to be told."""
+    hosts = dict.fromkeys(result.manifest.host for result in session.results)
+    return list(dict.fromkeys(ran_under(host) for host in hosts if host.accelerator_why))
+
+
+def ran_under(host: HostRecord) -> str:
+    """An accelerator, and what there is to tell of it."""
+    why = f": {one_line(host.accelerator_why)}" if host.accelerator_why else ""
+    return f"Guests ran under {host.accelerator.upper()}{why}"
 
 
 def _agreement(results: tuple[RunResult, ...]) -> str:

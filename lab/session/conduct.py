@@ -37,11 +37,13 @@ class Listener:
     """Who wants to know how a session goes; all of it is optional.
 
     progress  told, step by step, what long work before and after the runs is doing
+    planned   given the plan, when there is one
     doing     told, many times a second, what every worker is at
     verdict   told each run that has its verdict, and the how many-th it is
     """
 
     progress: Progress = _nobody
+    planned: Callable[[SessionPlan], None] = _nobody
     doing: Progress = _nobody
     verdict: Callable[[SessionPlan, int, RunResult], None] = _nobody
 
@@ -92,6 +94,7 @@ def conduct(
 
         before(listener.progress)
         plan = prepare(request, folder, sockets, listener.progress, only=only)
+        listener.planned(plan)
         return _watch(plan, engine, listener)
 
 

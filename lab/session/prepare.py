@@ -26,7 +26,7 @@ from lab.plan.nics import NICS
 from lab.plan.order import PAIR_SECONDS, running_order
 from lab.plan.pairs import Choice, choose
 from lab.plan.session import PLAN_FILE, SessionPlan, dump
-from lab.provision.accel import prove, remembered
+from lab.provision.accel import Proof, prove, remembered
 from lab.provision.hypervisor import connect
 from lab.provision.pair import PairRequest
 from lab.provision.plugin import cannot_count, ensure_plugin
@@ -133,22 +133,37 @@ def probe_request(kernel: BootableKernel, image: GuestImage, folder: Path, socke
 
 def choose_accelerator(
     request: SessionRequest, kernels: Sequence[BootableKernel], image: GuestImage, folder: Path, sockets: Path
-) -> str:
-    """What the user said, else KVM where every kernel of the session was proved to boot under it.
+) -> tuple[str, str]:
+    """What the user said, else KVM where every kernel of the session that boots was proved to boot under it.
 
-    The first that does not decides: a probe that fails takes up to 20 s, and a session may have dozens of kernels.
+    With that, what is worth telling: why it is not KVM, or what a kernel complained of, or that it boots nowhere.
+    The first that boots under TCG only decides: a probe that fails takes up to 20 s, and a session may have dozens.
     """
     if request.accelerator != "auto":
-        return request.accelerator
-    proofs = [remembered(kernel) for kernel in kernels]
-    if any(proof and proof.accelerator != "kvm" for proof in proofs):
-        return "tcg"
-    unproved = [kernel for kernel, proof in zip(kernels, proofs, strict=True) if proof is None]
-    if not unproved:
-        return "kvm"
-    with connect(request.connect, sockets / "probe") as hypervisor:
-        tried = (prove(hypervisor, probe_request(k, image, folder, sockets)) for k in unproved)
-        return "kvm" if all(proof.accelerator == "kvm" for proof in tried) else "tcg"
+        return request.accelerator, ""
+    proofs = {kernel: remembered(kernel, request.connect) for kernel in kernels}
+    known = [proof for proof in proofs.values() if proof]
+    unproved = [kernel for kernel, proof in proofs.items() if proof is None]
+    if unproved and not any(proof.accelerator == "tcg" for proof in known):
+        with connect(request.connect, sockets / "probe") as hypervisor:
+            for kernel in unproved:
+                known.append(prove(hypervisor, probe_request(kernel, image, folder, sockets)))
+                if known[-1].accelerator == "tcg":
+                    break
+    return decided(known)
+
+
+def decided(proofs: Sequence[Proof]) -> tuple[str, str]:
+    """The accelerator that follows from what was proved of a session's kernels, and what is worth telling. Pure."""
+    tcg = next((proof for proof in proofs if proof.accelerator == "tcg"), None)
+    if tcg is not None:
+        return "tcg", _told(tcg)
+    chosen = "kvm" if any(proof.accelerator == "kvm" for proof in proofs) else "tcg"
+    return chosen, "; ".join(_told(proof) for proof in proofs if proof.splat or not proof.accelerator)
+
+
+def _told(proof: Proof) -> str:
+    return f"{proof.reason}; while it booted it said: {proof.splat}" if proof.splat else proof.reason
 
 
 def most_pairs(request: SessionRequest, runs: Sequence[Run]) -> int:
@@ -209,7 +224,7 @@ def prepare(
     session = folder / name
     session.mkdir(parents=True)
     progress("proving the accelerator")
-    accelerator = choose_accelerator(request, kernels, image, session, sockets)
+    accelerator, why = choose_accelerator(request, kernels, image, session, sockets)
     cold = request.cold or bool(cannot_save(request.connect))
     way = way_of(accelerator, cold=cold)
     host, known = host_shape(way), load_learnt()
@@ -223,6 +238,7 @@ def prepare(
         sockets=sockets,
         connect=request.connect,
         accelerator=accelerator,
+        accelerator_why=why,
         pairs=min(at_once.pairs, len({run.batch for run in ordered})),
         pairs_why=at_once.why,
         host=host,

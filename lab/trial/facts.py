@@ -21,12 +21,16 @@ def kernel_record(kernel: BootableKernel) -> KernelRecord:
     )
 
 
-def host_record(hypervisor: Hypervisor, accelerator: str, connection: str, image: GuestImage) -> HostRecord:
+def host_record(
+    hypervisor: Hypervisor, accelerator: str, connection: str, image: GuestImage, why: str = ""
+) -> HostRecord:
+    """`why` there is no other accelerator, or what was odd about it; "" for nothing to tell."""
     return HostRecord.model_validate(
         {
             "qemu": hypervisor.qemu_version,
             "libvirt": hypervisor.libvirt_version,
             "accelerator": accelerator,
+            "accelerator_why": why,
             "connection": connection,
             "machine": "q35",
             "image_sha256": image.sha256,

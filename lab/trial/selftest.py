@@ -86,6 +86,7 @@ class SelftestPlan:
     nic: NicProfile
     seconds: int = 0
     limits: Limits = field(default_factory=Limits)
+    accelerator_why: str = ""
 
     def profile(self, test: Selftest) -> NicProfile:
         return self.nic if test.pair else NICS["loopback"]
@@ -177,7 +178,7 @@ class _Attempt:
         record = SelftestRecord(
             test=self.test.name,
             kernel=kernel_record(plan.kernel),
-            host=host_record(self.hypervisor, plan.accelerator, EMBEDDED, plan.image),
+            host=host_record(self.hypervisor, plan.accelerator, EMBEDDED, plan.image, plan.accelerator_why),
             pair=PairRecord(
                 id=request.id,
                 shape=request.shape.name,

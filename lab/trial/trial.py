@@ -177,7 +177,7 @@ def _fields(subject: Experiment, plan: SessionPlan, started: str, predicted: Pre
         "repeat": run.repeat,
         "predicted": predicted.value,
         "kernel": kernel_record(kernel),
-        "host": host_record(hypervisor, plan.accelerator, plan.connect, plan.image),
+        "host": host_record(hypervisor, plan.accelerator, plan.connect, plan.image, plan.accelerator_why),
         "pair": PairRecord(
             id=pair_id,
             shape=shape.name,

@@ -44,6 +44,7 @@ def test_jsonl_has_one_object_a_run_with_every_key() -> None:
         "cost": None,
         "oom": {"outcome": "global-kill-other", "victims": ["copy@/lab/innocent"]},
         "accelerator": "tcg",
+        "accelerator_why": "",
         "seconds": {"provision": 2.5, "drive": 5.0, "collect": 0.5},
         "bundle": "/srv/results/night/bundles/stock-e1000e-split-bystander-1",
     }
@@ -111,6 +112,7 @@ def test_junit_names_the_case_and_carries_the_provenance() -> None:
         "image_sha256": "ef" * 32,
         "qemu": "7.2.22",
         "accelerator": "tcg",
+        "accelerator_why": "",
         "escape": "263192576",
         "oom": "none",
     }

@@ -132,10 +132,13 @@ class Host:
     known: dict[str, Proof]
     would: dict[str, Proof]
     booted: list[str]
+    told: str = ""
 
     def choose(self, *names: str, accelerator: str = "auto") -> str:
         kernels = [bootable(name) for name in names]
-        return choose_accelerator(SessionRequest(accelerator=accelerator), kernels, IMAGE, Path("/f"), Path("/s"))
+        request = SessionRequest(accelerator=accelerator)
+        chosen, self.told = choose_accelerator(request, kernels, IMAGE, Path("/f"), Path("/s"))
+        return chosen
 
     def prove(self, _: object, request: PairRequest) -> Proof:
         self.booted.append(request.kernel.name)
@@ -145,7 +148,7 @@ class Host:
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> Host:
     host = Host({}, {}, [])
-    monkeypatch.setattr(session, "remembered", lambda kernel: host.known.get(kernel.name))
+    monkeypatch.setattr(session, "remembered", lambda kernel, _: host.known.get(kernel.name))
     monkeypatch.setattr(session, "connect", lambda *_: contextlib.nullcontext())
     monkeypatch.setattr(session, "prove", host.prove)
     return host
@@ -165,6 +168,25 @@ def test_kvm_is_taken_when_every_kernel_boots_under_it(host: Host) -> None:
     host.known, host.would = {"a": KVM}, {"b": KVM}
     assert (host.choose("a", "b"), host.booted) == ("kvm", ["b"])
     assert (host.choose("a"), host.booted) == ("kvm", ["b"])  # nothing is left to boot
+
+
+NOWHERE = Proof("", "d boots nowhere", "Kernel panic")
+
+
+def test_a_kernel_that_boots_nowhere_decides_nothing(host: Host) -> None:
+    """It used to send a whole session to TCG."""
+    host.known, host.would = {"a": KVM}, {"d": NOWHERE, "b": KVM}
+    assert (host.choose("a", "d", "b"), host.booted) == ("kvm", ["d", "b"])
+    assert host.told == "d boots nowhere; while it booted it said: Kernel panic"
+    assert host.choose("d") == "tcg"
+
+
+def test_why_it_is_not_kvm_is_told_and_so_is_a_splat(host: Host) -> None:
+    host.known = {"a": KVM, "c": TCG, "w": Proof("kvm", "w booted", "WARNING: at mm/x.c:1")}
+    assert (host.choose("a", "c"), host.told) == ("tcg", TCG.reason)
+    assert (host.choose("a", "w"), host.told) == ("kvm", "w booted; while it booted it said: WARNING: at mm/x.c:1")
+    assert (host.choose("a"), host.told) == ("kvm", "")
+    assert (host.choose("a", "c", accelerator="tcg"), host.told) == ("tcg", "")
 
 
 def test_what_the_user_says_is_not_doubted(host: Host) -> None:
