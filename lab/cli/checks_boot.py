@@ -99,6 +99,8 @@ def kvm_cure(problem: str) -> str:
         return "switch on virtualisation in the firmware, or nested virtualisation on the host of this machine"
     if "may not be opened" in problem:
         return "sudo adduser $USER kvm, then log in again"
+    if "Permission denied" in problem:
+        return "let QEMU's user (user = in /etc/libvirt/qemu.conf) open /dev/kvm: its group is most often kvm"
     return "/dev/kvm is there but does not work; look into nested virtualisation on the host of this machine"
 
 

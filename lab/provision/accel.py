@@ -28,7 +28,7 @@ from lab.provision.guest import Guest, started
 from lab.provision.hypervisor import Hypervisor
 from lab.provision.pair import PairRequest, emulator, guest_plan
 from lab.provision.sound import require_sound
-from lab.provision.states import boot_id
+from lab.provision.states import CONNECTIONS, boot_id
 from lab.text.words import one_line
 
 PROBE_LIMIT = timedelta(seconds=20)
@@ -47,12 +47,17 @@ _PASSES = re.compile(
 EBUSY is another hypervisor that holds the CPU's extensions."""
 
 
-def kvm_device_problem() -> str:
-    """Why /dev/kvm cannot even be tried; "" when it can."""
-    device = Path("/dev/kvm")
+def kvm_device_problem(connection: str = EMBEDDED, device: Path = Path("/dev/kvm")) -> str:
+    """Why /dev/kvm cannot even be tried; "" when it can, or when only QEMU's own user could tell.
+
+    A driver of this user's has QEMU run as this user. The system's daemon has it run as somebody else, and may open the
+    device for that user: there a guest has to show it.
+    """
     if not device.exists():
-        return "there is no /dev/kvm"
-    return "" if os.access(device, os.R_OK | os.W_OK) else "/dev/kvm may not be opened by this user (group kvm)"
+        return f"there is no {device}"
+    if connection not in CONNECTIONS or os.access(device, os.R_OK | os.W_OK):
+        return ""
+    return f"{device} may not be opened by this user (group kvm)"
 
 
 @dataclass(frozen=True)
@@ -128,7 +133,7 @@ class Proof:
 def remembered(kernel: BootableKernel, connection: str = EMBEDDED) -> Proof | None:
     """What was proved before, since this host booted, for this kernel, QEMU and connection; None when that has to be
     tried first."""
-    problem = kvm_device_problem()
+    problem = kvm_device_problem(connection)
     if problem:
         return Proof("tcg", problem)
     return read_record(_memory(kernel, connection), _proof)

@@ -107,4 +107,5 @@ def test_a_failed_boot_is_told_in_one_sentence_with_a_cure_that_fits() -> None:
     assert len(one_sentence("x" * 1000)) < 250
     assert "firmware" in kvm_cure("there is no /dev/kvm")
     assert "adduser" in kvm_cure("/dev/kvm may not be opened by this user (group kvm)")
+    assert "qemu.conf" in kvm_cure("Could not access KVM kernel module: Permission denied")
     assert "does not work" in kvm_cure("libvirt cannot start it")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -25,6 +27,7 @@ from tests.unit.provision.guests import NoHypervisor, guest
 
 KERNEL = BootableKernel("k", Path("/k"), Path("/i"), "6.12", "stock", "0", "")
 CANNOT_START = "libvirt cannot start lab-probe000-receiver: internal error: "
+NOBODY = 65534
 MSR = (
     f"{CANNOT_START}qemu unexpectedly closed the monitor: 2026-11-27T02:03:03.993890Z qemu-system-x86_64: error: "
     "failed to set MSR 0x10a to 0x69\nqemu-system-x86_64: ../../target/i386/kvm/kvm.c:3183: kvm_buf_set_msrs: "
@@ -98,6 +101,29 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     host = Host(tmp_path)
     monkeypatch.setattr(accel, "started", host.started)
     return host
+
+
+REAL_PROBLEM = accel.kvm_device_problem
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.parametrize(
+    ("connection", "asked"), [("embed", True), ("qemu:///session", True), ("qemu:///system", False)]
+)
+def test_the_user_who_is_asked_for_the_device_is_the_one_who_runs_qemu(connection: str, *, asked: bool) -> None:
+    """As an ordinary user, who may not open it; with the system's daemon that says nothing of QEMU's user."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        device = Path(folder) / "kvm"
+        device.touch(0o600)
+        assert REAL_PROBLEM(connection, device) == ""
+        os.setresuid(NOBODY, NOBODY, 0)
+        try:
+            told = REAL_PROBLEM(connection, device)
+        finally:
+            os.setresuid(0, 0, 0)
+    assert bool(told) is asked
+    assert REAL_PROBLEM(connection, device) == f"there is no {device}"
 
 
 @pytest.mark.parametrize(
