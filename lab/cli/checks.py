@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lab.contracts import Progress
 from lab.errors import BadInput, LabError
-from lab.plan.nics import NICS
+from lab.plan.nics import NEWER, NICS
 from lab.units import MIB
 
 if TYPE_CHECKING:
@@ -64,11 +64,12 @@ def check_qemu() -> Check:
 
 
 def judge_qemu(qemu: Qemu | None) -> Check:
-    """The lab needs `-netdev stream`, which came with QEMU 7.2."""
+    from lab.provision.qemu import qemu_too_old
+
     if qemu is None:
         return Check("QEMU", "bad", "qemu-system-x86_64 is not on PATH", SETUP)
-    if qemu.version < (7, 2, 0):
-        return Check("QEMU", "bad", f"{qemu} has no AF_UNIX stream link", "install QEMU 7.2 or newer")
+    if problem := qemu_too_old(qemu):
+        return Check("QEMU", "bad", problem, f"a newer QEMU: {NEWER}")
     return Check("QEMU", "ok", f"{qemu}")
 
 

@@ -29,12 +29,14 @@ NOTHING = 0.01
 
 @dataclass(frozen=True)
 class Measured:
-    """One profile on this host. `shares` of the transfers, 0 to 1, or why there are none: `skipped`, or `trouble`."""
+    """One profile on this host. `shares` of the transfers, 0 to 1, under an accelerator, or why there are none:
+    `skipped`, or `trouble`."""
 
     nic: str
     shares: tuple[float, ...] = ()
     skipped: str = ""
     trouble: str = ""
+    accelerator: str = ""
 
     @property
     def profile(self) -> NicProfile:
@@ -52,7 +54,13 @@ class Measured:
     def as_record(self) -> dict[str, Any]:
         """Plain values for `--json`."""
         nic = self.profile
-        told = {"recorded": nic.measured, "floor": nic.floor, "mappable": nic.mappable, "wrong": self.wrong}
+        told = {
+            "recorded": nic.measured,
+            "recorded_under": nic.measured_under,
+            "floor": nic.floor,
+            "mappable": nic.mappable,
+            "wrong": self.wrong,
+        }
         return {**asdict(self), **told}
 
 
@@ -80,7 +88,8 @@ def measure_all(
         )
         try:
             with ready_pair(hypervisor, request, lambda what, name=nic.name: progress(f"{name}: {what}")) as ready:  # type: ignore[misc]
-                yield Measured(nic.name, tuple(_transfer(ready, n, progress) for n in range(REPEATS)))
+                shares = tuple(_transfer(ready, n, progress) for n in range(REPEATS))
+                yield Measured(nic.name, shares, accelerator=accelerator)
         except LabTrouble as exc:
             yield Measured(nic.name, trouble=exc.message)
 

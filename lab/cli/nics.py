@@ -14,7 +14,7 @@ from lab.cli.exits import AS_PREDICTED, LAB_FAILED, OTHER_VERDICT
 from lab.cli.listing import percent, print_entries, print_json_lines
 from lab.cli.measure import Measured
 from lab.errors import BadInput
-from lab.plan.nics import NICS, NicProfile
+from lab.plan.nics import NICS, NicProfile, dotted
 
 LINKS = {"unix": "AF_UNIX socket", "tap": "taps in an own namespace", "none": "no link, one guest"}
 SHARE_SLACK = 0.02  # measured shares of one host differ by that much from run to run
@@ -66,7 +66,7 @@ def _lines(nic: NicProfile, problem: str) -> list[str | Text]:
     here = Text(f"not here: {problem}", style="yellow") if problem else Text("runs here", style="green")
     return [
         f"{nic.model or 'lo'}, MTU {nic.mtu}, {LINKS[nic.link]}",
-        f"mapped share {percent(*nic.measured)}, {promise}",
+        f"mapped share {percent(*nic.measured)} (measured under {nic.measured_under.upper()}), {promise}",
         here,
         Text(nic.reason, style="dim"),
     ]
@@ -79,9 +79,10 @@ def _record(nic: NicProfile, problem: str) -> dict[str, Any]:
         "link": nic.link,
         "mtu": nic.mtu,
         "measured": nic.measured,
+        "measured_under": nic.measured_under,
         "floor": nic.floor,
         "mappable": nic.mappable,
-        "min_qemu": nic.min_qemu,
+        "min_qemu": dotted(nic.min_qemu),
         "reason": nic.reason,
         "runs_here": not problem,
         "problem": problem,
@@ -128,7 +129,9 @@ def _measured_lines(row: Measured) -> list[str | Text]:
     if row.trouble:
         return [Text(f"not measured: {row.trouble}", style="bold magenta")]
     low, high = min(row.shares), max(row.shares)
-    told = f"measured {percent(low, high)}, table {percent(*nic.measured)}, floor {percent(nic.floor, nic.floor)}"
+    table = f"table {percent(*nic.measured)} under {nic.measured_under.upper()}"
+    here = f"measured {percent(low, high)} under {row.accelerator.upper()}"
+    told = f"{here}, {table}, floor {percent(nic.floor, nic.floor)}"
     if row.wrong:
         return [told, Text(row.wrong, style="bold red")]
     as_told = nic.measured[0] - SHARE_SLACK <= low and high <= nic.measured[1] + SHARE_SLACK

@@ -10,7 +10,8 @@ import typer
 
 from lab.cli.progress import shown
 from lab.contracts import Progress
-from lab.errors import BadInput
+from lab.errors import BadInput, HostTrouble
+from lab.plan.nics import NEWER
 from lab.text.terminal import say
 
 if TYPE_CHECKING:
@@ -28,8 +29,11 @@ def setup(
     """Make this host fit: packages, kernels, guest image."""
     started = time.monotonic()
     with shown() as progress:
+        packages = _packages(check=check, with_browser=browser, progress=progress)
+        if not (check and packages):  # else there is nothing to ask yet
+            _require_versions()
         todo = [
-            *_packages(check=check, with_browser=browser, progress=progress),
+            *packages,
             *_kernels(kernel or [], check=check, progress=progress),
             *_image(check=check, progress=progress),
         ]
@@ -50,6 +54,17 @@ def _packages(*, check: bool, with_browser: bool, progress: Progress) -> list[st
         progress(f"installing {needs}")
         host.install(needs, with_browser=with_browser, progress=progress)
     return [f"install {needs}"]
+
+
+def _require_versions() -> None:
+    """What is installed may be older than what the lab needs. Raises HostTrouble."""
+    from lab.provision.hypervisor import require_libvirt
+    from lab.provision.qemu import installed_qemu, qemu_too_old
+
+    qemu = installed_qemu()
+    if qemu is not None and (problem := qemu_too_old(qemu)):
+        raise HostTrouble(problem, hint=f"a newer QEMU: {NEWER}")
+    require_libvirt()
 
 
 def _kernels(names: Sequence[str], *, check: bool, progress: Progress) -> list[str]:

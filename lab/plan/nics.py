@@ -11,6 +11,26 @@ from typing import Literal
 
 Link = Literal["unix", "tap", "none"]
 
+LEAST_QEMU = (7, 2)
+"""Below it the lab does not run: `-netdev stream`, the AF_UNIX link of a pair, came with 7.2."""
+LEAST_LIBVIRT = (8, 2)
+"""Likewise: virDomainQemuMonitorCommandWithFiles, by which a saved guest gets its state, came with 8.2.0."""
+
+
+NEWER = "Debian 12, Ubuntu 23.04 and Fedora 38, and what came after them, have it"
+
+
+def dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
+
+
+def libvirt_too_old(number: int) -> str:
+    """Why the lab cannot run with this libvirt, which writes 9000000 for 9.0.0; "" when it can."""
+    version = (number // 1_000_000, number // 1000 % 1000, number % 1000)
+    if version[:2] >= LEAST_LIBVIRT:
+        return ""
+    return f"libvirt {dotted(version)} cannot hand files to QEMU; the lab needs {dotted(LEAST_LIBVIRT)} or newer"
+
 
 @dataclass(frozen=True)
 class NicProfile:
@@ -19,11 +39,12 @@ class NicProfile:
     model          QEMU device; "" when no link device is needed
     options        QEMU device properties beyond netdev, mac, romfile
     module         kernel module of its driver, None for the loopback
-    min_qemu       lowest QEMU major version that has it and runs it right
+    min_qemu       lowest QEMU version, (major, minor), that has it and runs it right
     mtu            bytes, both ends
     sender_off     ethtool -K features switched off on the sender; receiver_off likewise
     sysctls        set on the receiver (and on the sender where both are one guest)
-    measured       mapped share of bytes, (low, high) of `lab nics --measure` on 6.12 and 6.1 under TCG
+    measured       mapped share of bytes, (low, high) of `lab nics --measure` on 6.12 and 6.1
+    measured_under the accelerator of that; under another one a guest may take its pages at another pace
     floor          lowest mapped share at which a verdict may be given; below it the verdict is ERROR
     mappable       False: a negative control of the lab itself; every verdict on it is predicted ERROR
     """
@@ -37,7 +58,8 @@ class NicProfile:
     measured: tuple[float, float]
     floor: float
     options: str = ""
-    min_qemu: int = 7
+    measured_under: str = "tcg"
+    min_qemu: tuple[int, int] = LEAST_QEMU
     sender_off: tuple[str, ...] = ()
     receiver_off: tuple[str, ...] = ()
     sysctls: tuple[tuple[str, str], ...] = ()
@@ -131,7 +153,7 @@ NICS: dict[str, NicProfile] = {
             "half pages or order-1 compound pages: never mappable; recycles by reference count like fm10k. QEMU >= 8",
             (0.0, 0.0),
             0.15,
-            min_qemu=8,
+            min_qemu=(8, 0),
             sender_off=("tso", "gso"),
             mappable=False,
         ),

@@ -22,6 +22,7 @@ import libvirt_qemu
 from lab.contracts import EMBEDDED
 from lab.errors import HostTrouble
 from lab.host.paths import cache_root
+from lab.plan.nics import NEWER, libvirt_too_old
 from lab.provision.confined import Account, Needs, account, apart, hand_over
 
 # Without this the driver starts a virtlogd that outlives us by minutes.
@@ -247,6 +248,13 @@ def _raise_oom_score() -> None:
         Path("/proc/self/oom_score_adj").write_text(str(GUEST_OOM_SCORE))
 
 
+def require_libvirt(*daemons: int) -> None:
+    """Raises HostTrouble where our own libvirt, or a daemon's by its version, is too old for the lab."""
+    for number in (int(libvirt.getVersion()), *daemons):
+        if problem := libvirt_too_old(number):
+            raise HostTrouble(problem, hint=f"a newer libvirt: {NEWER}")
+
+
 @contextlib.contextmanager
 def connect(uri: str, root: Path) -> Iterator[Hypervisor]:
     """Open `uri` (or EMBEDDED, with its state under `root`: a short path, AF_UNIX sockets end at 108 bytes).
@@ -266,6 +274,7 @@ def connect(uri: str, root: Path) -> Iterator[Hypervisor]:
         raise HostTrouble(f"libvirt cannot open {full}: {exc}", hint="lab doctor, or another --connect URI") from exc
     hypervisor = Hypervisor(connection, full, who, root if uri == EMBEDDED else None)
     try:
+        require_libvirt(int(connection.getLibVersion()))
         key = connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, hypervisor.dispatch, None)
         yield hypervisor
         connection.domainEventDeregisterAny(key)

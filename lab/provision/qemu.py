@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 
 from lab.host.commands import run
-from lab.plan.nics import NicProfile
+from lab.plan.nics import LEAST_QEMU, NicProfile, dotted
 from lab.provision.namespace import can_make_namespace
 
 EMULATOR = "qemu-system-x86_64"
@@ -42,12 +42,19 @@ def parse_qemu(version: str, devices: str) -> Qemu:
     return Qemu(numbers, frozenset(_DEVICE.findall(devices)))
 
 
+def qemu_too_old(qemu: Qemu) -> str:
+    """Why the lab cannot run with this QEMU at all; "" when it can."""
+    if qemu.version[:2] >= LEAST_QEMU:
+        return ""
+    return f"QEMU {qemu} has no AF_UNIX stream link; the lab needs {dotted(LEAST_QEMU)} or newer"
+
+
 def cannot_run(nic: NicProfile, qemu: Qemu | None) -> str:
     """Why this host cannot run a NIC profile; "" when it can."""
     if qemu is None:
         return f"no {EMULATOR} on PATH"
-    if qemu.version[0] < nic.min_qemu:
-        return f"needs QEMU >= {nic.min_qemu}, this is {qemu}"
+    if qemu.version[:2] < nic.min_qemu:
+        return f"needs QEMU >= {dotted(nic.min_qemu)}, this is {qemu}"
     if nic.model and nic.model not in qemu.devices:
         return f"this QEMU {qemu} has no {nic.model}"
     return can_make_namespace() if nic.link == "tap" else ""

@@ -29,6 +29,7 @@ from lab.plan.designs import inapplicable
 from lab.plan.limits import Limits
 from lab.plan.matrix import Run
 from lab.plan.names import ROLES, Role
+from lab.plan.nics import dotted
 from lab.provision.guest import Guest
 from lab.provision.plugin import cannot_count
 from lab.provision.sound import unsound
@@ -169,8 +170,8 @@ class Attempt:
     def _inapplicable(self) -> str:
         """Why this run does not apply here; "" when it does. A kernel that does not list its drivers may have any."""
         profile, have = self.run.profile, self.keeper.hypervisor.qemu_version
-        if int(have.split(".")[0]) < profile.min_qemu:
-            return f"{profile.name} needs QEMU {profile.min_qemu}, this host has {have}"
+        if tuple(map(int, have.split(".")[:2])) < profile.min_qemu:
+            return f"{profile.name} needs QEMU {dotted(profile.min_qemu)}, this host has {have}"
         plan = self.keeper.plan
         for kernel in (plan.kernel(name) for name in (self.run.kernel, self.run.reference) if name):
             if profile.module and kernel.modules and profile.module not in kernel.modules:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,11 @@ from lab.cli.checks import Check
 from lab.cli.checks_boot import kvm_cure, one_sentence
 from lab.cli.doctor import code_of, summary
 from lab.contracts import HostSize
+from lab.cli.setup import _require_versions
 from lab.errors import HostTrouble
 from lab.plan.learnt import Rate
 from lab.plan.nics import NICS
+from lab.provision.hypervisor import require_libvirt
 from lab.provision.qemu import Qemu, cannot_run, parse_qemu
 
 DEVICES = 'Network devices:\nname "e1000e", bus PCI, desc "Intel"\nname "virtio-net-pci", bus PCI, alias "virtio-net"\n'
@@ -27,7 +30,9 @@ def test_why_a_profile_cannot_run() -> None:
     qemu = Qemu((7, 2, 22), frozenset({"e1000e"}))
     assert cannot_run(NICS["e1000e-split"], qemu) == ""
     assert cannot_run(NICS["loopback"], qemu) == ""
-    assert cannot_run(NICS["igb"], qemu) == "needs QEMU >= 8, this is 7.2.22"
+    assert cannot_run(NICS["igb"], qemu) == "needs QEMU >= 8.0, this is 7.2.22"
+    older = Qemu((7, 1, 0), frozenset({"e1000e"}))
+    assert cannot_run(NICS["e1000e-split"], older) == "needs QEMU >= 7.2, this is 7.1.0"
     assert cannot_run(NICS["virtio"], qemu) == "this QEMU 7.2.22 has no virtio-net-pci"
     assert cannot_run(NICS["virtio"], None) == "no qemu-system-x86_64 on PATH"
 
@@ -40,6 +45,26 @@ def test_qemu_has_to_know_stream_links(qemu: Qemu | None, status: str) -> None:
     check = checks.judge_qemu(qemu)
     assert check.status == status
     assert bool(check.cure) == (status == "bad")
+
+
+@pytest.mark.parametrize(
+    ("number", "fits"), [(8_001_009, False), (8_002_000, True), (9_000_000, True), (7_010_000, False)]
+)
+def test_libvirt_has_to_hand_files_to_qemu(number: int, *, fits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours, or a daemon's; and what is installed here will do."""
+    require_libvirt(9_000_000)
+    with contextlib.nullcontext() if fits else pytest.raises(HostTrouble, match=r"needs 8\.2 or newer"):
+        require_libvirt(number)
+    monkeypatch.setattr("libvirt.getVersion", lambda: number)
+    with contextlib.nullcontext() if fits else pytest.raises(HostTrouble, match="libvirt"):
+        require_libvirt()
+
+
+def test_setup_refuses_what_is_installed_and_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    _require_versions()
+    monkeypatch.setattr("lab.provision.qemu.installed_qemu", lambda: Qemu((7, 0, 0), frozenset()))
+    with pytest.raises(HostTrouble, match=r"QEMU 7\.0\.0 has no AF_UNIX stream link; the lab needs 7\.2"):
+        _require_versions()
 
 
 def test_a_missing_model_is_a_warning_and_no_model_at_all_is_bad() -> None:

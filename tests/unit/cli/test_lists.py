@@ -31,10 +31,16 @@ def test_cases_are_listed_with_their_claims_and_suites(lab: Lab) -> None:
 def test_nics_are_listed_with_shares_and_what_this_host_lacks(lab: Lab) -> None:
     listed = lab("nics")
     assert max(map(len, listed.stdout.splitlines())) <= 80
-    assert "mapped share 98..100 %, floor 80 %" in listed.stdout
+    assert "mapped share 98..100 % (measured under TCG), floor 80 %" in listed.stdout
     assert "not here: no qemu-system-x86_64 on PATH" in listed.stdout
     (record,) = (json.loads(line) for line in lab("nics", "--nic", "igb", "--json").stdout.splitlines())
     assert (record["nic"], record["mappable"], record["runs_here"]) == ("igb", False, False)
+    assert (record["measured_under"], record["min_qemu"]) == ("tcg", "8.0")
+
+
+def test_a_measurement_says_under_which_accelerator_it_and_the_table_were_made() -> None:
+    told = str(nics._measured_lines(Measured("virtio", (0.9, 0.9), accelerator="kvm"))[0])
+    assert told == "measured 90 % under KVM, table 86..93 % under TCG, floor 25 %"
 
 
 def test_all_unknown_profiles_are_told_at_once(lab: Lab) -> None:
