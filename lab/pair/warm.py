@@ -71,8 +71,20 @@ def about(hypervisor: Hypervisor, request: PairRequest) -> dict[str, str]:
         "connection": hypervisor.uri if hypervisor.uri in CONNECTIONS else EMBEDDED,
         "runs_as": hypervisor.account.name if hypervisor.account else "",
         "boot": boot_id(),
-        "cpu": platform.processor() or platform.machine(),
+        "cpu": cpu_of(Path("/proc/cpuinfo").read_text()),
     }
+
+
+CPU = ("vendor_id", "cpu family", "model", "model name", "stepping", "microcode", "flags")
+"""Of /proc/cpuinfo: what a guest under KVM sees of the host's CPU follows from these. Speed and load change."""
+
+
+def cpu_of(cpuinfo: str) -> str:
+    """A host's CPU. Its name alone is no key: platform.processor() is "" on many, and a virtual host that is moved
+    while it runs keeps its boot_id and gets other features."""
+    first = [line.partition(":") for line in cpuinfo.split("\n\n", maxsplit=1)[0].splitlines()]
+    facts = {name.strip(): value.strip() for name, _, value in first}
+    return f"{facts.get('model name', platform.machine())} {key_of(*(facts.get(name, '') for name in CPU))}"
 
 
 def key_for(facts: dict[str, str]) -> str:

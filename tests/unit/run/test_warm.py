@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from lab.contracts import BootableKernel, GuestImage
 from lab.errors import Fault, GuestLost, HostTrouble, LabTrouble
 from lab.evidence.memory import EXPLAINED
 from lab.evidence.model import Sample
@@ -23,22 +25,30 @@ from lab.pair.warm import (
     RestoreError,
     _fill,
     _given_up,
+    about,
     booted_pair,
     changes,
+    cpu_of,
     key_for,
     restored,
     times_too_fast,
     warm_pair,
 )
+from lab.plan.cases import SMALL
 from lab.plan.commands import wake_order
 from lab.plan.limits import ran_ahead
 from lab.plan.names import LinkAddress
+from lab.plan.nics import NICS
 from lab.provision import states
+from lab.provision.pair import PairRequest
 from lab.provision.states import RECORD, cannot_save
 from lab.units import MIB
 from tests.unit.damaged import flip
+from tests.unit.provision.guests import NoHypervisor
 
 NONE: Any = None
+KERNEL = BootableKernel("k", Path("/k"), Path("/i"), "6.12", "stock", "0", "")
+IMAGE = GuestImage(Path("/u"), "0", "0")
 
 
 def seen(trouble: LabTrouble, fault: Fault) -> LabTrouble:
@@ -54,6 +64,25 @@ FACTS = {"kernel_sha256": "a", "nic": "virtio", "boot": "b"}
 def test_every_fact_makes_another_key(name: str) -> None:
     assert key_for(FACTS) != key_for({**FACTS, name: "other"})
     assert key_for(FACTS) == key_for(dict(reversed(FACTS.items())))
+
+
+CPUINFO = Path("/proc/cpuinfo").read_text()
+
+
+def test_a_host_that_was_moved_to_another_cpu_has_other_states() -> None:
+    """boot_id stays; platform.processor(), "" on many hosts, was all that told them apart."""
+    here = cpu_of(CPUINFO)
+    assert here.strip()
+    assert cpu_of(CPUINFO.replace("\nflags\t\t: ", "\nflags\t\t: amx_tile ")) != here
+    assert cpu_of(re.sub("(?m)^cpu MHz.*$", "cpu MHz\t\t: 1.000", CPUINFO)) == here
+    assert cpu_of("model name\t: A\nmicrocode\t: 0x1\n") != cpu_of("model name\t: A\nmicrocode\t: 0x2\n")
+    assert cpu_of("") != here
+
+
+def test_the_cpu_is_part_of_a_states_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.processor", lambda: "")
+    request: Any = PairRequest("p", NICS["virtio"], SMALL, KERNEL, IMAGE, "kvm", Path("/c"), Path("/s"))
+    assert about(NoHypervisor(), request)["cpu"] == cpu_of(CPUINFO)
 
 
 def sample(t: float) -> Sample:
