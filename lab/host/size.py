@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import platform
 import resource
 from pathlib import Path
 
 from lab.contracts import HostSize
 from lab.errors import HostTrouble
+from lab.host.filecache import key_of
 from lab.units import KIB, MIB
 
 FILES = 256
 """That a process with guests may have open at once."""
+
+
+CPU = ("vendor_id", "cpu family", "model", "model name", "stepping", "microcode", "flags")
+"""Of /proc/cpuinfo: what a guest under KVM sees of the host's CPU follows from these. Speed and load change."""
 
 
 def memory_mib(name: str) -> int:
@@ -34,3 +40,11 @@ def require_files() -> None:
 def host_size() -> HostSize:
     """Memory available now and CPUs this process may use."""
     return HostSize(memory_mib("MemAvailable"), len(os.sched_getaffinity(0)))
+
+
+def cpu_of(cpuinfo: str) -> str:
+    """A host's CPU. Its name alone is no key: platform.processor() is "" on many, and a virtual host that is moved
+    while it runs keeps its boot_id and gets other features."""
+    first = [line.partition(":") for line in cpuinfo.split("\n\n", maxsplit=1)[0].splitlines()]
+    facts = {name.strip(): value.strip() for name, _, value in first}
+    return f"{facts.get('model name', platform.machine())} {key_of(*(facts.get(name, '') for name in CPU))}"

@@ -8,7 +8,6 @@ not pass is dropped with its state, and the run gets a pair that boots.
 from __future__ import annotations
 
 import contextlib
-import platform
 import shutil
 import threading
 import time
@@ -26,7 +25,7 @@ from lab.evidence.model import Sample
 from lab.evidence.telemetry import parse_checkpoints, parse_telemetry
 from lab.host.filecache import key_of, locked, require_space
 from lab.host.paths import project_root
-from lab.pair.blame import disk_full
+from lab.host.size import cpu_of
 from lab.pair.ready import ReadyPair, address_of, ready_pair
 from lab.pair.timeline import Timeline
 from lab.plan.commands import checkpoint_argv
@@ -38,7 +37,20 @@ from lab.provision.guest import Guest
 from lab.provision.hypervisor import Hypervisor
 from lab.provision.pair import PairRequest, emulator, provisioned
 from lab.provision.saved import RefusedError
-from lab.provision.states import CONNECTIONS, RECORD, SAMPLE, SavedState, boot_id, drop, find, folder_of, prune, seal
+from lab.provision.states import (
+    CONNECTIONS,
+    RECORD,
+    SAMPLE,
+    SavedState,
+    UnreadError,
+    boot_id,
+    drop,
+    find,
+    folder_of,
+    of_host,
+    prune,
+    seal,
+)
 from lab.units import MIB, Deadline, utc_now, wait_until
 
 MakePair = Callable[[Hypervisor, PairRequest, Progress, Timeline | None], contextlib.AbstractContextManager[ReadyPair]]
@@ -73,18 +85,6 @@ def about(hypervisor: Hypervisor, request: PairRequest) -> dict[str, str]:
         "boot": boot_id(),
         "cpu": cpu_of(Path("/proc/cpuinfo").read_text()),
     }
-
-
-CPU = ("vendor_id", "cpu family", "model", "model name", "stepping", "microcode", "flags")
-"""Of /proc/cpuinfo: what a guest under KVM sees of the host's CPU follows from these. Speed and load change."""
-
-
-def cpu_of(cpuinfo: str) -> str:
-    """A host's CPU. Its name alone is no key: platform.processor() is "" on many, and a virtual host that is moved
-    while it runs keeps its boot_id and gets other features."""
-    first = [line.partition(":") for line in cpuinfo.split("\n\n", maxsplit=1)[0].splitlines()]
-    facts = {name.strip(): value.strip() for name, _, value in first}
-    return f"{facts.get('model name', platform.machine())} {key_of(*(facts.get(name, '') for name in CPU))}"
 
 
 def key_for(facts: dict[str, str]) -> str:
@@ -170,6 +170,8 @@ def damaged_state(key: str) -> str:
     try:
         state = find(key)
         wrong = states.damage(state, anew=True) if state else ""
+    except UnreadError:
+        return ""  # whoever lacks what it takes to read cannot call it damaged
     except HostTrouble as exc:
         wrong = exc.message
     if wrong:
@@ -255,6 +257,10 @@ def _found(key: str) -> SavedState | None:
     """The state, None where there is none. Raises RestoreError for one that is not as it was saved."""
     try:
         return find(key)
+    except UnreadError as exc:
+        error = RestoreError(exc.message, by_state=False)
+        error.add_seen([Fault("host", "", exc.message)])
+        raise error from exc
     except HostTrouble as exc:
         raise RestoreError(exc.message) from exc
 
@@ -335,8 +341,8 @@ def restored(
 
 
 def _of_host(exc: OSError) -> tuple[Fault, ...]:
-    """A full disk says nothing of the state; a file of it that cannot be read does."""
-    return (Fault("host", "", str(exc)),) if disk_full(exc) else ()
+    """What the host lacks says nothing of the state; a file of it that cannot be read does."""
+    return (Fault("host", "", str(exc)),) if of_host(exc) else ()
 
 
 def _connected(

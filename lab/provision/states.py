@@ -9,6 +9,7 @@ states/KEY/state.json                what it is, and the digest of every file be
 from __future__ import annotations
 
 import contextlib
+import errno
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -111,8 +112,21 @@ def seal(folder: Path, state: SavedState) -> None:
     write_record(folder / RECORD, {"format": FORMAT, **asdict(state), "digests": digests})
 
 
+class UnreadError(HostTrouble):
+    """A state could not be looked at, and nothing is known of it."""
+
+
+LACKS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR, errno.ENOSPC, errno.EDQUOT})
+
+
+def of_host(exc: OSError) -> bool:
+    """Whether an error tells what the host lacks at the moment (memory, descriptors, disk), and nothing of a file."""
+    return exc.errno in LACKS
+
+
 def find(key: str) -> SavedState | None:
-    """The state, or None where there is none. Raises HostTrouble, naming the file, when it is not as it was saved."""
+    """The state, or None where there is none. Raises HostTrouble, naming the file, when it is not as it was saved, and
+    UnreadError where nobody can say."""
     folder = folder_of(key)
     if not folder.is_dir():
         return None
@@ -123,12 +137,17 @@ def find(key: str) -> SavedState | None:
 
 
 def damage(state: SavedState, *, anew: bool = False) -> str:
-    """Which files are not as they were saved; "" when all are. `anew`: read them all, whatever is remembered."""
+    """Which files are not as they were saved; "" when all are. `anew`: read them all, whatever is remembered.
+
+    Raises UnreadError.
+    """
     found = []
     for name, wanted in state.digests.items():
         try:
             is_well = _digest(state.folder / name, anew=anew) == wanted
-        except OSError:
+        except OSError as exc:
+            if of_host(exc):
+                raise UnreadError(f"{state.folder / name} cannot be read now: {exc.strerror}") from exc
             is_well = False
         if not is_well:
             found.append(name)
@@ -142,7 +161,8 @@ def _read(folder: Path) -> SavedState:
             raise HostTrouble(f"{folder / RECORD} has another format")
         state = _CHECKED.validate_python(record)
     except (OSError, ValueError, KeyError) as exc:
-        raise HostTrouble(f"{folder / RECORD} cannot be read: {exc}") from exc
+        lacks = isinstance(exc, OSError) and of_host(exc)
+        raise (UnreadError if lacks else HostTrouble)(f"{folder / RECORD} cannot be read: {exc}") from exc
     if state.key != folder.name:
         raise HostTrouble(f"{folder / RECORD} is that of {state.key}")
     if not state.digests:
@@ -166,13 +186,15 @@ def drop(key: str) -> None:
 
 
 def stored() -> Iterator[SavedState]:
-    """Every state that can be read, the most recently used first; those that cannot are removed."""
+    """Every state that can be read, the most recently used first; those that are damaged are removed."""
     found: list[SavedState] = []
     for folder in store().glob("*") if store().is_dir() else ():
         if not folder.is_dir() or folder.suffix:
             continue
         try:
             found.append(_read(folder))
+        except UnreadError:
+            continue
         except HostTrouble:
             drop(folder.name)
     return iter(sorted(found, key=lambda s: s.last_used, reverse=True))

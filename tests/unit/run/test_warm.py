@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import re
+import resource
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,17 +19,18 @@ from lab.contracts import BootableKernel, GuestImage
 from lab.errors import Fault, GuestLost, HostTrouble, LabTrouble
 from lab.evidence.memory import EXPLAINED
 from lab.evidence.model import Sample
+from lab.host.size import cpu_of
 from lab.pair.ready import ReadyPair
 from lab.pair.timeline import Timeline
 from lab.pair.warm import (
     CannotSaveError,
     RestoreError,
     _fill,
+    _found,
     _given_up,
     about,
     booted_pair,
     changes,
-    cpu_of,
     key_for,
     restored,
     times_too_fast,
@@ -215,6 +217,8 @@ KILLED = Fault("qemu-exit", "sender", "its QEMU process ended from outside")
         (seen(HostTrouble("no descriptor"), Fault("host", "sender", "libvirt cannot start it")), "kept"),
         (seen(GuestLost("gone"), Fault("flood", "sender", "40 MiB")), "dropped"),
         (OSError(errno.ENOSPC, "No space left on device"), "kept"),
+        (OSError(errno.EMFILE, "Too many open files"), "kept"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "kept"),
         (OSError(errno.EIO, "Input/output error"), "dropped"),
     ],
 )
@@ -276,7 +280,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> states.SavedState:
     (partial / "receiver.ram").write_bytes(bytes(MIB))
     states.seal(partial, state)
     partial.rename(state.folder)
-    return state
+    return states.find("k1") or state
 
 
 def test_a_state_that_is_as_it_was_saved_outlives_a_qemu_that_was_killed(kept: states.SavedState) -> None:
@@ -297,3 +301,38 @@ def test_a_damaged_state_is_dropped_with_the_file_named(kept: states.SavedState)
     told = _given_up(kept.key, RestoreError("no answer", by_state=False), "")
     assert "receiver.ram is not as it was saved" in told
     assert not kept.folder.exists()
+
+
+@contextlib.contextmanager
+def no_descriptors() -> Iterator[None]:
+    """A process that may open nothing more; for real, so that what it is told is what a kernel says."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_host_without_descriptors_cannot_call_a_state_damaged(kept: states.SavedState) -> None:
+    with no_descriptors():
+        with pytest.raises(states.UnreadError, match=r"receiver\.ram cannot be read now"):
+            states.damage(kept, anew=True)
+        with pytest.raises(RestoreError) as caught:
+            _found(kept.key)
+        told = _given_up(kept.key, caught.value, "")
+    assert "was kept" in told
+    assert "Too many open files" in told
+    assert states.find(kept.key) is not None
+
+
+def test_states_that_cannot_be_read_now_are_no_rubbish(
+    kept: states.SavedState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(_path: Path) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(states, "load_record", lacking)
+        assert list(states.stored()) == []
+    assert list(states.stored()) == [states.find(kept.key)]
