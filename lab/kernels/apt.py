@@ -115,6 +115,12 @@ def _weight(char: str) -> int:
     return ord(char) if char.isalpha() else ord(char) + 256
 
 
+def flavour_of(package: str) -> str:
+    """`generic` or `cloud`; "" for a package that is no kernel of ours."""
+    match = _release(package)
+    return "" if match is None else "cloud" if match["cloud"] else "generic"
+
+
 def _release(package: str) -> re.Match[str] | None:
     match = _PACKAGE.fullmatch(package)
     return None if match is None or "-rt-" in package else match

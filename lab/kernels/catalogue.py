@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ _LACKING = {"cloud": ("e1000e", "e1000", "igb"), "generic": ()}
 
 @dataclass(frozen=True)
 class CatalogueKernel:
-    """A kernel as the distribution ships it. size of the download in bytes; lacks: NIC drivers it does not have."""
+    """A kernel as the distribution ships it, or did. size of the download in bytes; lacks: NIC drivers."""
 
     name: str
     package: str
@@ -35,6 +35,11 @@ class CatalogueKernel:
     lacks: tuple[str, ...]
     installed_size: int
     deb_sha256: str
+
+    @property
+    def offered(self) -> bool:
+        """Whether it could be fetched (again); else it is only kept."""
+        return bool(self.deb_sha256)
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,23 @@ Kernel = CatalogueKernel | LocalKernel | Recipe
 
 
 def catalogue() -> tuple[CatalogueKernel, ...]:
-    """Every stock kernel on offer, oldest first."""
-    return tuple(_entry(offer) for offer in apt.offers())
+    """Every stock kernel on offer, and those that were fetched and are not offered any more, oldest first.
+
+    A package manager without lists offers none; what was fetched before still boots.
+    """
+    offered = [_entry(offer) for offer in apt.offers()]
+    known = {kernel.release for kernel in offered}
+    kept = [kernel for kernel in _fetched() if kernel.release not in known]
+    return tuple(sorted((*offered, *kept), key=lambda k: (apt.version_key(k.version), k.flavour)))
+
+
+def _fetched() -> Iterator[CatalogueKernel]:
+    """Those that `unpacked_dir` holds, by its name: nothing else is known of them, and nothing else is needed."""
+    for record in sorted((cache_root() / "kernels").glob("*-amd64_*/kernel.json")):
+        release, _, version = record.parent.name.partition("_")
+        flavour = apt.flavour_of(f"linux-image-{release}")
+        if flavour and record.parent == unpacked_dir(release, version):
+            yield _entry(apt.Offer(f"linux-image-{release}", release, version, flavour, 0, 0, ""))
 
 
 def unpacked_dir(release: str, version: str) -> Path:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import stamina
 
+from lab.cli.checks import check_kernels
+from lab.cli.setup import newest_of_each_line
 from lab.errors import FetchFailed
 from lab.kernels import catalogue, make_bootable, resolve
 from tests.unit.damaged import flip
@@ -61,6 +63,24 @@ def test_a_package_becomes_bootable_and_is_then_only_looked_up(deb: Path, init: 
     assert make_bootable(again, init=init, progress=said.append) == kernel
     assert (said, catalogue()[0].fetched) == ([], True)
     assert time.monotonic() - started < 2
+
+
+@pytest.mark.usefixtures("deb")
+def test_what_was_fetched_boots_without_any_list_of_packages(init: Path, tmp_path: Path) -> None:
+    (offered,) = catalogue()
+    made = make_bootable(offered, init=init, progress=quiet)
+    (tmp_path / "lab-cache" / "kernels" / "built-0123").mkdir(parents=True)
+    for path in (tmp_path / "state" / "lists").glob("*Packages*"):
+        path.unlink()
+    (kept,) = catalogue()
+    assert (kept.name, kept.line, kept.flavour) == (offered.name, offered.line, offered.flavour)
+    assert (kept.fetched, kept.offered, offered.offered) == (True, False, True)
+    for name in ("newest", "6.99", RELEASE):
+        again = make_bootable(*resolve([name]), init=init, progress=quiet)
+        assert (again.boot, again.initrd_sha256) == (made.boot, made.initrd_sha256)
+    assert check_kernels().status == "warn"
+    assert RELEASE in check_kernels().seen
+    assert newest_of_each_line(catalogue()) == (kept,)
 
 
 @pytest.mark.parametrize(
