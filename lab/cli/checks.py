@@ -197,6 +197,20 @@ def judge_kernels(offered: int, fetched: Sequence[str]) -> Check:
     return Check("kernels", "ok", told)
 
 
+def check_selinux() -> Check:
+    from lab.provision.saved import is_enforcing, memory_cure
+
+    return judge_selinux(memory_cure() if is_enforcing() else "")
+
+
+def judge_selinux(cure: str) -> Check:
+    """The lab runs either way: a pair whose memory may not lie in a file boots each time. `cure`: where it may not."""
+    if not cure:
+        return Check("SELinux", "ok", "does not keep QEMU from files of ours")
+    told = "enforcing: if QEMU may not keep memory in files, pairs are not saved, and each one boots"
+    return Check("SELinux", "warn", told, f"where a run's note says so: {cure}")
+
+
 def check_build_tools() -> Check:
     return judge_build_tools([tool for tool in BUILD_TOOLS if shutil.which(tool) is None])
 
@@ -225,6 +239,7 @@ _CHECKS: tuple[tuple[str, Callable[[], Check]], ...] = (
     ("disk for results", check_results_disk),
     ("guest image", check_image),
     ("kernels", check_kernels),
+    ("SELinux", check_selinux),
     ("build tools", check_build_tools),
     ("reaper", check_reaper),
 )

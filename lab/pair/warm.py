@@ -36,7 +36,7 @@ from lab.provision import states
 from lab.provision.guest import Guest
 from lab.provision.hypervisor import Hypervisor
 from lab.provision.pair import PairRequest, emulator, provisioned
-from lab.provision.saved import RefusedError
+from lab.provision.saved import RefusedError, memory_cure, memory_refused
 from lab.provision.states import (
     CONNECTIONS,
     RECORD,
@@ -248,6 +248,11 @@ def make(
             state = SavedState(key, request.id, utc_now(), facts)
             _fill(hypervisor, replace(request, saving=partial), state, partial, progress, timeline)
             partial.rename(folder)
+        except HostTrouble as exc:
+            if memory_refused(exc.message):
+                told = f"no state can be saved, QEMU may not keep memory in a file ({memory_cure()}): {exc.message}"
+                raise CannotSaveError(told) from exc
+            raise
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return _found(key) or state

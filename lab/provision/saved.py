@@ -5,6 +5,7 @@ QEMU's capability x-ignore-shared leaves memory out of the stream: what is writt
 
 from __future__ import annotations
 
+import contextlib
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -12,10 +13,30 @@ from typing import Any
 
 from lab.errors import HostTrouble
 from lab.provision.hypervisor import Hypervisor
+from lab.provision.states import store
 from lab.units import Deadline, wait_until
 
 LIMIT = timedelta(seconds=30)
 POLL = timedelta(milliseconds=5)
+
+
+SELINUX = Path("/sys/fs/selinux/enforce")
+
+
+def memory_refused(message: str) -> bool:
+    """Whether these words are QEMU's for a file of memory that it may not open (QEMU's softmmu/physmem.c)."""
+    return "can't open backing store" in message
+
+
+def memory_cure(enforce: Path = SELINUX) -> str:
+    """What lets QEMU keep a guest's memory in a file: libvirt labels no file that it was not told of."""
+    return f"sudo chcon -R -t svirt_image_t {store()}" if is_enforcing(enforce) else f"let QEMU's user into {store()}"
+
+
+def is_enforcing(enforce: Path = SELINUX) -> bool:
+    with contextlib.suppress(OSError):
+        return enforce.read_text().strip() == "1"
+    return False
 
 
 class RefusedError(HostTrouble):

@@ -16,6 +16,7 @@ from lab.plan.learnt import Rate
 from lab.plan.nics import NICS
 from lab.provision.hypervisor import require_libvirt
 from lab.provision.qemu import Qemu, cannot_run, parse_qemu
+from lab.provision.saved import is_enforcing, memory_cure
 
 DEVICES = 'Network devices:\nname "e1000e", bus PCI, desc "Intel"\nname "virtio-net-pci", bus PCI, alias "virtio-net"\n'
 
@@ -78,6 +79,18 @@ def test_build_tools_that_lack_are_a_warning() -> None:
     assert checks.judge_build_tools([]).status == "ok"
     check = checks.judge_build_tools(["flex", "ccache"])
     assert (check.status, check.seen) == ("warn", "`lab kernel build` lacks flex, ccache")
+
+
+def test_selinux_is_a_warning_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_CACHE", "/c")
+    enforce = tmp_path / "enforce"
+    assert not is_enforcing(enforce)
+    for text, enforcing in (("0", False), ("1\n", True)):
+        enforce.write_text(text)
+        assert is_enforcing(enforce) is enforcing
+    assert memory_cure(enforce) == "sudo chcon -R -t svirt_image_t /c/states"
+    assert checks.judge_selinux("").status == "ok"
+    assert checks.judge_selinux(memory_cure(enforce)).cure.endswith("svirt_image_t /c/states")
 
 
 def test_memory_shows_the_arithmetic() -> None:

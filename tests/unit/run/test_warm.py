@@ -336,3 +336,33 @@ def test_states_that_cannot_be_read_now_are_no_rubbish(
         patch.setattr(states, "load_record", lacking)
         assert list(states.stored()) == []
     assert list(states.stored()) == [states.find(kept.key)]
+
+
+NO_MEMORY_FILE = "can't open backing store /c/states/k.partial/receiver.ram for guest RAM: Permission denied"
+
+
+@pytest.mark.parametrize(("trouble", "boots"), [(NO_MEMORY_FILE, True), ("libvirt cannot start it: no memory", False)])
+def test_a_host_that_refuses_memory_in_files_boots_its_pairs(
+    trouble: str, *, boots: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As SELinux does. It used to cost the run."""
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path))
+    monkeypatch.setattr("lab.pair.warm.about", lambda *_: FACTS)
+    request = PairRequest("p", NICS["virtio"], SMALL, KERNEL, IMAGE, "tcg", tmp_path / "pair", tmp_path / "s")
+
+    @contextlib.contextmanager
+    def ready_pair(_h: object, wanted: PairRequest, *_args: object) -> Iterator[ReadyPair]:
+        if wanted.saving:
+            raise HostTrouble(trouble)
+        guest = SimpleNamespace(signals=SimpleNamespace(clock=(0.0, 0.0)))
+        shell: Any = SimpleNamespace(check=lambda _argv: b"1.0 0.0\n")
+        pair: Any = SimpleNamespace(guests={"receiver": guest})
+        yield ReadyPair(pair, {"receiver": shell}, threading.Condition())
+
+    monkeypatch.setattr("lab.pair.warm.ready_pair", ready_pair)
+    monkeypatch.setattr("lab.pair.warm._require_disk", lambda _: None)
+    expected = contextlib.nullcontext() if boots else pytest.raises(HostTrouble, match="no memory")
+    with expected, warm_pair(NONE, request, lambda _: None) as ready:
+        assert "QEMU may not keep memory in a file" in ready.note
+        assert str(states.store()) in ready.note
+    assert not list(states.store().glob("*.partial"))
