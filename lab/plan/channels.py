@@ -40,7 +40,9 @@ OUTPUT = Cap("output", 32 * MIB, 64 * KIB, 50_000, 200, 256 * KIB)
 
 HEADROOM = 64 * MIB
 """By how much a file of QEMU may grow beyond what was last seen of it, before the kernel ends QEMU: the backstop for
-a lab that does not get to look. At 90 MB/s, the most a guest was seen to write, that is 0.7 s or three looks."""
+a lab that does not get to look. At 90 MB/s, the most that a guest was seen to write under TCG, that is 0.7 s or three
+looks. Under KVM it may be less than one: then the kernel ends QEMU first, and the next look finds a file that is above
+its cap, so that it is a flood all the same."""
 
 
 @dataclass

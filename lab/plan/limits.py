@@ -1,4 +1,7 @@
-"""How long each wait of a run may last. Generous: a slow host is not a fault; a wait ends early by its signal."""
+"""How long each wait of a run may last. Generous: a slow host is not a fault; a wait ends early by its signal.
+
+The same under every accelerator: KVM inside another emulator, or on a host that is starved, is no faster than TCG.
+"""
 
 from __future__ import annotations
 
