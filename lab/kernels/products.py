@@ -103,7 +103,8 @@ def damage(path: Path) -> str:
 
 def everything() -> tuple[Product, ...]:
     """All built kernels, the one used last first."""
-    found = [p for d in (cache_root() / "kernels").glob("built-*") if (p := read(d)) is not None]
+    folders = (d for d in (cache_root() / "kernels").glob("built-*") if d.is_dir())  # locks lie beside them
+    found = [p for d in folders if (p := read(d)) is not None]
     return tuple(sorted(found, key=lambda p: -p.last_used))
 
 
