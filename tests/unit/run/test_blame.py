@@ -278,7 +278,7 @@ def test_a_nic_that_this_qemu_does_not_have_is_a_skip_and_asks_for_no_pair(plan:
         subject.start("abuser")
     assert trial.result is not None
     assert (trial.verdict, trial.predicted) == (Word.SKIP, Predicted.SKIP)
-    assert [f.message for f in trial.result.verdict.findings] == ["igb needs QEMU 8, this host has 7.2.22"]
+    assert [f.message for f in trial.result.verdict.findings] == ["igb needs QEMU 8.0, this host has 7.2.22"]
     assert kinds(subject) == []
 
 
