@@ -9,8 +9,8 @@ from lab.cli import checks
 from lab.cli.checks import Check
 from lab.cli.checks_boot import kvm_cure, one_sentence
 from lab.cli.doctor import code_of, summary
-from lab.contracts import HostSize
 from lab.cli.setup import _require_versions
+from lab.contracts import HostSize
 from lab.errors import HostTrouble
 from lab.plan.learnt import Rate
 from lab.plan.nics import NICS
