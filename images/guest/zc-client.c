@@ -18,6 +18,7 @@
 #include "options.h"
 
 #define PROGRESS_US 100000
+#define KEPT (1ul << 20) /* bytes more that it keeps are worth a line, however soon */
 #define STILL_US 500000 /* `slow`: queues that have not grown for so long are full */
 #define TICK_MS 50
 #define LOWAT (64 << 10)
@@ -49,7 +50,7 @@ static const char about[] =
 	"Events, one JSON object a line on standard output:\n"
 	"  ready     it listens: name, behaviour, port, pid, cgroup, pfn (1: sees page frames)\n"
 	"  accepted  all connections are there: sockets\n"
-	"  progress  at most every 100 ms while bytes arrive\n"
+	"  progress  while bytes arrive, once 100 ms have passed or 1 MiB more is kept\n"
 	"  holding   delivery ended: reason complete, eof, full (slow) or error; errno, call\n"
 	"  released  after release\n"
 	"  left      after leave: cgroup\n"
@@ -66,7 +67,7 @@ static enum phase phase = ACCEPTING;
 static const char *behaviour_name;
 static uint64_t seed, rcvbuf;
 static int listener = -1;
-static uint64_t last_progress, reported, still_since;
+static uint64_t last_progress, reported, kept_then, still_since;
 static struct pollfd *fds; /* standard input, then the listener or the lanes */
 
 static void hold_now(const char *reason)
@@ -76,14 +77,16 @@ static void hold_now(const char *reason)
 	say_holding(&self, reason);
 }
 
+/* By what is kept as well as by the clock: who is killed has said how much it was, however fast it went. */
 static void progress(void)
 {
-	uint64_t now = now_us(), seen = delivered(&self) + self.queued;
+	uint64_t now = now_us(), seen = delivered(&self) + self.queued, kept = kept_bytes(&self) + self.queued;
 
-	if (seen == reported || now - last_progress < PROGRESS_US)
+	if (seen == reported || (now - last_progress < PROGRESS_US && kept < kept_then + KEPT))
 		return;
 	reported = seen;
 	last_progress = now;
+	kept_then = kept;
 	say(&self, "progress");
 }
 
@@ -258,8 +261,8 @@ static void serve_all(bool tick)
 		if (!l->ended && (tick || fds[k + 1].revents))
 			serve(l);
 		alive |= !l->ended;
+		progress();
 	}
-	progress();
 	if (self.leave && (self.failure.call || !remaining(&self)))
 		self.queued = queued_now();
 	if (self.failure.call)

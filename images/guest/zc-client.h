@@ -75,6 +75,7 @@ void say_holding(const struct client *c, const char *reason);
 void say_smaps(const struct client *c, uint64_t resident);
 void say_left(const struct client *c, const char *cgroup);
 void say_done(const struct client *c);
+uint64_t kept_bytes(const struct client *c); /* `held` of a line that were said now */
 
 /* zc-behaviours.c */
 bool is_slow(const struct client *c); /* the behaviour that never reads */

@@ -28,6 +28,11 @@ static uint64_t distinct(const struct client *c)
 	return noted < kept ? noted : kept;
 }
 
+uint64_t kept_bytes(const struct client *c)
+{
+	return distinct(c) + c->anon;
+}
+
 static void counters(struct json *j, const struct client *c)
 {
 	json_num(j, "delivered", (int64_t)delivered(c));
@@ -45,7 +50,7 @@ static void counters(struct json *j, const struct client *c)
 		json_num(j, "refusal", c->refusal);
 	}
 	json_num(j, "distinct", (int64_t)distinct(c));
-	json_num(j, "held", (int64_t)(distinct(c) + c->anon));
+	json_num(j, "held", (int64_t)kept_bytes(c));
 }
 
 static void finish(struct json *j, const struct client *c)
