@@ -95,6 +95,10 @@ class Case:
 
 
 LIMIT = 64 * MIB
+PACE = LIMIT
+"""Bytes a second at most to a client that its limit may end: ten samples of telemetry lie between nothing and the
+limit, however fast the host. Under emulation streams hardly come to it."""
+
 IDLE, TURN = "idle", "turn"
 """Clients of `cost`, but for a number: a trickle shows what the guest executes anyway; and the transfers."""
 
@@ -104,7 +108,7 @@ ALWAYS = ("kernel-alive", "lab-alive", "complete", "preflight", "heard", "balanc
 def _pin_other(way: Behaviour, how: str, *more: str) -> Case:
     """One way to pin pages, each a case of its own so that a verdict names the way."""
     claim = '"Can there be instances where the buffers are pinned by something else for indefinite lengths of time?"'
-    return Case(way, claim, how, (ClientSpec("abuser", way, LIMIT, 4 * LIMIT),), (*ALWAYS, "billed", *more))
+    return Case(way, claim, how, (ClientSpec("abuser", way, LIMIT, 4 * LIMIT, rate=PACE),), (*ALWAYS, "billed", *more))
 
 
 def _against_the_limit(behaviour: Behaviour, sockets: int, limit: int = LIMIT, rcvbuf: int = 0) -> ClientSpec:
@@ -140,14 +144,14 @@ CASES: dict[str, Case] = {
             "hold",
             'mapped network memory "becomes unaccounted after getting mapped into the application address space"',
             "map 4 x limit, never unmap",
-            (ClientSpec("abuser", "hold", LIMIT, 4 * LIMIT),),
+            (ClientSpec("abuser", "hold", LIMIT, 4 * LIMIT, rate=PACE),),
             (*ALWAYS, "billed"),
         ),
         Case(
             "pin-vmsplice",
             '"The user may have vmspliced those pages into a pipe and be pinning them long after the unmap"',
             "map, vmsplice into pipes, unmap, repeat to 4 x limit",
-            (ClientSpec("abuser", "pin-vmsplice", LIMIT, 4 * LIMIT),),
+            (ClientSpec("abuser", "pin-vmsplice", LIMIT, 4 * LIMIT, rate=PACE),),
             (*ALWAYS, "billed"),
         ),
         _pin_other("pin-sendzc", "map, send with MSG_ZEROCOPY to a peer that never reads, unmap, repeat to 4 x limit"),
@@ -209,7 +213,7 @@ CASES: dict[str, Case] = {
             "an innocent cgroup takes a steady stream while the abuser pins until something gives",
             (
                 ClientSpec("innocent", "copy", 96 * MIB, 0, rate=2 * MIB, ring=24 * MIB),
-                ClientSpec("abuser", "pin-vmsplice", LIMIT, 1024 * MIB),
+                ClientSpec("abuser", "pin-vmsplice", LIMIT, 1024 * MIB, rate=PACE),
             ),
             (*ALWAYS, "billed", "isolated"),
             shape=SMALL,
@@ -219,7 +223,7 @@ CASES: dict[str, Case] = {
             "copy-control",
             "(control) ordinary recv into anonymous memory is charged and contained",
             "recv 4 x limit into fresh anonymous memory",
-            (ClientSpec("abuser", "copy", LIMIT, 4 * LIMIT),),
+            (ClientSpec("abuser", "copy", LIMIT, 4 * LIMIT, rate=PACE),),
             (*ALWAYS, "contained"),
             needs_map=False,
             seconds=3,

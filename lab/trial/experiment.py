@@ -66,11 +66,23 @@ class Experiment(Attempt):
     def _start(self, spec: ClientSpec, port: int) -> None:
         with self._part("start client"):
             client = self.ready.start_client(spec, port, self.run.seed, self.bundle.root / "clients")
+        self._await_seen(spec.name, client)
         with self._part("start sender"):
             sender = self.ready.start_sender(spec, port, self.run.seed, self.bundle.root / "senders")
         self.streams[spec.name] = Stream(spec, client, sender)
         with self._part("connections"):
             client.wait("connections", lambda p: p.said("accepted"), Deadline.after("connections", self.limits.answer))
+
+    def _await_seen(self, name: str, client: Program) -> None:
+        """Wait for a sample of telemetry that shows a client in its cgroup before it is sent anything: with what it is
+        charged for of its own, and with its limit. One that is killed soon may be seen no more."""
+        since = client.last().get("t", 0.0)
+        with self._part("seen by telemetry"):
+            self._await_sample(
+                f"telemetry of {name}",
+                lambda s: s.t > since and name in s.cgroups and s.cgroups[name].procs > 0,
+                self.limits.silence,
+            )
 
     def delivered(self, *names: str) -> None:
         """Wait until the named clients (all) hold what they were sent, or have ended."""

@@ -33,11 +33,8 @@ def story(case: str, kernel: Kernel = Kernel(), *, nic: str = "e1000e-split", de
 
 def _told(case: str, kernel: Kernel, *, nic: str = "e1000e-split", deliver: int = 0, work: float = WORK) -> Story:
     table = CASES[case]
-    # Turns are told as they come, not by the clock of a steady stream.
-    clients = tuple(
-        replace(c, deliver=deliver or c.deliver, rate=0 if table.compares or c.lowered else c.rate)
-        for c in table.clients
-    )
+    # Only an endless stream is told by the clock; the others as they come.
+    clients = tuple(replace(c, deliver=deliver or c.deliver, rate=0 if c.deliver else c.rate) for c in table.clients)
     told = _begin(replace(table, clients=clients), kernel, nic)
     told.work, began = work, told.machine.t
     told.wait(3)
