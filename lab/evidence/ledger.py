@@ -11,9 +11,16 @@ from lab.evidence.memory import baseline, gone
 from lab.evidence.model import CgroupSample, ClientEvent, Evidence, Ledger, LedgerPoint, ProgramLog, Sample
 from lab.evidence.programs import COUNTED
 from lab.plan.cases import Case
+from lab.units import MIB
 
 NEAR = 0.3
 """Seconds: a sample farther from a client's line says nothing about it. Three telemetry intervals."""
+
+STILL = 2 * MIB
+"""What a client at rest may take between two samples: a stream that trickles at the end of memory, and what it keeps
+without a line of its own (KEPT of images/guest/zc-client.c)."""
+
+LET_GO = frozenset({"released", "done"})
 
 PHASES = frozenset({"ready", "accepted", "holding", "released", "left", "done", "error"})
 
@@ -22,8 +29,10 @@ def build_ledger(evidence: Evidence, case: Case) -> Ledger:
     """The ledger of the case's subject.
 
     A point stands at a line of the client that has a sample on either side within NEAR, none of them after its death;
-    `charged` and `gone` are interpolated between the two, for at 100 MB/s half an interval is 5 MB.
-    `last` is taken at the checkpoint `held` when there is one and the client lived, else it is the first point of most.
+    `charged` and `gone` are interpolated between the two, for at 100 MB/s half an interval is 5 MB. Another stands at
+    each sample of a client at rest, where nothing need be interpolated, however fast it came there.
+    `last` is taken at the checkpoint `held` when there is one and the client lived, else it is the point of most, and
+    of those the one that is known most closely.
     """
     record = client_record(evidence, case.subject)
     limit = record.limit if record else None
@@ -32,8 +41,8 @@ def build_ledger(evidence: Evidence, case: Case) -> Ledger:
     if log is None or start is None:
         return Ledger(case.subject, limit, (), None, tuple(_marks(evidence, log)))
     meter = _Meter(evidence, log, start)
-    points = tuple(meter.points())
-    last = meter.settled() or max(points, key=lambda p: p.held, default=None)
+    points = tuple(sorted((*meter.points(), *meter.at_rest()), key=lambda p: p.t))
+    last = meter.settled() or max(points, key=lambda p: (p.held, -p.moving), default=None)
     return Ledger(case.subject, limit, points, last, tuple(_marks(evidence, log)))
 
 
@@ -101,7 +110,18 @@ class _Meter:
         events = counted(self._log)
         for i, event in enumerate(events):
             if around := bracket(self._samples, event.t):
-                yield self._point(event, event.t, around, _moving(events, i))
+                low, high = around
+                between = moved(self._log, low.t, high.t) or 0
+                yield self._point(event, event.t, around, max(_moving(events, i), between))
+
+    def at_rest(self) -> Iterator[LedgerPoint]:
+        """Samples between which the client took next to nothing. One is read a little after the time it bears, so that
+        what came until the next one counts as well."""
+        for sample, after in pairwise(self._samples):
+            event = state_at(self._log, sample.t)
+            moving = moved(self._log, sample.t, after.t) if event and event.event not in LET_GO else None
+            if event and keeps(event) and moving is not None and moving <= STILL:
+                yield self._point(event, sample.t, (sample, sample), moving)
 
     def settled(self) -> LedgerPoint | None:
         """The point at the checkpoint `held`, None when there is none or the client was dead by then."""
@@ -143,6 +163,20 @@ def _moving(events: tuple[ClientEvent, ...], i: int) -> int:
     """How far `held` moved to the line before and to the line after, whichever is more."""
     neighbours = [*events[max(0, i - 1) : i], *events[i + 1 : i + 2]]
     return max((abs(keeps(n) - keeps(events[i])) for n in neighbours), default=0)
+
+
+def moved(log: ProgramLog, start: float, end: float) -> int | None:
+    """How far what a client keeps may have moved between two moments: by its lines from the last before them to the
+    first after them. None when it let go in between; what it says when it lets go later is no move of before."""
+    events = counted(log)
+    first = max((i for i, e in enumerate(events) if e.t <= start), default=0)
+    last = next((i for i, e in enumerate(events) if e.t >= end), len(events) - 1)
+    span = events[first : last + 1]
+    if span and span[-1].event in LET_GO and span[-1].t >= end:
+        span = span[:-1]
+    if any(e.event in LET_GO for e in span):
+        return None
+    return max(map(keeps, span), default=0) - min(map(keeps, span), default=0)
 
 
 def _marks(evidence: Evidence, log: ProgramLog | None) -> list[tuple[float, str]]:

@@ -241,8 +241,9 @@ class LedgerPoint:
     held      what the client keeps from everybody else, by its own count
     charged   growth of its memcg's memory.current since its cgroup was made
     gone      fall of the guest's free memory that no counter of /proc/meminfo explains
-    moving    how much `held` changed between the client's neighbouring lines; 0 once it has settled. The two sides
-              are not read in the same instant, so what moves is not known more closely than this
+    moving    how much `held` changed between the client's neighbouring lines, and between the samples that the point
+              rests on; 0 once it has settled. The two sides are not read in the same instant, so what moves is not
+              known more closely than this
     """
 
     t: float

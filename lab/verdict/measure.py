@@ -148,6 +148,21 @@ def most_held(evidence: Evidence, ledger: Ledger) -> int:
     return max(ledger.last.held if ledger.last else 0, killed_at.held if killed_at else 0)
 
 
+def witness(evidence: Evidence, ledger: Ledger) -> str:
+    """What tells how much the ledger's client held and was charged for, for a finding to say."""
+    last, held = ledger.last, evidence.receiver.checkpoint("held")
+    if (kill := at_limit_kill(evidence, ledger.client)) and (last is None or last.held <= kill.held):
+        return "by its last line, and the kernel's report of its OOM kill"
+    now = moment(evidence, ledger)
+    if last is None or now is None:
+        return "by nobody"
+    if held and now.checkpoint:
+        return "at the checkpoint `held`"
+    if now.low is now.high:
+        return f"by the sample of {now.low.t:.1f} s, when it was at rest"
+    return f"between the samples of {now.low.t:.1f} and {now.high.t:.1f} s"
+
+
 def refused(evidence: Evidence, name: str) -> ClientEvent | None:
     """The line on which a client says that its cgroup's limit refused it memory.
 
@@ -193,7 +208,7 @@ def own_charge(evidence: Evidence, name: str) -> Between:
     seen = [s for s in evidence.receiver.samples if name in s.cgroups]
     samples = [s for s in seen if s.t <= min(ready, first)]
     if not samples:
-        return Between(0, 0)
+        return Between(0, mem_total(evidence))  # nobody looked, and nothing is known
     last, before = samples[-1], samples[-2:-1]
     group = last.cgroups[name]
     queued = max(group.stat.get("sock", 0), *(tcp_growth(last, s) for s in before), 0)
@@ -253,7 +268,7 @@ def stopped(evidence: Evidence, name: str) -> str:
         return "killed by the OOM killer"
     if refused(evidence, name):
         return "refused with ENOMEM"
-    if limit is not None and most_charged(evidence, name) >= limit * 9 // 10:
+    if limit is not None and peak(evidence, name) >= limit * 9 // 10:
         return "charged up to its limit"
     return ""
 

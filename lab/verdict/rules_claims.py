@@ -22,7 +22,6 @@ from lab.verdict.measure import (
     limit_of,
     mem_total,
     moment,
-    most_charged,
     most_held,
     own_charge,
     passed,
@@ -34,6 +33,7 @@ from lab.verdict.measure import (
     tolerance,
     unclear,
     verdict_line,
+    witness,
 )
 from lab.verdict.model import Finding
 from lab.verdict.oom import victim
@@ -61,7 +61,8 @@ def billed(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
     limit = "no limit" if ledger.limit is None else f"a limit of {mib(ledger.limit)}"
     message = (
         f"{ledger.client} held {mib(last.held)} and was charged {mib(last.charged)}, {mib(queued)} of it for queues: "
-        f"{mib(escape)} escaped ({_ratio(escape, last.held)}), {mib(slack)} are tolerated; {limit}"
+        f"{mib(escape)} escaped ({_ratio(escape, last.held)}), {mib(slack)} are tolerated; {limit}; "
+        f"{witness(evidence, ledger)}"
     )
     if escape > slack:
         return [failed("billed", message, pointer)]
@@ -240,7 +241,7 @@ def _stopped_at_limit(evidence: Evidence, ledger: Ledger) -> Iterator[Finding]:
         return
     kill, refusal = killed(evidence, ledger.client), refused(evidence, ledger.client)
     most, allowed = max(peak(evidence, ledger.client), most_held(evidence, ledger)), limit + tolerance(evidence, limit)
-    message = f"{ledger.client} took {mib(most)} of a limit of {mib(limit)}"
+    message = f"{ledger.client} took {mib(most)} of a limit of {mib(limit)} ({witness(evidence, ledger)})"
     if most > allowed:
         yield failed("contained", f"{message}: it got away with more", pointer)
     elif kill and kill.constraint.value == "global":
@@ -276,8 +277,8 @@ def _limit_holds(evidence: Evidence, ledger: Ledger, held: Sample) -> Iterator[F
     if limit is None:
         yield unclear("queue-billed", f"{ledger.client} had no limit", "manifest.json")
         return
-    most, allowed = most_charged(evidence, ledger.client), limit + tolerance(evidence, limit)
-    message = f"memory.current reached {mib(most)} with a limit of {mib(limit)}"
+    most, allowed = peak(evidence, ledger.client), limit + tolerance(evidence, limit)
+    message = f"the charge reached {mib(most)} with a limit of {mib(limit)}"
     yield (passed if most <= allowed else failed)("queue-billed", message, at_sample(held))
 
 

@@ -31,6 +31,7 @@ from lab.verdict.measure import (
     tcp_growth,
     unclear,
     verdict_line,
+    witness,
 )
 from lab.verdict.model import Finding
 
@@ -84,6 +85,7 @@ def _took(times: float) -> Proof:
             return [unclear("exercised", f"client {ledger.client} had no limit to exceed", "manifest.json")]
         how = stopped(evidence, ledger.client)
         message = f"{ledger.client} held {mib(held)} with a limit of {mib(limit)}" + (f" and was {how}" if how else "")
+        message += f" ({witness(evidence, ledger)})"
         enough = held >= times * limit or (how and held >= limit // 2)
         return [(passed if enough else unclear)("exercised", message, pointer)]
 
