@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 from lab.evidence.manifest import ClientRecord
@@ -31,8 +32,8 @@ def build_ledger(evidence: Evidence, case: Case) -> Ledger:
     A point stands at a line of the client that has a sample on either side within NEAR, none of them after its death;
     `charged` and `gone` are interpolated between the two, for at 100 MB/s half an interval is 5 MB. Another stands at
     each sample of a client at rest, where nothing need be interpolated, however fast it came there.
-    `last` is taken at the checkpoint `held` when there is one and the client lived, else it is the point of most, and
-    of those the one that is known most closely.
+    `last` is taken at the checkpoint `held` when there is one and the client lived, else it is the point of most; or
+    one of hardly less (STILL) where both sides are known more closely.
     """
     record = client_record(evidence, case.subject)
     limit = record.limit if record else None
@@ -41,9 +42,26 @@ def build_ledger(evidence: Evidence, case: Case) -> Ledger:
     if log is None or start is None:
         return Ledger(case.subject, limit, (), None, tuple(_marks(evidence, log)))
     meter = _Meter(evidence, log, start)
-    points = tuple(sorted((*meter.points(), *meter.at_rest()), key=lambda p: p.t))
-    last = meter.settled() or max(points, key=lambda p: (p.held, -p.moving), default=None)
+    known = sorted((*meter.points(), *meter.at_rest()), key=lambda k: k.point.t)
+    points = tuple(k.point for k in known)
+    last = meter.settled() or _most(known)
     return Ledger(case.subject, limit, points, last, tuple(_marks(evidence, log)))
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A point, and by how many bytes the kernel's side moved between the samples that it rests on."""
+
+    point: LedgerPoint
+    spread: int
+
+
+def _most(known: list[_Known]) -> LedgerPoint | None:
+    """Of those at which the client held its most, or hardly less, the one at which least moved."""
+    most = max((k.point.held for k in known), default=0)
+    near = [k for k in known if k.point.held >= most - STILL]
+    quiet = min(near, key=lambda k: (k.point.moving + k.spread, -k.point.held), default=None)
+    return quiet.point if quiet else None
 
 
 def client_record(evidence: Evidence, name: str) -> ClientRecord | None:
@@ -106,22 +124,24 @@ class _Meter:
         groups = (s.cgroups.get(self._log.name) for s in (self._start, *self._samples) if s.t <= first)
         return next((g for g in groups if g), None)
 
-    def points(self) -> Iterator[LedgerPoint]:
+    def points(self) -> Iterator[_Known]:
+        """At its lines; not when it is done, for it goes as it says so, and what it kept goes with it."""
         events = counted(self._log)
         for i, event in enumerate(events):
-            if around := bracket(self._samples, event.t):
+            around = bracket(self._samples, event.t)
+            if around and event.event != "done":
                 low, high = around
-                between = moved(self._log, low.t, high.t) or 0
-                yield self._point(event, event.t, around, max(_moving(events, i), between))
+                moving = max(_moving(events, i), moved(self._log, low.t, high.t) or 0)
+                yield _Known(self._point(event, event.t, around, moving), abs(gone(high, low)))
 
-    def at_rest(self) -> Iterator[LedgerPoint]:
+    def at_rest(self) -> Iterator[_Known]:
         """Samples between which the client took next to nothing. One is read a little after the time it bears, so that
         what came until the next one counts as well."""
         for sample, after in pairwise(self._samples):
             event = state_at(self._log, sample.t)
             moving = moved(self._log, sample.t, after.t) if event and event.event not in LET_GO else None
             if event and keeps(event) and moving is not None and moving <= STILL:
-                yield self._point(event, sample.t, (sample, sample), moving)
+                yield _Known(self._point(event, sample.t, (sample, sample), moving), abs(gone(after, sample)))
 
     def settled(self) -> LedgerPoint | None:
         """The point at the checkpoint `held`, None when there is none or the client was dead by then."""
