@@ -49,6 +49,9 @@ INTERVAL = 0.1
 KEPT = MIB
 """Bytes that a client keeps more when it says another line, however soon; KEPT of images/guest/zc-client.c."""
 
+AT_ITS_RATE = 0.8
+"""Share of its rate at which a stream is held by that, and not by the host: a busy one does not slow it down."""
+
 STAMP = re.compile(rb"^((?:<\d+>)?\[ *)(\d+\.\d{6})(\])", re.MULTILINE)
 OVER = ("released", "left", "done")
 
@@ -92,14 +95,20 @@ class _Run:
         self._rates = _rates(self._manifest, held_to_rate=host.held_to_rate)
         warp = Warp(self._stretches())
         self._receiver: Clock = warp
-        connected = self._moments(self._senders, "connected")
+        self._sender: Clock = warp.behind(self._offset(_lines(files.get("sender/telemetry.jsonl", b""))))
         accepted = self._moments(self._clients, "accepted")
-        both = [connected[n] - accepted[n] for n in connected.keys() & accepted.keys()]
-        alone = "sender/telemetry.jsonl" not in files
-        self._sender: Clock = warp.behind(0.0 if alone else min(both, default=0.0, key=abs))
         counts = _lines(files.get("receiver/instructions.jsonl", b""))
         first = min(accepted.values(), default=0.0)
         self._host: Clock = warp.behind(counts[0]["t"] - first if counts else 0.0)
+
+    def _offset(self, samples: list[Json]) -> float:
+        """What the sender's clock shows more than the receiver's: by its connections, or else by the first samples."""
+        connected = self._moments(self._senders, "connected")
+        accepted = self._moments(self._clients, "accepted")
+        if not samples or not self._samples:
+            return 0.0  # both ends in one guest
+        both = [connected[n] - accepted[n] for n in connected.keys() & accepted.keys()]
+        return both[0] if both else samples[0]["t"] - self._samples[0]["t"]
 
     @staticmethod
     def _moments(logs: Mapping[str, list[Json]], event: str) -> dict[str, float]:
@@ -123,11 +132,10 @@ class _Run:
         if wait and wait[0] <= start and stop <= wait[1]:
             return 1.0
         at_work = [n for n, life in lives.items() if life and life[0] <= start and stop <= life[1]]
-        if any(n not in self._rates for n in at_work):
-            at_work = [n for n in at_work if n not in self._rates]  # what is held to no rate sets the pace
-            return 1 / self._times
-        slowest = (self._due(n, start, stop) for n in at_work)
-        return max(1 / self._times, *slowest, 0.0)
+        if not at_work or any(n not in self._rates for n in at_work):
+            return 1 / self._times  # what is held to no rate sets the pace
+        slowest = max(self._due(n, start, stop) for n in at_work)
+        return slowest if slowest > AT_ITS_RATE else max(1 / self._times, slowest)
 
     def _due(self, name: str, start: float, stop: float) -> float:
         """The pace at which a stream that is held to a rate goes at it, and no faster."""

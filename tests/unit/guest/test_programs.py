@@ -9,6 +9,7 @@ import re
 import socket
 import subprocess
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -287,6 +288,20 @@ def test_slow_is_complete_when_everything_is_queued(tools: Tools) -> None:
     with tools.client("slow", "--bytes", 5000) as (client, port), tools.sender(port, "--bytes", 5000):
         holding = client.until("holding")
         assert (holding.text("reason"), holding["queued"]) == ("complete", 5000)
+
+
+@pytest.mark.parametrize("behaviour", ["copy", "hold", "pin-vmsplice", "pin-tee"])
+def test_who_is_killed_has_said_what_it_kept_however_fast_it_went(tools: Tools, behaviour: str) -> None:
+    """A MiB is worth a line, and no more than a chunk is taken before the next is looked at."""
+    size = 96 * MIB
+    with (
+        tools.client(behaviour, "--bytes", size) as (client, port),
+        tools.sender(port, "--bytes", size, "--repeat") as sender,
+    ):
+        client.until("holding")
+        held = [line["held"] for line in client.lines if line.event in ("accepted", "progress", "holding")]
+        assert sender.end()[1] == 0
+    assert max(b - a for a, b in pairwise(held)) <= 2 * MIB
 
 
 def test_rate_is_kept_by_absolute_time(tools: Tools) -> None:

@@ -119,7 +119,7 @@ def _client_row(spec: ClientSpec) -> Json:
         "lowered": spec.lowered,
         "deliver": spec.deliver,
         "argv": ["zc-client"],
-        "sender_argv": ["zc-sender"],
+        "sender_argv": ["zc-sender", *(["--rate", str(spec.rate)] if spec.rate else [])],
         "seed": 1,
         "status": 0,
         "sender_status": 0,
