@@ -15,7 +15,7 @@ from lab.cli.guests import accelerator_for, prepared, private_hypervisor
 from lab.contracts import BootableKernel, GuestImage, Progress
 from lab.errors import LabTrouble
 from lab.guestimage import ensure_image, ensure_init
-from lab.kernels import make_bootable
+from lab.kernels.bootable import make_bootable
 from lab.pair.ready import ReadyPair, connected_pair
 from lab.pair.warm import warm_pair
 from lab.plan.cases import STANDARD, Shape

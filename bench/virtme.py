@@ -21,8 +21,8 @@ from lab.errors import FetchFailed, GuestLost
 from lab.host.commands import run
 from lab.host.filecache import ensure_dir, locked
 from lab.host.paths import cache_root
-from lab.kernels import CatalogueKernel, resolve
 from lab.kernels.apt import source_packages
+from lab.kernels.catalogue import CatalogueKernel, resolve
 from lab.kernels.deb import Deb, unpacked
 from lab.kernels.recipe import Recipe
 from lab.kernels.recipes import custom

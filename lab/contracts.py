@@ -9,6 +9,9 @@ from pathlib import Path
 EMBEDDED = "embed"
 """The `--connect` word for the default connection: no daemon, nothing to configure on the host."""
 
+MANIFEST = "manifest.json"
+"""The file that makes a folder a bundle; it is written last."""
+
 
 @dataclass(frozen=True)
 class Address:

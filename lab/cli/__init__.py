@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
+import os
+import re
 import sys
+from collections.abc import Mapping, Sequence
 
 import typer
 
-from lab.cli import (
-    cache,
-    cases,
-    doctor,
-    judge,
-    kernel,
-    kernels,
-    mutants,
-    nics,
-    report,
-    run,
-    selftest,
-    setup,
-    shell,
-    show,
-)
 from lab.cli.exits import LAB_FAILED, LabGroup
 from lab.cli.streams import flushed, make_lasting
 from lab.text.terminal import say, say_traceback
+
+COMMANDS = (
+    *("setup", "doctor", "run", "show", "judge", "report", "selftest", "shell"),
+    *("kernels", "nics", "cases", "mutants", "kernel", "cache"),
+)
+"""In the order of the help. Each has a module of its name, with a function or a group of commands of that name."""
 
 EPILOG = """\
 [bold]First steps[/bold]
@@ -50,46 +44,46 @@ EPILOG = """\
   [bold]3[/bold]  the lab failed, nothing was tried, or a MISS or ERROR not predicted
 """
 
-app = typer.Typer(
-    cls=LabGroup,
-    name="lab",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog=EPILOG,
-)
 
-
-@app.callback()
 def lab() -> None:
     """Boots pairs of machines, maps TCP streams between them, and says whether the kernel billed every byte."""
 
 
-for command in (
-    setup.setup,
-    doctor.doctor,
-    run.run,
-    show.show,
-    judge.judge,
-    report.report,
-    selftest.selftest,
-    shell.shell,
-    kernels.kernels,
-    nics.nics,
-    cases.cases,
-    mutants.mutants,
-):
-    app.command()(command)
+def assembled(only: str = "") -> typer.Typer:
+    """`lab` with all its commands, or with the one that is wanted: to import the others takes longer than a TAB may."""
+    app = typer.Typer(
+        cls=LabGroup,
+        name="lab",
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+        epilog=EPILOG,
+    )
+    app.callback()(lab)
+    for name in (only,) if only in COMMANDS else COMMANDS:
+        command = getattr(importlib.import_module(f"lab.cli.{name}"), name)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command()(command)
+    return app
 
-app.add_typer(kernel.kernel, name="kernel")
-app.add_typer(cache.cache, name="cache")
+
+def named(argv: Sequence[str], environ: Mapping[str, str]) -> str:
+    """The first word after `lab`, in a command line or in one that a shell completes; "" while it is being typed."""
+    if "_LAB_COMPLETE" not in environ:
+        return argv[1] if len(argv) > 1 else ""
+    if environ.get("COMP_CWORD") in ("0", "1"):
+        return ""
+    typed = re.match(r"\s*\S+\s+(\S+)\s", environ.get("COMP_WORDS") or environ.get("_TYPER_COMPLETE_ARGS", ""))
+    return typed.group(1) if typed else ""
 
 
 def main() -> None:
     """All of `lab`; see lab.start."""
     make_lasting()
     try:
-        app(prog_name="lab")
+        assembled(named(sys.argv, os.environ))(prog_name="lab")
     except Exception:  # noqa: BLE001 - a fault of ours must not look like a verdict
         say_traceback()
         sys.exit(LAB_FAILED)

@@ -180,7 +180,7 @@ def check_image() -> Check:
 
 
 def check_kernels() -> Check:
-    from lab.kernels import catalogue
+    from lab.kernels.catalogue import catalogue
 
     known = catalogue()
     return judge_kernels(sum(k.offered for k in known), [k.name for k in known if k.fetched])

@@ -53,7 +53,7 @@ def check_accelerator(hypervisor: Hypervisor, folder: Path, progress: Progress) 
     All that was proved before is tried anew from now on, by sessions as well.
     """
     from lab.cli.guests import prepared
-    from lab.kernels import catalogue
+    from lab.kernels.catalogue import catalogue
     from lab.provision.accel import forget, prove
     from lab.session.prepare import probe_request
 

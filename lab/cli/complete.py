@@ -28,7 +28,7 @@ def _never_fails(offers: Callable[[], Iterable[tuple[str, str]]]) -> Callable[[s
 def suites_and_cases() -> Iterable[tuple[str, str]]:
     """Names that `lab run` takes."""
     from lab.plan.cases import CASES
-    from lab.session.prepare import read_suite, suite_names
+    from lab.suites import read_suite, suite_names
 
     return [*((n, read_suite(n).description) for n in suite_names()), *((c.name, c.how) for c in CASES.values())]
 
@@ -44,7 +44,7 @@ def nics() -> Iterable[tuple[str, str]]:
 @_never_fails
 def kernels() -> Iterable[tuple[str, str]]:
     """Stock kernels, by line, by full name, and the newest; kernels that the lab builds."""
-    from lab.kernels import catalogue
+    from lab.kernels.catalogue import catalogue
 
     offered = catalogue()
     lines = {k.line: k.name for k in offered if k.flavour == "generic"}

@@ -12,7 +12,7 @@ HINT = "lab show (lists the runs of the newest session)"
 
 
 def is_bundle(path: Path) -> bool:
-    from lab.collect.bundle import MANIFEST
+    from lab.contracts import MANIFEST
 
     return (path / MANIFEST).is_file()
 

@@ -91,7 +91,8 @@ def prepared(kernel: str | BootableKernel, progress: Progress) -> tuple[Bootable
     Raises BadInput for an unknown kernel, LabTrouble.
     """
     from lab.guestimage import ensure_image, ensure_init
-    from lab.kernels import make_bootable, resolve
+    from lab.kernels.bootable import make_bootable
+    from lab.kernels.catalogue import resolve
 
     if isinstance(kernel, BootableKernel):
         return kernel, ensure_image(progress)

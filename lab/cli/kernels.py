@@ -21,7 +21,8 @@ def kernels(
     [cyan]--kernel ./bzImage:./lib/modules/6.12.0@precharge[/cyan]
     """
     from lab.errors import HostTrouble
-    from lab.kernels import CatalogueKernel, catalogue, products, recipes
+    from lab.kernels import products, recipes
+    from lab.kernels.catalogue import CatalogueKernel, catalogue
     from lab.plan.designs import DESIGNS
 
     offered = catalogue()

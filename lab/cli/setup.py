@@ -15,7 +15,7 @@ from lab.plan.nics import NEWER
 from lab.text.terminal import say
 
 if TYPE_CHECKING:
-    from lab.kernels import CatalogueKernel, Kernel
+    from lab.kernels.catalogue import CatalogueKernel, Kernel
 
 
 def setup(
@@ -69,7 +69,8 @@ def _require_versions() -> None:
 
 def _kernels(names: Sequence[str], *, check: bool, progress: Progress) -> list[str]:
     from lab.guestimage import ensure_init
-    from lab.kernels import CatalogueKernel, catalogue, make_bootable, resolve
+    from lab.kernels.bootable import make_bootable
+    from lab.kernels.catalogue import CatalogueKernel, catalogue, resolve
 
     chosen = resolve(names) if names else newest_of_each_line(catalogue())
     done = []

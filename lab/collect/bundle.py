@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from lab.collect.stored import DERIVED, Stored, read_bundle
+from lab.contracts import MANIFEST
 from lab.errors import BadInput
 from lab.evidence.files import record_of
 from lab.evidence.manifest import FORMAT, FileRecord, Manifest
@@ -17,7 +18,6 @@ from lab.evidence.seal import sealed
 
 __all__ = ["DERIVED", "MANIFEST", "BundleWriter", "read_bundle", "write_whole"]
 
-MANIFEST = "manifest.json"
 MODE = "LAB_BUNDLE_MODE"
 """Names the permissions of a bundle's files, in octal; folders can be entered by who may read the files."""
 

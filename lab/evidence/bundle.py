@@ -7,6 +7,7 @@ from itertools import islice
 
 from pydantic import ValidationError
 
+from lab.contracts import MANIFEST
 from lab.errors import BadInput
 from lab.evidence import bounds
 from lab.evidence.console import parse_console
@@ -24,7 +25,6 @@ from lab.text.words import clipped
 
 __all__ = ["COUNTS", "MANIFEST", "REFERENCE", "TIMING", "parse", "read_manifest", "record_of"]
 
-MANIFEST = "manifest.json"
 GUEST_FILES = {
     "receiver": ("receiver/console.log", "receiver/telemetry.jsonl", "receiver/checkpoints.jsonl"),
     "sender": ("sender/console.log", "sender/telemetry.jsonl"),  # the driver takes no checkpoints there

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-import stamina
-
 from lab.contracts import Progress
 from lab.errors import CommandFailed, DeadlinePassed, FetchFailed
 from lab.host.commands import missing, run
@@ -41,6 +39,8 @@ def unpacked(deb: Deb, work: Path, progress: Progress) -> Path:
 
 def _fetched(wanted: Deb, work: Path, progress: Progress) -> Path:
     """The verified package. Network trouble is retried, a full disk and a refusal are not."""
+    import stamina  # takes 0.1 s, and lists of kernels are read without it
+
     try:
         for attempt in stamina.retry_context(on=_may_pass, attempts=3, wait_initial=1.0, wait_max=10.0):
             with attempt:

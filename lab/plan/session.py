@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -58,18 +59,21 @@ class SessionPlan:
         return self.limits.longer(times_slower(self.kernel(kernel).fragments))
 
 
-_ADAPTER: TypeAdapter[SessionPlan] = TypeAdapter(SessionPlan)
+@cache
+def _adapter() -> TypeAdapter[SessionPlan]:
+    """Made when it is needed: who looks for plans, and reads none, need not wait for it."""
+    return TypeAdapter(SessionPlan)
 
 
 def dump(plan: SessionPlan) -> bytes:
     """JSON of a plan."""
-    return dump_record(_ADAPTER.dump_python(plan, mode="json"))
+    return dump_record(_adapter().dump_python(plan, mode="json"))
 
 
 def load(data: bytes) -> SessionPlan:
     """The plan back. Raises BadInput for one that is damaged."""
     try:
-        return _ADAPTER.validate_python(parse_record(data))
+        return _adapter().validate_python(parse_record(data))
     except ValueError as exc:  # a ValidationError is one
         why = str(exc).splitlines()[0]
         raise BadInput([f"{PLAN_FILE} is damaged: {why}"], hint="run the session again") from exc

@@ -11,7 +11,6 @@ from pathlib import Path
 from lab.contracts import BootableKernel, GuestImage, Progress
 from lab.errors import BadInput
 from lab.guestimage.build import ensure_image, ensure_init
-from lab.host.paths import suites_dir
 from lab.host.records import write_whole
 from lab.host.size import host_size, memory_mib
 from lab.kernels.bootable import make_bootable
@@ -34,19 +33,10 @@ from lab.provision.qemu import installed_qemu
 from lab.provision.states import cannot_save
 from lab.session.learnt import load_learnt
 from lab.spec.request import MAX_REPEAT, SessionRequest
-from lab.spec.suite import SuiteSpec, load_suite, unknown
+from lab.spec.suite import SuiteSpec, unknown
+from lab.suites import read_suite, suite_names
 
 DEFAULT_SUITE = "default"
-
-
-def suite_names() -> tuple[str, ...]:
-    return tuple(sorted(path.stem for path in suites_dir().glob("*.toml")))
-
-
-def read_suite(name: str) -> SuiteSpec:
-    """Raises BadInput with file and key of every problem."""
-    path = suites_dir() / f"{name}.toml"
-    return load_suite(path.read_text(), str(path))
 
 
 def combine(request: SessionRequest) -> SuiteSpec:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from lab.cli import app
+from lab.cli import assembled
 from lab.contracts import BootableKernel, GuestImage
 from lab.plan.matrix import Run
 from lab.plan.session import PLAN_FILE, SessionPlan, dump
@@ -16,6 +16,7 @@ from tests.unit.verdict.builder import story
 from tests.unit.verdict.machine import KERNELS, Kernel
 
 Lab = Callable[..., Result]
+APP = assembled()
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def lab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Lab:
     monkeypatch.chdir(tmp_path)
     for name, value in {"COLUMNS": "80", "TERM": "dumb", "LAB_RESULTS": str(tmp_path / "results")}.items():
         monkeypatch.setenv(name, value)
-    return lambda *args: CliRunner().invoke(app, [str(arg) for arg in args])
+    return lambda *args: CliRunner().invoke(APP, [str(arg) for arg in args])
 
 
 def write_run(folder: Path, case: str, *, predicted: str = "PASS", kernel: Kernel = KERNELS["put-hook"]) -> Path:

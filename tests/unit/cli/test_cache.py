@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from lab.cli import app
+from lab.cli import assembled
 from lab.provision.states import SavedState, boot_id, folder_of, seal, stored
 
 
@@ -23,7 +23,7 @@ def a_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def said(*words: str) -> str:
-    result = CliRunner().invoke(app, ["cache", *words], catch_exceptions=False)
+    result = CliRunner().invoke(assembled("cache"), ["cache", *words], catch_exceptions=False)
     assert result.exit_code == 0
     return result.output
 

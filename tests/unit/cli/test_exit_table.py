@@ -137,7 +137,7 @@ def test_the_table_and_these_tests_have_the_same_rows() -> None:
 
 
 def test_every_command_is_in_the_table() -> None:
-    app = lab.cli.app
+    app = lab.cli.assembled()
     groups = {f"{g.name} {c.name or c.callback.__name__}" for g in app.registered_groups for c in _commands(g)}
     commands = {c.callback.__name__ for c in app.registered_commands if c.callback}
     assert groups | commands <= {command for command, _ in documented()}

@@ -9,26 +9,10 @@ import typer
 from typer.testing import CliRunner
 
 import lab.cli
-from lab.cli import app
+from lab.cli import COMMANDS, assembled, named
 from lab.cli.exits import LAB_FAILED, LabGroup, told
 from lab.errors import BadInput, HostTrouble
 from tests.unit.cli.conftest import Lab
-
-COMMANDS = (
-    "setup",
-    "doctor",
-    "run",
-    "show",
-    "judge",
-    "report",
-    "selftest",
-    "shell",
-    "kernels",
-    "kernel",
-    "nics",
-    "cases",
-    "mutants",
-)
 
 
 def test_plain_lab_shows_help_with_every_command_and_every_exit_code(lab: Lab) -> None:
@@ -45,12 +29,6 @@ def test_every_command_has_help_that_fits_80_columns(lab: Lab, command: str) -> 
     helped = lab(command, "--help")
     assert helped.exit_code == 0
     assert max(map(len, helped.stdout.splitlines())) <= 80
-
-
-def test_help_imports_nothing_heavy() -> None:
-    code = "import sys, lab.cli; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"libvirt", "paramiko", "ansible_runner", "matplotlib", "jinja2", "pytest"} & set(loaded)
 
 
 def _app_that_raises(exc: BaseException) -> typer.Typer:
@@ -108,7 +86,35 @@ def test_unknown_commands_and_options_are_bad_input(lab: Lab) -> None:
 
 
 def test_the_group_has_shell_completion() -> None:
-    assert "--show-completion" in CliRunner().invoke(app, ["--help"]).stdout
+    assert "--show-completion" in CliRunner().invoke(assembled(), ["--help"]).stdout
+
+
+@pytest.mark.parametrize(
+    ("argv", "environ", "command"),
+    [
+        (["lab"], {}, ""),
+        (["lab", "run", "hold"], {}, "run"),
+        (["lab", "--help"], {}, "--help"),
+        (["lab"], {"COMP_WORDS": "lab run ho", "COMP_CWORD": "2"}, "run"),
+        (["lab"], {"COMP_WORDS": "lab kernel ", "COMP_CWORD": "2"}, "kernel"),
+        (["lab"], {"COMP_WORDS": "lab kernel", "COMP_CWORD": "1"}, ""),
+        (["lab"], {"COMP_WORDS": "lab kernel hold", "COMP_CWORD": "1"}, ""),
+        (["lab"], {"_TYPER_COMPLETE_ARGS": "lab nics --nic v"}, "nics"),
+        (["lab"], {"_TYPER_COMPLETE_ARGS": "lab kernel"}, ""),
+    ],
+)
+def test_the_command_that_is_meant_is_known_before_any_is_imported(
+    argv: list[str], environ: dict[str, str], command: str
+) -> None:
+    completing = {"_LAB_COMPLETE": "complete_bash"} if environ else {}
+    assert named(argv, completing | environ) == command
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_that_was_imported_alone_is_the_same(command: str) -> None:
+    alone, among = (CliRunner().invoke(app, [command, "--help"]) for app in (assembled(command), assembled()))
+    assert alone.exit_code == 0
+    assert alone.stdout == among.stdout
 
 
 def test_a_fault_of_the_lab_itself_is_no_green(
@@ -117,7 +123,7 @@ def test_a_fault_of_the_lab_itself_is_no_green(
     def broken(**_: object) -> None:
         raise ZeroDivisionError("a fault")
 
-    monkeypatch.setattr("lab.cli.app", broken)
+    monkeypatch.setattr("lab.cli.assembled", lambda _: broken)
     with pytest.raises(SystemExit) as ended:
         lab.cli.main()
     assert ended.value.code == LAB_FAILED

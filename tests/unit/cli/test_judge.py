@@ -60,7 +60,7 @@ def test_it_needs_nothing_that_boots_a_machine(tmp_path: Path) -> None:
     code = (
         "import sys\n"
         "for name in ('libvirt', 'libvirt_qemu', 'paramiko', 'ansible_runner'): sys.modules[name] = None\n"
-        "import lab.cli; lab.cli.app()"
+        "import lab.cli; lab.cli.main()"
     )
     argv = [sys.executable, "-c", code, "judge", str(bundle), "--json"]
     judged = subprocess.run(argv, capture_output=True, text=True, check=False, env={"PATH": ""})

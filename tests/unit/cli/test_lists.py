@@ -94,6 +94,6 @@ def test_completion_never_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> None:
         raise RuntimeError
 
-    monkeypatch.setattr("lab.kernels.catalogue", broken)
+    monkeypatch.setattr("lab.kernels.catalogue.catalogue", broken)
     assert complete.kernels("6") == []
     assert complete.runs("") == complete.runs_and_sessions("") == []

@@ -12,7 +12,8 @@ import stamina
 from lab.cli.checks import check_kernels
 from lab.cli.setup import newest_of_each_line
 from lab.errors import FetchFailed
-from lab.kernels import catalogue, make_bootable, resolve
+from lab.kernels.bootable import make_bootable
+from lab.kernels.catalogue import catalogue, resolve
 from tests.unit.damaged import flip
 from tests.unit.kernels.binaries import bzimage, vmlinux, xz_with_size
 from tests.unit.kernels.repository import RELEASE, apt_config, kernel_package

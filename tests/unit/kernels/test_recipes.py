@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from lab.errors import BadInput
-from lab.kernels import recipes, resolve
+from lab.kernels import recipes
 from lab.kernels.base import Base
-from lab.kernels.catalogue import CatalogueKernel, LocalKernel
+from lab.kernels.catalogue import CatalogueKernel, LocalKernel, resolve
 from lab.kernels.naming import BuildName, parse_name
 from lab.kernels.recipe import Recipe
 from lab.kernels.reference import references

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lab.errors import BadInput
-from lab.kernels import CatalogueKernel, LocalKernel, resolve
+from lab.kernels.catalogue import CatalogueKernel, LocalKernel, resolve
 from tests.unit.kernels.binaries import bzimage, vmlinux
 
 
