@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from bench.guests import STARTS, Bed
 from lab.contracts import BootableKernel
@@ -25,6 +25,7 @@ from lab.pair.warm import about, key_for
 from lab.plan.domain import GuestPlan, render
 from lab.plan.names import Role, link_address
 from lab.provision.guest import Guest, Signals, listen
+from lab.provision.libvirt_api import Domain
 from lab.provision.link import await_listener
 from lab.provision.pair import PairRequest, guest_plan
 from lab.provision.states import find
@@ -86,7 +87,7 @@ def _started(bed: Bed, request: PairRequest) -> Iterator[tuple[Guest, Guest]]:
 @contextlib.contextmanager
 def _guest(bed: Bed, request: PairRequest, role: Role) -> Iterator[Guest]:
     plan = guest_plan(request, role)
-    line = str(bed.hypervisor.connection.domainXMLToNative("qemu-argv", render(plan), 0))
+    line = bed.hypervisor.connection.domainXMLToNative("qemu-argv", render(plan), 0)
     with contextlib.ExitStack() as stack:
         log = stack.enter_context(Path(plan.console).with_suffix(".qemu").open("w"))
         state = stack.enter_context(Path(plan.state or os.devnull).open("rb"))
@@ -101,7 +102,7 @@ def _guest(bed: Bed, request: PairRequest, role: Role) -> Iterator[Guest]:
         threading.Thread(target=listen, args=(signals, port), daemon=True).start()
         if plan.state:
             _take_in(process, state.fileno(), deadline)
-        yield Guest(plan, "", bed.hypervisor, None, 0, signals, port)
+        yield Guest(plan, "", bed.hypervisor, cast(Domain, None), 0, signals, port)
 
 
 def _take_in(process: subprocess.Popen[str], file: int, deadline: Deadline) -> None:

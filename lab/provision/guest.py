@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from lab.errors import DeadlinePassed, Fault, GuestLost, HostTrouble
 from lab.host.interrupt import held_back
@@ -25,6 +24,7 @@ from lab.plan.domain import GuestPlan, render
 from lab.provision.confined import Needs, take_back
 from lab.provision.growing import Growing
 from lab.provision.hypervisor import Death, Hypervisor
+from lab.provision.libvirt_api import Domain
 from lab.provision.process import find_emulator
 from lab.provision.saved import save, take_in
 from lab.provision.watch import Watch, Watched
@@ -104,7 +104,7 @@ class Guest:
     plan: GuestPlan
     xml: str
     hypervisor: Hypervisor
-    domain: Any
+    domain: Domain
     ssh_port: int
     signals: Signals
     port: socket.socket | None = None
@@ -223,7 +223,7 @@ def _open_ready_port(path: str) -> socket.socket:
     return port
 
 
-def _ssh_port(hypervisor: Hypervisor, domain: Any) -> int:  # noqa: ANN401
+def _ssh_port(hypervisor: Hypervisor, domain: Domain) -> int:
     """QEMU was asked for any free port of loopback: read which one it took."""
     usernet = hypervisor.monitor(domain, "info usernet")
     match = _HOSTFWD.search(usernet)
@@ -232,7 +232,7 @@ def _ssh_port(hypervisor: Hypervisor, domain: Any) -> int:  # noqa: ANN401
     return int(match.group(1))
 
 
-def _watched(hypervisor: Hypervisor, domain: Any, plan: GuestPlan, signals: Signals) -> Watched:  # noqa: ANN401
+def _watched(hypervisor: Hypervisor, domain: Domain, plan: GuestPlan, signals: Signals) -> Watched:
     """Its QEMU and all that it writes."""
     files = ((plan.console, CONSOLE), (plan.telemetry, TELEMETRY), (plan.instructions, INSTRUCTIONS))
     captures = tuple(Growing(Path(path), cap) for path, cap in files if path)
@@ -240,7 +240,7 @@ def _watched(hypervisor: Hypervisor, domain: Any, plan: GuestPlan, signals: Sign
     return Watched(plan.role, find_emulator(plan.name), captures, signals, end)
 
 
-def _created(hypervisor: Hypervisor, plan: GuestPlan, xml: str, signals: Signals, needs: Needs) -> Any:  # noqa: ANN401
+def _created(hypervisor: Hypervisor, plan: GuestPlan, xml: str, signals: Signals, needs: Needs) -> Domain:
     """A host that cannot start a guest says nothing of the state that it was to be restored from."""
     try:
         return hypervisor.create(plan.name, xml, signals.died, needs, paused=bool(plan.state))

@@ -24,6 +24,7 @@ from lab.errors import HostTrouble
 from lab.host.paths import cache_root
 from lab.plan.nics import NEWER, libvirt_too_old
 from lab.provision.confined import Account, Needs, account, apart, hand_over
+from lab.provision.libvirt_api import Connection, Domain
 
 # Without this the driver starts a virtlogd that outlives us by minutes.
 EMBEDDED_CONF = """\
@@ -71,7 +72,7 @@ class Hypervisor:
     account  whom guests run as, where that is not the user of this process;  root  where an embedded driver lives
     """
 
-    connection: Any
+    connection: Connection
     uri: str
     account: Account | None = None
     root: Path | None = None
@@ -89,7 +90,7 @@ class Hypervisor:
 
     def create(
         self, name: str, xml: str, on_death: Callable[[Death], None], needs: Needs, *, paused: bool = False
-    ) -> Any:  # noqa: ANN401 - libvirt has no types
+    ) -> Domain:
         """Start a transient domain. Raises HostTrouble with libvirt's words."""
         self._listeners[name] = on_death
         try:
@@ -99,14 +100,14 @@ class Hypervisor:
             del self._listeners[name]
             raise HostTrouble(f"libvirt cannot start {name}: {exc}", hint="lab doctor") from exc
 
-    def _beside(self, needs: Needs, start: Callable[[], Any]) -> Any:  # noqa: ANN401
+    def _beside(self, needs: Needs, start: Callable[[], Domain]) -> Domain:
         """`start` where what it starts can get at what it needs, whoever that runs as."""
         if self.account is None or self.root is None:
             return start()
         hand_over(self.account, needs)
         return apart(self.account, replace(needs, folders=(*needs.folders, *_own_folders(self.root))), start)
 
-    def destroy(self, name: str, domain: Any) -> None:  # noqa: ANN401
+    def destroy(self, name: str, domain: Domain) -> None:
         """End a domain that may have ended already."""
         self._listeners.pop(name, None)
         try:
@@ -116,16 +117,16 @@ class Hypervisor:
             if exc.get_error_code() not in gone:
                 raise HostTrouble(f"libvirt cannot destroy {name}: {exc}") from exc
 
-    def end(self, domain: Any) -> None:  # noqa: ANN401
+    def end(self, domain: Domain) -> None:
         """End a domain at once; its listener is told. One that has ended already is no trouble."""
         with contextlib.suppress(libvirt.libvirtError):
             domain.destroy()
 
-    def answers(self, domain: Any, limit: timedelta) -> bool:  # noqa: ANN401
+    def answers(self, domain: Domain, limit: timedelta) -> bool:
         """Whether its QEMU says, within the limit, that it runs the guest."""
         return "running" in self.status(domain, limit)
 
-    def status(self, domain: Any, limit: timedelta) -> str:  # noqa: ANN401
+    def status(self, domain: Domain, limit: timedelta) -> str:
         """What its QEMU says of it, within the limit; "" for nothing. libvirt itself would wait for ever."""
         told: list[str] = []
         answered = threading.Event()
@@ -139,12 +140,12 @@ class Hypervisor:
         answered.wait(limit.total_seconds())
         return "".join(told)
 
-    def monitor(self, domain: Any, command: str) -> str:  # noqa: ANN401
+    def monitor(self, domain: Domain, command: str) -> str:
         """Answer of QEMU's human monitor."""
         flag = libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP
         return str(libvirt_qemu.qemuMonitorCommand(domain, command, flag))
 
-    def order(self, domain: Any, command: str, files: Sequence[int] = (), **arguments: Any) -> Any:  # noqa: ANN401
+    def order(self, domain: Domain, command: str, files: Sequence[int] = (), **arguments: Any) -> Any:  # noqa: ANN401
         """What QEMU returns to a command of its machine protocol. Raises HostTrouble with its words."""
         text = json.dumps({"execute": command, "arguments": arguments})
         try:
@@ -159,11 +160,11 @@ class Hypervisor:
             raise HostTrouble(f"QEMU refuses {command}: {answer['error'].get('desc')}")
         return answer.get("return")
 
-    def suspend(self, domain: Any) -> None:  # noqa: ANN401
+    def suspend(self, domain: Domain) -> None:
         """Stop a guest's vCPUs. Raises HostTrouble."""
         self._asked("suspend", domain.suspend)
 
-    def resume(self, domain: Any) -> None:  # noqa: ANN401
+    def resume(self, domain: Domain) -> None:
         """Let a paused guest run. Raises HostTrouble."""
         self._asked("resume", domain.resume)
 
@@ -173,7 +174,7 @@ class Hypervisor:
         except libvirt.libvirtError as exc:
             raise HostTrouble(f"libvirt cannot {what} a guest: {exc}") from exc
 
-    def dispatch(self, _conn: object, domain: Any, event: int, detail: int, _opaque: object) -> None:  # noqa: ANN401
+    def dispatch(self, _conn: Connection, domain: Domain, event: int, detail: int, _opaque: object) -> None:
         """libvirt's lifecycle callback."""
         if event == libvirt.VIR_DOMAIN_EVENT_CRASHED:
             death = Death("crashed: the guest's panic device spoke", by_itself=True)
@@ -267,7 +268,7 @@ def connect(uri: str, root: Path) -> Iterator[Hypervisor]:
     who = account()[0] if uri == EMBEDDED else None
     try:
         # libvirt asks QEMU, as that user, what it can: with /dev/kvm open to it as it will be
-        connection = (
+        connection: Connection = (
             apart(who, Needs(folders=_own_folders(root)), lambda: libvirt.open(full)) if who else libvirt.open(full)
         )
     except (libvirt.libvirtError, OSError) as exc:

@@ -9,10 +9,10 @@ import contextlib
 import os
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from lab.errors import HostTrouble
 from lab.provision.hypervisor import Hypervisor
+from lab.provision.libvirt_api import Domain
 from lab.provision.states import store
 from lab.units import Deadline, wait_until
 
@@ -43,14 +43,14 @@ class RefusedError(HostTrouble):
     """QEMU itself will not go on with what it was given."""
 
 
-def _prepare(hypervisor: Hypervisor, domain: Any, file: int) -> None:  # noqa: ANN401 - libvirt has no types
+def _prepare(hypervisor: Hypervisor, domain: Domain, file: int) -> None:
     """QEMU gets the file as an open descriptor: libvirt's sandbox lets it start no program and open little."""
     capability = {"capability": "x-ignore-shared", "state": True}
     hypervisor.order(domain, "migrate-set-capabilities", capabilities=[capability])
     hypervisor.order(domain, "getfd", [file], fdname="state")
 
 
-def _await(hypervisor: Hypervisor, domain: Any, name: str) -> None:  # noqa: ANN401
+def _await(hypervisor: Hypervisor, domain: Domain, name: str) -> None:
     """libvirt tells nobody of a migration that it did not begin: ask until it is over."""
 
     def over() -> tuple[bool | None, object]:
@@ -62,7 +62,7 @@ def _await(hypervisor: Hypervisor, domain: Any, name: str) -> None:  # noqa: ANN
     wait_until(over, deadline=Deadline.after(f"QEMU to {name}", LIMIT), pause=POLL)
 
 
-def save(hypervisor: Hypervisor, domain: Any, state: Path) -> None:  # noqa: ANN401
+def save(hypervisor: Hypervisor, domain: Domain, state: Path) -> None:
     """Write the devices of a suspended guest. It must not run again: its memory belongs to the state now.
 
     Raises HostTrouble, DeadlinePassed.
@@ -76,7 +76,7 @@ def save(hypervisor: Hypervisor, domain: Any, state: Path) -> None:  # noqa: ANN
         os.close(file)
 
 
-def take_in(hypervisor: Hypervisor, domain: Any, state: Path) -> None:  # noqa: ANN401
+def take_in(hypervisor: Hypervisor, domain: Domain, state: Path) -> None:
     """Restore the devices of a guest that was started for it, and let it run. Raises HostTrouble, DeadlinePassed."""
     file = os.open(state, os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from lab.plan.cases import SMALL
 from lab.plan.domain import GuestFiles, plan_guest
@@ -12,13 +12,14 @@ from lab.plan.names import Role
 from lab.plan.nics import NICS
 from lab.provision.guest import Guest, Signals
 from lab.provision.hypervisor import Hypervisor
+from lab.provision.libvirt_api import Connection, Domain
 
 
 class NoHypervisor(Hypervisor):
     """Starts nothing; its QEMUs answer or not, as told."""
 
     def __init__(self, *, answers: bool = True) -> None:
-        super().__init__(connection=None, uri="none")
+        super().__init__(connection=cast(Connection, None), uri="none")
         self.qemu_answers = answers
 
     @property
@@ -29,7 +30,7 @@ class NoHypervisor(Hypervisor):
     def libvirt_version(self) -> str:
         return "9.0.0"
 
-    def answers(self, domain: Any, limit: timedelta) -> bool:  # noqa: ANN401
+    def answers(self, domain: Domain, limit: timedelta) -> bool:
         return self.qemu_answers
 
 
@@ -40,4 +41,4 @@ def guest(folder: Path, role: Role = "receiver", *, qemu_answers: bool = True) -
         "/k", "/i", "/u", str(folder / role / "console.log"), str(folder / role / "telemetry.jsonl"), "/r", "/l"
     )
     plan = plan_guest("0123abcd", role, NICS["virtio"], SMALL, files, accelerator="tcg", emulator="/qemu")
-    return Guest(plan, "<domain/>", NoHypervisor(answers=qemu_answers), None, 22, Signals())
+    return Guest(plan, "<domain/>", NoHypervisor(answers=qemu_answers), cast(Domain, None), 22, Signals())
