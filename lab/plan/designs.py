@@ -64,36 +64,50 @@ DESIGNS: dict[str, Design] = {
 }
 
 _P, _F, _N, _O, _D = Predicted.PASS, Predicted.FAIL, Predicted.SKIP, Predicted.OPEN, Predicted.DONE
-_PIN_OTHER = (_F, _O, _O, _P, _P)
 
-# One column for each design, in the order of DESIGNS; the thread's claims as they were read before anything was run.
-_TABLE: dict[str, tuple[Predicted, Predicted, Predicted, Predicted, Predicted]] = {
-    "hold": (_F, _P, _P, _P, _P),
-    "pin-vmsplice": (_F, _F, _F, _P, _P),
+
+def _row(
+    *, stock: Predicted, precharge: Predicted, unmap_hook: Predicted, put_hook: Predicted, pool_return: Predicted
+) -> dict[str, Predicted]:
+    columns = {
+        "stock": stock,
+        "precharge": precharge,
+        "unmap-hook": unmap_hook,
+        "put-hook": put_hook,
+        "pool-return": pool_return,
+    }
+    return {name: columns[name] for name in DESIGNS}
+
+
+_PIN_OTHER = _row(stock=_F, precharge=_O, unmap_hook=_O, put_hook=_P, pool_return=_P)
+
+# The thread's claims as they were read before anything was run.
+PREDICTIONS: dict[str, dict[str, Predicted]] = {
+    "hold": _row(stock=_F, precharge=_P, unmap_hook=_P, put_hook=_P, pool_return=_P),
+    "pin-vmsplice": _row(stock=_F, precharge=_F, unmap_hook=_F, put_hook=_P, pool_return=_P),
     "pin-sendzc": _PIN_OTHER,
     "pin-fork": _PIN_OTHER,
     "pin-tee": _PIN_OTHER,
-    "pin-uring": (_O, _O, _O, _O, _O),
-    "never-over": (_N, _P, _F, _P, _P),
-    "never-over-lowered": (_N, _P, _F, _P, _P),
-    "refused": (_N, _P, _N, _P, _P),
-    "double-count": (_N, _P, _P, _P, _P),
-    "double-count-1": (_N, _P, _P, _P, _P),
-    "double-count-16": (_N, _P, _P, _P, _P),
-    "file-mapped": (_F, _P, _O, _P, _P),
-    "release": (_P, _P, _P, _P, _P),
-    "dead-memcg": (_P, _P, _P, _P, _P),
-    "cross-memcg": (_N, _P, _P, _P, _P),
-    "opt-in": (_N, _N, _N, _P, _N),
-    "visible": (_N, _N, _N, _N, _P),
-    "reclaim": (_N, _N, _N, _N, _P),
-    "bystander": (_F, _F, _F, _P, _P),
-    "copy-control": (_P, _P, _P, _P, _P),
-    "sock-control": (_P, _P, _P, _P, _P),
-    "bytes-equal": (_P, _P, _P, _P, _P),
-    "cost": (_D, _D, _D, _D, _D),
+    "pin-uring": _row(stock=_O, precharge=_O, unmap_hook=_O, put_hook=_O, pool_return=_O),
+    "never-over": _row(stock=_N, precharge=_P, unmap_hook=_F, put_hook=_P, pool_return=_P),
+    "never-over-lowered": _row(stock=_N, precharge=_P, unmap_hook=_F, put_hook=_P, pool_return=_P),
+    "refused": _row(stock=_N, precharge=_P, unmap_hook=_N, put_hook=_P, pool_return=_P),
+    "double-count": _row(stock=_N, precharge=_P, unmap_hook=_P, put_hook=_P, pool_return=_P),
+    "double-count-1": _row(stock=_N, precharge=_P, unmap_hook=_P, put_hook=_P, pool_return=_P),
+    "double-count-16": _row(stock=_N, precharge=_P, unmap_hook=_P, put_hook=_P, pool_return=_P),
+    "file-mapped": _row(stock=_F, precharge=_P, unmap_hook=_O, put_hook=_P, pool_return=_P),
+    "release": _row(stock=_P, precharge=_P, unmap_hook=_P, put_hook=_P, pool_return=_P),
+    "dead-memcg": _row(stock=_P, precharge=_P, unmap_hook=_P, put_hook=_P, pool_return=_P),
+    "cross-memcg": _row(stock=_N, precharge=_P, unmap_hook=_P, put_hook=_P, pool_return=_P),
+    "opt-in": _row(stock=_N, precharge=_N, unmap_hook=_N, put_hook=_P, pool_return=_N),
+    "visible": _row(stock=_N, precharge=_N, unmap_hook=_N, put_hook=_N, pool_return=_P),
+    "reclaim": _row(stock=_N, precharge=_N, unmap_hook=_N, put_hook=_N, pool_return=_P),
+    "bystander": _row(stock=_F, precharge=_F, unmap_hook=_F, put_hook=_P, pool_return=_P),
+    "copy-control": _row(stock=_P, precharge=_P, unmap_hook=_P, put_hook=_P, pool_return=_P),
+    "sock-control": _row(stock=_P, precharge=_P, unmap_hook=_P, put_hook=_P, pool_return=_P),
+    "bytes-equal": _row(stock=_P, precharge=_P, unmap_hook=_P, put_hook=_P, pool_return=_P),
+    "cost": _row(stock=_D, precharge=_D, unmap_hook=_D, put_hook=_D, pool_return=_D),
 }
-PREDICTIONS = {case: dict(zip(DESIGNS, row, strict=True)) for case, row in _TABLE.items()}
 
 ON_ANY_DRIVER = frozenset({"opt-in"})
 """Cases that ask what happens on a driver that a design does not account for, as well as on one that it does."""
