@@ -31,9 +31,9 @@ _FEW_FILES = "\n  try: a higher ulimit -n"
 
 
 def code_of(results: Iterable[RunResult]) -> int:
-    """The exit code that runs deserve together; docs/exits.md has it in words.
+    """3: a MISS or ERROR that was not predicted, or nothing but SKIPs. 1: another verdict not predicted. Else 0.
 
-    No runs are as predicted: who asked for some and got none tells that by itself.
+    No runs at all give 0: a caller that asked for some and got none says so itself. docs/exits.md has every row.
     """
     from lab.verdict.model import Word
 

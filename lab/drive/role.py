@@ -166,8 +166,8 @@ class RoleGiver:
 def role_giver(seats: Mapping[Role, Seat], nic: NicProfile, scratch: Path, progress: Progress) -> Iterator[RoleGiver]:
     """Start the playbook now, for guests that come later: Ansible takes over a second before it does anything.
 
-    It has ended when the block ends; after `give` that is no wait for what the block does meanwhile. All its files lie
-    in `scratch`, which goes with it.
+    The end of the block waits for the playbook; after `give` it has normally ended by then. All its files lie in
+    `scratch`, which is removed.
     """
     scratch.mkdir(parents=True, exist_ok=True)
     giver = RoleGiver(seats, nic, scratch, progress)

@@ -29,11 +29,11 @@ PHASES = frozenset({"ready", "accepted", "holding", "released", "left", "done", 
 def build_ledger(evidence: Evidence, case: Case) -> Ledger:
     """The ledger of the case's subject.
 
-    A point stands at a line of the client that has a sample on either side within NEAR, none of them after its death;
-    `charged` and `gone` are interpolated between the two, for at 100 MB/s half an interval is 5 MB. Another stands at
-    each sample of a client at rest, where nothing need be interpolated, however fast it came there.
-    `last` is taken at the checkpoint `held` when there is one and the client lived, else it is the point of most; or
-    one of hardly less (STILL) where both sides are known more closely.
+    One point for each line of the client that has samples within NEAR on both sides, before its death. `charged` and
+    `gone` are interpolated between the two samples: at 100 MB/s half an interval is 5 MB. Another point for each sample
+    of a client at rest, where nothing need be interpolated, however fast it came there.
+    `last` is taken at the checkpoint `held` if there is one and the client lived. Else it is the point at which the
+    client held most, or one of hardly less (STILL) where both sides are known more closely.
     """
     record = client_record(evidence, case.subject)
     limit = record.limit if record else None

@@ -43,10 +43,9 @@ class _Ahead:
 
 
 class PairKeeper:
-    """The pairs of one worker.
+    """The pairs of one worker. Reuses a clean pair; prefetches the next one when memory allows.
 
-    A pair is kept for the runs after it that can share it, as long as it is clean. Another one is restored, or booted
-    in a cold session; where the next run needs one of another kind, it is restored meanwhile, if memory allows that.
+    A pair that is not clean is replaced by one that is restored, or booted in a cold session.
 
     A key whose pair could not be made ready is not tried again: two hundred runs must not each wait for a dead kernel.
     """

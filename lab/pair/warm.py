@@ -132,11 +132,11 @@ def booted_pair(
     *,
     made: MakePair | None = None,
 ) -> Iterator[ReadyPair]:
-    """A pair as `made` gives it, by default `ready_pair`. While the clock of a guest runs away it is booted again, and
-    its `note` says so.
+    """A pair that boots, made by `made` or else by `ready_pair`.
 
-    The last of ATTEMPTS is given as it is, with what it is in `fast_clock`: a run's own rule finds that, and nobody
-    may save it. Raises LabTrouble as `made` does.
+    Boots again, up to ATTEMPTS times in all, while a guest's clock runs fast; `note` says so. The last pair is
+    returned even so, with `fast_clock` set: the run's own rule finds it, and nobody may save it. Raises LabTrouble as
+    `made` does.
     """
     told: list[str] = []
     while True:

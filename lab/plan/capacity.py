@@ -14,7 +14,7 @@ PAIRS_PER_CPU = 2  # a pair is two busy vCPUs, but waits for half of its life; b
 
 
 def pair_mib(shape: Shape) -> int:
-    """Upper bound of the host memory of one pair, in MiB; of both, where a run has two side by side."""
+    """MiB of host memory for all pairs that one run needs at once; an upper bound."""
     return shape.pairs * (shape.receiver_mib + shape.sender_mib + 2 * QEMU_OVERHEAD_MIB)
 
 

@@ -25,9 +25,9 @@ def running_order(
 ) -> tuple[Run, ...]:
     """The same runs in batches, numbered from 0: the batch that takes longest first.
 
-    A batch is runs that can share a pair, one after the other. Workers take the batches as they come to the end of
-    what they have, so what is left for the last is little. The longest are cut in two where that pays (see cost)
-    although one pair more must be made; pair_seconds is how long that takes for the first run of a batch.
+    A batch is runs that can share a pair, one after the other. A worker that is done takes the next batch, so the last
+    batches should be short. The longest batch is split where that lowers `cost`, although it takes one more pair.
+    pair_seconds is how long it takes to make a pair for the first run of a batch.
     """
     groups: dict[str, list[Run]] = {}
     for run in runs:

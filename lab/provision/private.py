@@ -49,9 +49,9 @@ class Private:
 
 
 def private_folder(at_the_end: Callable[[Callable[[], None]], object]) -> Path:
-    """A folder for what a session keeps to itself. `at_the_end` is given what ends all of it, and no signal cuts in.
+    """Create the session's runtime folder, and register its cleanup with `at_the_end`; no signal comes in between.
 
-    What killed commands have left is swept first. Raises HostTrouble.
+    First sweeps what killed commands have left. Raises HostTrouble.
     """
     for folder in abandoned(runtime_root()):
         print(f"lab: tidying up after a command that was killed: {folder}", file=sys.stderr)

@@ -19,8 +19,8 @@ class PairScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist tells 
     `--dist loadgroup` would keep them together, but xdist 3.8 marks groups in a way that pytest 9.1 and later do not
     carry to the controller.
 
-    A worker begins the last run that it has only when it knows its next one, or that there is none for it. It is asked
-    then, and not before.
+    xdist starts a worker's last item only when it knows what follows, or that nothing does. So that is decided when
+    only one item is left, and not before.
     """
 
     def __init__(self, config: pytest.Config, log: Any, runs: Mapping[str, Run]) -> None:  # noqa: ANN401 - xdist's

@@ -196,10 +196,10 @@ class Between:
 def own_charge(evidence: Evidence, name: str) -> Between:
     """What the client was charged before the first byte came: its process, its sockets. Bytes.
 
-    A sample bears the time at which it was begun, and on a slow kernel it is read when the first bytes are there, while
-    memory.stat can be two seconds older (FLUSH_TIME of mm/memcontrol.c). So the last sample tells no more than the
-    most, less what it says is mapped or queued; nor is it more than the client is ever said to have in memory of a
-    named kind. The sample before, which was whole by then, tells the least, and so do the named kinds of the last.
+    Upper bound: the last sample before the first byte, less what it says is queued and mapped; and never more than the
+    client is ever said to have in memory of a named kind. Lower bound: the sample before that one, and the named kinds
+    of the last one. Two bounds, because a sample has the time at which it was begun: on a slow kernel it is read when
+    the first bytes are there, and memory.stat can be two seconds older (FLUSH_TIME of mm/memcontrol.c).
     """
     log = evidence.clients.get(name)
     first = next((e.t for e in log.events if e.count("delivered")), 0.0) if log else 0.0
