@@ -71,6 +71,13 @@ def test_a_damaged_kernel_is_named_and_built_again(lab: Lab, built: Path, name: 
     assert "was there already" in lab("kernel", "build", "mine").stdout
 
 
+def test_a_lock_beside_a_kernel_is_no_damaged_one(lab: Lab, built: Path) -> None:
+    built.with_name(f"{built.name}.lock").touch()
+    listed = lab("kernel", "list")
+    assert listed.exit_code == 0
+    assert "damaged" not in listed.output + listed.stderr
+
+
 def test_show_notices_damage(lab: Lab, built: Path) -> None:
     (built / "boot").write_bytes(b"another")
     shown = lab("kernel", "show", "mine", "--json")
