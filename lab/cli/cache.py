@@ -50,7 +50,7 @@ def prune(
     for state, size in removed:
         say(f"removed: {state.key}, {mib(size * MIB)}: {_about(state)}")
     if not removed:
-        say("nothing is that old, or too much")
+        say("nothing to remove")
 
 
 def _about(state: SavedState) -> str:

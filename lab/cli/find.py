@@ -75,7 +75,7 @@ def _only(found: Sequence[Path], name: str, stored: Sequence[Path], root: Path) 
         return found[0]
     if found:
         names = "".join(f"\n  {p.name}" for p in found)
-        raise BadInput([f"{name!r} may mean {len(found)} things:{names}"], hint="more letters of one of them")
+        raise BadInput([f"{name!r} may mean {len(found)} things:{names}"], hint="type more letters of the one you mean")
     known = [p.name for s in stored for p in (s, *bundles_of(s))]
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     close = f"; close: {', '.join(near)}" if near else ""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def judge(
-    bundles: Annotated[list[Path], typer.Argument(help="Folders of runs; that of a session means all its runs.")],
+    bundles: Annotated[list[Path], typer.Argument(help="Folders of runs, or of sessions: all their runs.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and run.")] = False,
 ) -> None:
     """Judge stored runs and selftests again, from their bytes alone.

@@ -173,7 +173,7 @@ def config(
 def prune(
     unused_for: Days = 30,
     most: Annotated[float | None, MOST] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and remove nothing.")] = False,
 ) -> None:
     """Remove built kernels, object directories and source trees that nobody used for long, or that are too much.
 
@@ -187,7 +187,7 @@ def prune(
         verb = f"stays ({stays})" if stays else "would go" if dry_run else "removed"
         say(f"{verb}: {item.kind} {item.label}, {mib(item.size)}, used {_ago(item.last_used)}: {item.path}")
     freed = mib(sum(item.size for item, stays in done if not stays))
-    say(f"{freed} {'would be' if dry_run else 'are'} free again" if done else "nothing is that old, or too much")
+    say(f"{freed} {'would be' if dry_run else 'are'} free again" if done else "nothing to remove")
 
 
 @kernel.command()

@@ -32,13 +32,13 @@ def mutants(
     ] = None,
     design: Annotated[str, typer.Option("--design", help="Only those of this kernel.")] = "",
     nic: Annotated[
-        str, typer.Option("--nic", help="Profile of mutants that name none.", autocompletion=complete.nics)
+        str, typer.Option("--nic", help="NIC profile for mutants that name none.", autocompletion=complete.nics)
     ] = "e1000e-split",
     pairs: Annotated[
-        str, typer.Option("-n", "--pairs", help="Pairs at once: a number, or auto for what gets most done here.")
+        str, typer.Option("-n", "--pairs", help="Pairs at once: a number, or auto for what is fastest here.")
     ] = "auto",
     repeat: Annotated[
-        int, typer.Option("--repeat", min=1, max=MAX_REPEAT, help="Run each cell that many times; all must catch.")
+        int, typer.Option("--repeat", min=1, max=MAX_REPEAT, help="Run each cell so many times; all must catch it.")
     ] = 1,
     list_only: Annotated[bool, typer.Option("--list", help="Say what there is, and run nothing.")] = False,
     results: ResultsFolder = None,

@@ -29,10 +29,8 @@ def _finite(value: float | None) -> float | None:
 
 Days = Annotated[
     float,
-    typer.Option("--unused-for", min=0, max=36500, callback=_finite, help="Days; what was used since stays."),
+    typer.Option("--unused-for", min=0, max=36500, callback=_finite, help="Remove what was not used for so many days."),
 ]
-MOST = typer.Option(
-    "--most", min=0, max=1_000_000, callback=_finite, help="GiB to keep at most, what was used last first."
-)
+MOST = typer.Option("--most", min=0, max=1_000_000, callback=_finite, help="Keep at most so many GiB, those used last.")
 ResultsFolder = Annotated[Path | None, typer.Option("--results", help="Folder of sessions. Default: ./results")]
 Cold = Annotated[bool, typer.Option("--cold", help="Boot every guest instead of restoring saved ones (lab cache).")]

@@ -41,7 +41,7 @@ def run(
         list[str] | None, typer.Option("--nic", help="NIC profile; repeatable.", autocompletion=complete.nics)
     ] = None,
     pairs: Annotated[
-        str, typer.Option("-n", "--pairs", help="Pairs at once: a number, or auto for what gets most done here.")
+        str, typer.Option("-n", "--pairs", help="Pairs at once: a number, or auto for what is fastest here.")
     ] = "auto",
     repeat: Annotated[int, typer.Option("--repeat", help="Run each cell that many times.")] = 0,
     connect: Annotated[str, typer.Option("--connect", help="libvirt URI; `embed` needs no daemon.")] = "embed",

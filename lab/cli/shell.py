@@ -43,7 +43,7 @@ def shell(
         list[str] | None,
         typer.Argument(
             metavar="[RUN] [-- COMMAND...]",
-            help="A stored run, whose kernel and NIC are taken (not with --kernel); then a command to run.",
+            help="A stored run, to take its kernel and NIC (not with --kernel); then a command.",
             autocompletion=complete.runs,
         ),
     ] = None,

@@ -143,7 +143,7 @@ class RoleGiver:
         with self._changed:
             while not self._done.issuperset(targets):
                 if self._over:
-                    raise self._trouble or HostTrouble(f"the playbook ended, and only {sorted(self._done)} said so")
+                    raise self._trouble or HostTrouble(f"the playbook ended, but only {sorted(self._done)} finished")
                 if not self._changed.wait(timeout=deadline.remaining) and deadline.expired:
                     raise deadline.passed(f"roles of {sorted(self._done)}")
         self._remove_pipes()

@@ -92,7 +92,7 @@ def put_aside(path: Path, why: object) -> None:
     aside = path.with_name(f"{path.name}.damaged")
     with contextlib.suppress(OSError):  # another process was first, or nobody may write here
         path.replace(aside)
-    tell(f"{path} is damaged and counts as none ({_cause(why)}); it is kept as {aside.name}")
+    tell(f"{path} is damaged, so it is not used ({_cause(why)}); kept as {aside.name}")
 
 
 def tell(what: str) -> None:

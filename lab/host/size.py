@@ -31,7 +31,7 @@ def require_files() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < FILES:
         raise HostTrouble(
-            f"this process may open {hard} files at once, and guests need {FILES}", hint=f"a ulimit -n of {FILES}"
+            f"this process may open {hard} files at once, and guests need {FILES}", hint=f"ulimit -n {FILES}"
         )
     if soft != resource.RLIM_INFINITY and soft < FILES:
         resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, hard))

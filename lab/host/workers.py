@@ -41,7 +41,7 @@ def registered(runtime: Path, name: str) -> Iterator[None]:
         path.write_text(identity(os.getpid()))
     try:
         if not path.exists() or (runtime / ENDING).exists():
-            raise HostTrouble(f"{name} begins nothing: its session has ended")
+            raise HostTrouble(f"{name} starts no run: its session has ended")
         yield
     finally:
         path.unlink(missing_ok=True)

@@ -83,7 +83,7 @@ def check_disk(folder: Path) -> None:
     free = _free(folder)
     if free < DISK_FULL:
         raise HostTrouble(
-            f"no disk left: {free // 1024} KiB are free for {folder}", hint="free some, or --results elsewhere"
+            f"no disk left: {free // 1024} KiB are free for {folder}", hint="free some disk, or --results elsewhere"
         )
 
 

@@ -36,7 +36,7 @@ def pairs_that_fit(host: HostSize, shapes: Iterable[Shape]) -> int:
     largest = max(shapes, key=pair_mib)
     by_memory = (host.available_mib - HOST_RESERVE_MIB) // pair_mib(largest)
     if by_memory < 1:
-        raise BadInput([f"no pair fits: {arithmetic(host, largest)}"], hint="free memory, or use a smaller host load")
+        raise BadInput([f"no pair fits: {arithmetic(host, largest)}"], hint="free memory, or run less beside it")
     return max(1, min(by_memory, host.cpus * PAIRS_PER_CPU))
 
 

@@ -28,7 +28,7 @@ def await_listener(path: Path, given_up: threading.Event) -> None:
 
     def listening() -> tuple[bool | None, object]:
         if given_up.is_set():
-            raise HostTrouble(f"nobody will listen on {path}")
+            raise HostTrouble(f"gave up waiting: nobody listens on {path}")
         return (True if is_listening(Path("/proc/net/unix").read_text(), path) else None), "nobody listens"
 
     wait_until(listening, deadline=Deadline.after(f"a listener on {path}", LISTENER_LIMIT), pause=LISTENER_POLL)

@@ -63,7 +63,7 @@ def private_folder(at_the_end: Callable[[Callable[[], None]], object]) -> Path:
             guardian = _guardian(folder)
         except OSError as exc:
             tidy(folder)
-            raise HostTrouble(f"no private folder: {exc.strerror}: {exc.filename or folder}") from exc
+            raise HostTrouble(f"cannot make a private folder: {exc.strerror}: {exc.filename or folder}") from exc
         made = Private(folder, guardian, os.environ.get(COOKIE))
         os.environ[COOKIE] = str(folder)
         at_the_end(made.close)

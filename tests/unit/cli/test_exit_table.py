@@ -96,7 +96,7 @@ ROWS: dict[tuple[str, str], tuple[list[str], int, str]] = {
     ("kernel show", "a kernel that is not built"): (["lab kernel show nosuch"], 2, "is not built"),
     ("kernel config", "a kernel that is not built"): (["lab kernel config nosuch X"], 2, "is not built"),
     ("kernel forget", "a name that was never given"): (["lab kernel forget nosuch"], 2, "'nosuch'"),
-    ("kernel prune", "done, or nothing to do"): (["lab kernel prune"], 0, "nothing is that old"),
+    ("kernel prune", "done, or nothing to do"): (["lab kernel prune"], 0, "nothing to remove"),
     ("kernel prune", "a number out of range"): (
         ["lab kernel prune --unused-for nan", "lab kernel prune --unused-for 1e30", "lab kernel prune --most=-1"],
         2,
@@ -107,7 +107,7 @@ ROWS: dict[tuple[str, str], tuple[list[str], int, str]] = {
     ("nics --measure", "every profile was skipped"): (["PATH=empty lab nics --measure --nic igb"], 3, "skipped: "),
     ("cases", "the list"): (["lab cases"], 0, "hold"),
     ("cache list", "the list"): (["lab cache list"], 0, "0 states"),
-    ("cache prune", "done, or nothing to do"): (["lab cache prune"], 0, "nothing is that old"),
+    ("cache prune", "done, or nothing to do"): (["lab cache prune"], 0, "nothing to remove"),
     ("cache prune", "a number out of range"): (
         ["lab cache prune --most nan", "lab cache prune --unused-for=-1"],
         2,

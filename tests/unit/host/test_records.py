@@ -47,7 +47,7 @@ def test_a_damaged_one_is_told_once_with_its_path_and_replaced(
     path.write_bytes(data)
     assert read_record(path, same) is None
     told = capsys.readouterr().err
-    assert f"{path} is damaged and counts as none" in told
+    assert f"{path} is damaged, so it is not used" in told
     assert "\x1b" not in told
     assert read_record(path, same) is None
     assert capsys.readouterr().err == ""

@@ -200,8 +200,8 @@ def test_the_controlling_process_does_not_interrupt_itself(runtime: Path) -> Non
 def test_nobody_begins_when_the_session_is_ending(runtime: Path) -> None:
     """Who ends it has looked for workers already: it would not be waited for."""
     assert stop(runtime, LONG)
-    with pytest.raises(HostTrouble, match="gw0 begins nothing"), registered(runtime, "gw0"):
+    with pytest.raises(HostTrouble, match="gw0 starts no run"), registered(runtime, "gw0"):
         pytest.fail("it has begun")
     assert not list(runtime.glob("*.pid"))
-    with pytest.raises(HostTrouble, match="begins nothing"), registered(runtime / "removed", "gw0"):
+    with pytest.raises(HostTrouble, match="starts no run"), registered(runtime / "removed", "gw0"):
         pytest.fail("it has begun")
