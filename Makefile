@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 # setup  makes this host fit: packages, .venv, kernels, guest image (a second call changes nothing)
 # run    runs the default matrix          test  lint, types, imports, unit tests and real pairs
 # lint   the quick part of test           clean-cache  removes fetched and built kernels, source trees, images

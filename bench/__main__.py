@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """`python -m bench NAME [--repeats N]`: measures, prints, and leaves a record and a picture."""
 
 from __future__ import annotations

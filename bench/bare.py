@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The limit of `pair-ready`: the same two QEMUs, started by hand. No libvirt, no SSH, no identity of their own."""
 
 from __future__ import annotations

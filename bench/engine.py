@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """`lab run` as a user starts it, timed from the outside."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A pytest plugin for the engine: no run gets a pair that another one has used.
 
 `-p bench.fresh_pairs`; with LAB_BENCH_WORKER=FILE in the environment each run appends one JSON line to FILE.

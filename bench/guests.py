@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What benches that boot guests share: kernels by name, a hypervisor, and pairs made for one measurement."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Measures variants in interleaved rounds, and tells what came out as one flat record."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """`python -m bench.judge [NAME...]`: time and peak memory of `lab judge` over bundles that are made to stall it.
 
 Needs nothing that boots a machine. Each bundle is judged by a process of its own. What a plain bundle takes, the start

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Where and when something was measured, as flat keys."""
 
 from __future__ import annotations

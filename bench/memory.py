@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """`memory`: what each pair costs the host: PSS of its two QEMUs, from one pair to as many as fit."""
 
 from __future__ import annotations

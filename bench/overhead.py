@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """`overhead`: the share of the workers' wall time that is no guest work, over the default suite.
 
 What counts as guest work: lab/report/spent.py.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """`pair-ready`: from the request until both guests answer a command over SSH and the link carries a ping."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A bench as a picture: every measured value, its median and the interval of the median."""
 
 from __future__ import annotations

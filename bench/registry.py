@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The benches there are. Each is a module with `measure(asked) -> Outcome`, imported only when it is run."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """`soak`: many warm runs in a row in one worker; what is left behind, and do verdicts stay those of cold pairs."""
 
 from __future__ import annotations

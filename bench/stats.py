@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Orders of measuring, medians, and how far they may be off. Pure; the same seed gives the same answer."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """How near the clients come to what the emulated link can carry: mapping, copying, and neither, in turns in one pair.
 
 `raw` is the limit: TCP acknowledges the bytes and frees their pages, and nobody reads, maps or copies one (`drop`).

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """`verdicts-per-minute`: the default suite, against the same suite with one cold pair at a time, each run its own."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """virtme-ng, the peer: installed beside the lab, given the same kernels, started in twos until each ran a command."""
 
 from __future__ import annotations

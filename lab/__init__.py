@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The lab: pairs of QEMU machines that say whether a kernel bills every byte of TCP receive zerocopy."""

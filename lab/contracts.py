@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Small values that let the effect rooms meet without importing each other."""
 
 from __future__ import annotations

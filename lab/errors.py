@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Every error the lab raises, and whose fault each one is.
 
 LabError

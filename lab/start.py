@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The `lab` script. Until it has imported its commands there is nothing to tidy up: Ctrl-C ends it without a word."""
 
 from __future__ import annotations

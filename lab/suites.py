@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The suites of this checkout: suites/NAME.toml."""
 
 from __future__ import annotations

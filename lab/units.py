@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Sizes, deadlines and the one waiting helper of the package."""
 
 from __future__ import annotations

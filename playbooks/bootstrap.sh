@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
 # Makes .venv with the lab in it. Installs packages only when the host lacks what pip needs to build libvirt-python.
 set -eu
 cd "$(dirname "$0")/.."

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Steps that several experiments share."""
 
 from __future__ import annotations

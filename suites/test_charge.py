@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """How is a charge made: within the limit, once, and where the rest of the kernel counts the page?"""
 
 from __future__ import annotations

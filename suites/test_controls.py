@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Controls: what every kernel must get right. A lab whose controls fail says nothing about the rest."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What single designs promise: charges in turn, a driver's opt-in, and the network's own page pool."""
 
 from __future__ import annotations

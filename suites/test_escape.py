@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Does a client get away with memory that nobody is charged for?"""
 
 from __future__ import annotations

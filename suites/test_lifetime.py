@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Where does a charge end, once the pages are given back?"""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
 /* How a guest program tells the counter outside (images/qemu/lab-insn.c) where a measurement begins and ends. */
 #ifndef COUNT_MARK_H
 #define COUNT_MARK_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
 /* What a guest program does to itself before its work: cgroup, OOM score. */
 #ifndef GUESTPROC_H
 #define GUESTPROC_H

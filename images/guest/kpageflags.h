@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Bits of an entry of /proc/kpageflags. Names and numbers from the kernel:
  * 0 to 26 include/uapi/linux/kernel-page-flags.h, 32 and up include/linux/kernel-page-flags.h

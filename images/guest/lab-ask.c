@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 /* One lab-telemetry asks another for a sample right now: it connects, and is sent a byte when the sample is out. */
 #define _GNU_SOURCE
 #include <errno.h>

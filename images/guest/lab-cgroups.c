@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * The cgroup half of a sample. Cgroups come and go, and some are removed on
  * purpose while their memory is out: files are opened anew each time, so that

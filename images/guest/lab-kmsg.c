@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * A line of the lab's own in the kernel's log. A console that does not show it
  * was not heard; and the log itself says how many lines the console owes.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * Every page of the machine, sorted by who has it: /proc/kpageflags,
  * /proc/kpagecount (how often mapped) and /proc/kpagecgroup, one 64-bit entry

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 /* lab-press: takes anonymous memory until somebody else has to give some back, and keeps it. */
 #define _GNU_SOURCE
 #include <errno.h>

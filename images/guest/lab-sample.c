@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 /* The system half of a sample: /proc files that are opened once and read from the start each time. */
 #define _GNU_SOURCE
 #include "lab-telemetry.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 /* lab-telemetry: what the machine and its cgroups look like, many times a second, come what may. */
 #define _GNU_SOURCE
 #include "lab-telemetry.h"

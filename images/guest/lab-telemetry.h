@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
 /* What the parts of lab-telemetry share. Nothing here allocates memory after the start. */
 #ifndef LAB_TELEMETRY_H
 #define LAB_TELEMETRY_H

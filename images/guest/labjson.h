@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
 /* One JSON object a line: what every guest program says on standard output. */
 #ifndef LABJSON_H
 #define LABJSON_H

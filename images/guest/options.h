@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
 /* Long options from one table: the table is the parser, the check and the --help text. */
 #ifndef OPTIONS_H
 #define OPTIONS_H

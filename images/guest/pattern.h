@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The payload: byte i of socket k is a pure function of (seed, k, i), so the
  * receiver can check any part of a stream without having seen the rest.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 /* The behaviours: how bytes come off a socket and what becomes of them. */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 /* zc-client: the receiving half of a run; a server that accepts, receives and behaves as it is told. */
 #define _GNU_SOURCE
 #include "zc-client.h"

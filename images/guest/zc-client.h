@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
 /* What the parts of zc-client share: the connections, what is kept, and the behaviours. */
 #ifndef ZC_CLIENT_H
 #define ZC_CLIENT_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 /* What zc-client says: one line an event, the counters on each. */
 #include <stdlib.h>
 #include <unistd.h>

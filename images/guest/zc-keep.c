@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 /* What a client keeps until it is told to let go: areas of address space, pipes full of pages, page frames. */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * Ways to keep a page long after it was unmapped, besides a pipe: a child that
  * still maps it, a send that nobody acknowledges, a buffer of an io_uring.

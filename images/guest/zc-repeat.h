@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
 /* The buffer that zc-sender --repeat sends over and over. */
 #ifndef ZC_REPEAT_H
 #define ZC_REPEAT_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 /* zc-sender: connects, sends seeded bytes, says how many and their hash. */
 #include <arpa/inet.h>
 #include <errno.h>

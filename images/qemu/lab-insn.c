@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * lab-insn: a QEMU plugin that counts the instructions a guest executes, and writes the count down whenever the guest
  * executes a mark (images/guest/count-mark.h). One JSON line a mark: {"mark":N,"instructions":N,"t":seconds}.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The part of QEMU's TCG plugin API that lab-insn uses, version 1: QEMU 4.2 to 8.2. Distributions ship QEMU without
  * qemu-plugin.h, so this is our own declaration after docs/devel/tcg-plugins.rst. QEMU refuses to load a plugin whose

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """From bundles on disk to verdicts and reports. Needs nothing that boots a machine.
 
 Renderers are imported by what renders: a worker judges its runs and writes no report.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The lab tested on kernels with one known defect each: which case must catch it, and whether it did.
 
 Each mutant is a patch images/kernels/mutants/KERNEL/NAME.patch with trailers in its message: `Defect:` one sentence;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The `lab` command. One file per command; what becomes of an error, and of a verdict, is an exit code here only."""
 
 from __future__ import annotations

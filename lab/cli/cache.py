@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """`lab cache`: the saved states of pairs, and what of them may go."""
 
 from __future__ import annotations

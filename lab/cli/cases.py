@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """`lab cases`: what can be run, and the claim each case tests."""
 
 from __future__ import annotations

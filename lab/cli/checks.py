@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What `lab doctor` looks at without starting anything. Each check is a small function of what it saw."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What `lab doctor` proves by doing: libvirt's driver opens, and a guest boots under an accelerator."""
 
 from __future__ import annotations

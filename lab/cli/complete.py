@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Values that the shell completes. None of these may fail, or print: whoever presses TAB wants no error."""
 
 from __future__ import annotations

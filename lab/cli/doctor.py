@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """`lab doctor`: what this host can do, each problem with its cure."""
 
 from __future__ import annotations

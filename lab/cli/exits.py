@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Exit codes, and how an error is told: one clear message on standard error, never a traceback."""
 
 from __future__ import annotations

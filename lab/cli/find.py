@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Finds stored runs and sessions by what a user calls them. Needs neither libvirt nor QEMU."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What commands that start guests share: a hypervisor that leaves nothing behind, and the process to do it in."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """`lab judge`: what rules say of bundles on disk. Needs nothing that boots a machine."""
 
 from __future__ import annotations

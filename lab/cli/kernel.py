@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """`lab kernel`: build kernels from source, series and config fragments, and look after what is built."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """`lab kernels`: what the distribution offers and what is here already."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Lists for people, readable at 80 columns, and the same for scripts: one JSON object per line."""
 
 from __future__ import annotations

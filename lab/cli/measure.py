@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The mapped share of NIC profiles on this host, measured with real traffic and set beside the table."""
 
 from __future__ import annotations

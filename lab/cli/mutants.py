@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """`lab mutants`: kernels with one known defect each; the lab is right when the case that claims a defect catches it."""
 
 from __future__ import annotations

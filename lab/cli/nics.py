@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """`lab nics`: the table of NIC profiles, and the same measured on this host."""
 
 from __future__ import annotations

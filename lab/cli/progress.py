@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Shows what long work is doing: a line that moves on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations

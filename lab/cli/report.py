@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """`lab report`: a session's reports, made again from its bundles."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """`lab run`: prepares a plan, has pytest run it, shows what happens, and tidies up whatever happens."""
 
 from __future__ import annotations

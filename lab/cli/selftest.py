@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """`lab selftest`: the kernel's own tests in guests that boot the kernel, and what became of them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """`lab setup`: make this host fit, fetch the kernels, build the guest image. What is there already is left alone."""
 
 from __future__ import annotations

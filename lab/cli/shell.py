@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """`lab shell`: guests for a human, gone when the shell ends."""
 
 from __future__ import annotations

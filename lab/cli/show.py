@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """`lab show`: one stored run, or the table of a session."""
 
 from __future__ import annotations

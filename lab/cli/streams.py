@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Standard streams that are closed, or lose their reader: the work goes on, and the exit status stays its own.
 
 `lab run | head -1` and `lab run >&-` come to a verdict as any other; what nobody reads is dropped.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Writes the directory of one run. The manifest comes last: a directory without it is no bundle."""
 
 from __future__ import annotations

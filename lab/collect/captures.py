@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A run's part of its pair's captures: from a mark taken when the run begins to what is there when it ends."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A bundle's files on disk. Only regular files inside the folder are read, each no further than its bound."""
 
 from __future__ import annotations

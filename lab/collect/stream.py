@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Captures that grow while we watch: consoles and telemetry of running guests. They may be large: read in pieces."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Makes this host fit with playbooks/hypervisor.yml and image.yml, and tells beforehand what is missing."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Runs an Ansible playbook through ansible-runner and tells what changed and what failed."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Gives fresh guests their role with playbooks/guest.yml."""
 
 from __future__ import annotations

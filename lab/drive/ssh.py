@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Commands in a guest over SSH. The host key is known beforehand: the guest said it on its ready port."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A person's way into a guest: the OpenSSH client on this terminal, with the host key that the guest has said."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What a bundle may hold at most. What is more than that is not read, and makes an ERROR that names the bound.
 
 A bundle comes from anywhere: to judge it must take time and memory that its maker does not choose. Each bound is some

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A bundle's bytes in, Evidence out. Opens nothing; the caller read the directory."""
 
 from __future__ import annotations

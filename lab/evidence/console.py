@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A serial console: bytes in, OOM kills, kernel faults, canaries and boots out."""
 
 from __future__ import annotations

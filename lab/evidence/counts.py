@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """instructions.jsonl, what images/qemu/lab-insn.c writes: bytes in, counts out."""
 
 from __future__ import annotations

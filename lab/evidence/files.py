@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A bundle's files, however they are kept: what may be read of each, and what each is by size and hash."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """KTAP version 1, as kernel selftests and KUnit print it: bytes in, a tree of results out.
 
 Documentation/dev-tools/ktap.rst. Nested tests are indented by spaces or tabs (KTAP, KUnit) or by `# ` (kselftest's

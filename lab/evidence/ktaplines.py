@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The lines of a test's output, without what consoles, system logs and terminals put before and between them.
 
 A test, or a module that it loads, may report through the kernel's log, and what shows that log stamps each line in its

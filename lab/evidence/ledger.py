@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The ledger: the client's own count and the kernel's, set side by side on the guest's clock."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Cutting a file of JSON Lines into numbered lines."""
 
 from __future__ import annotations

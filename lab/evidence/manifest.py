@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """manifest.json of a bundle: what ran on what. Refuses what it does not understand, and what cannot be."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Which memory of a guest nothing explains. The arithmetic of the second witness."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What a parsed bundle is: frozen records, no behaviour beyond look-ups. Sizes in bytes, times in guest seconds."""
 
 from __future__ import annotations

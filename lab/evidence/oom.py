@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """OOM reports of a console, as every kernel since 2.6.32 words them: one kill for each process that was killed.
 
 Up to 5.0 a report says `Task in A killed as a result of limit of B` (memcg), then `Kill process P` of the process that

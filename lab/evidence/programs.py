@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Output of zc-client and zc-sender: bytes in, events out."""
 
 from __future__ import annotations

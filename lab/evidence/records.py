@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The printk records of a console that need a look, found by the words they hold: time and memory have bounds.
 
 A console is never cut into all its lines. Each needle is looked for in all of it, which costs a tenth of a second per

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The digest by which a manifest is known to be the one that was written.
 
 It guards against damage and thoughtless edits, not against forgery: anybody can make a new one as well as we can.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """selftest.json and the captures beside it: what one selftest left behind."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What a kernel says that a healthy one does not: a table, and what a record that matches it becomes.
 
 Sources are beside the rows; they were read in Linux 6.12, and older and newer wordings were added. Each row has a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """telemetry.jsonl and checkpoints.jsonl: bytes in, samples out. A line that is not what it should be is refused."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """timing.json, where the wall time of a run went: named spans of the host's monotonic clock, on lanes."""
 
 from __future__ import annotations

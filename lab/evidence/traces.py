@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The catch-all: a stack trace or a register dump that no known report explains is a report of a kind not known."""
 
 from __future__ import annotations

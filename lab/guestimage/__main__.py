@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """`python -m lab.guestimage [base|programs|image]`: make the guest image or a part of it.
 
 Prints where it lies; progress goes to standard error, which stays empty when there was nothing to do.

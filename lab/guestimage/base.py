@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The distribution's part of the image, as a tar file. Made by mmdebstrap, as root or as an ordinary user."""
 
 from __future__ import annotations

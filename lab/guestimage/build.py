@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Packages, static files and guest programs become one erofs file."""
 
 from __future__ import annotations

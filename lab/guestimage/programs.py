@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The lab's own guest programs, built from images/guest."""
 
 from __future__ import annotations

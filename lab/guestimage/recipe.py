@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """images/recipe.toml: what the userland consists of."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Several things at once, and none of them left behind."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Run a command of this host; a failure carries the command line and the tail of its output."""
 
 from __future__ import annotations

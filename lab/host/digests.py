@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What a file holds, and whether it is still what it was: digests, remembered while a file is left alone.
 
 A digest is remembered by device, inode, size, time of change and, because the former can be set back, time of the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Directories that are made once, appear whole or not at all, and may be asked for by many processes at a time."""
 
 from __future__ import annotations

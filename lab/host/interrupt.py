@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """SIGINT, SIGTERM and SIGHUP: the first ends the work in order, the next ones do not cut its clean-up short."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Where the lab keeps what it makes, and where its own recipes lie."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Small records that are kept for later: written whole, and read with care. A damaged one counts as none.
 
 A record is JSON. It carries a digest of itself, so that a flipped digit is damage as well as a missing end. One from

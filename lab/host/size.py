@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What this host has to give at this moment."""
 
 from __future__ import annotations

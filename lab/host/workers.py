@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Worker processes of a session, known by a file each while they may have guests: told to stop, and waited for."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What the package manager says about kernel packages. Works for ordinary users; installs nothing."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What a kernel is built from: a source package of the distribution, a tarball, or a revision of a git repository."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A kernel and an initrd that QEMU can boot directly."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Builds a recipe, or finds it built. One builder at a time across processes; the next neighbour is incremental."""
 
 from __future__ import annotations

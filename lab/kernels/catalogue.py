@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The kernels a user can name: every one the distribution offers, and any that lies on this disk."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Write a cpio archive as the kernel unpacks it: Documentation/driver-api/early-userspace/buffer-format.rst.
 
 An own writer needs no root for device nodes and gives the same bytes for the same content.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A package of the distribution, downloaded, verified and unpacked. Nothing is installed, no root is needed."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The part of a kernel's source that its own selftests are built from, as files that nobody changes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Fetch a kernel package and keep the few files of it that a guest needs. Nothing is installed, no root is needed."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Config fragments: parsed, merged, and compared with the config that came of them. No I/O."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Where a patch does not fit: the first hunk whose lines are not there, beside what is there. No I/O."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Enough of the Kconfig language to say why an option has its value. No I/O: files come through a function.
 
 kconfig itself decides the values; this only reads dependencies, selects and defaults to explain them. Of the libraries,

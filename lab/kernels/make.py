@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """make in an object directory: in a process group of its own, its output in a file, no process left behind."""
 
 from __future__ import annotations

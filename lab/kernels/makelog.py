@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What a build says: how far it is, and why it failed. No I/O."""
 
 from __future__ import annotations

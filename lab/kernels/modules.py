@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Which modules a guest needs, and in which order they load.
 
 A kernel package has no modules.dep (depmod makes it at installation), so dependencies are read from the modules.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Names of kernels the lab builds: `[BASE:]DESIGN[+OVERLAY...][~MUTANT]`. No I/O."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Kernels that are built: where they lie, what is known of each, who uses one."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What building leaves in the cache, and what of it may go."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Why an option has its value, in words: who asked, what selected it, which dependency is not met. No I/O."""
 
 from __future__ import annotations

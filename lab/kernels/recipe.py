@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A kernel to be built: base + series + fragments, under a name. No I/O."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """From a name to a recipe: series and fragments under images/kernels, and the kernels that users named."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What a kernel is compared with: the same base and options without the design."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A patch series out of mails, as a mailing list delivers it or `git format-patch` writes it. No I/O."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The git tree of a base: made once, series committed beside each other, one of them checked out.
 
 Series are committed through an index of their own: one that does not apply never touches the files, and two that share

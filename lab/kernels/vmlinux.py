@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The ELF kernel inside a bzImage. Booted through its PVH entry it skips the guest's own unpacking.
 
 Layout of a bzImage: Documentation/arch/x86/boot.rst, "The real-mode kernel header".

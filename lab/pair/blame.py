@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Whose fault is it, when a run meets trouble: the guest's kernel, its QEMU, this host, or nobody that can be named."""
 
 from __future__ import annotations

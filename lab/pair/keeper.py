@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Keeps the pairs of one worker: has the next one ready when a run wants it, and sees the used ones off."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A pair that is ready for traffic: booted, given its roles, connected, and proved to deliver mappable pages."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Writes down where time goes: named spans on lanes, by the monotonic clock, from any thread."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Warm pairs: booted and prepared once, saved, and restored from then on.
 
 A run on a restored pair must say what it would have said on a booted one: what is stale or must differ between guests

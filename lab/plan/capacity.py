@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """How many pairs fit on a host, as arithmetic that can be shown."""
 
 from __future__ import annotations

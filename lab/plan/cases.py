@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The cases: what is run, with which clients, and which rules judge it. Kernel knowledge lives in this table."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """How much a guest may say, channel by channel: in bytes, in lines, and in one line.
 
 A pair may live for hours, so a channel has no final sum. It has a bucket: what is said fills it, time empties it, and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The kernel designs that can be argued about, and what each is predicted to do in each case.
 
 Source: the thread of March 2021 "memcg accounting for TCP rx zerocopy" (A. Roy, J. Weiner). A prediction is never a

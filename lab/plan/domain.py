@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A guest's domain XML and kernel command line, as text."""
 
 from __future__ import annotations

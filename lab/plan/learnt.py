@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What finished sessions taught: how long runs take here, and how much each number of pairs gets done.
 
 A value that the caller keeps in a file.

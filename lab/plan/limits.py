@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """How long each wait of a run may last. Generous: a slow host is not a fault; a wait ends early by its signal.
 
 The same under every accelerator: KVM inside another emulator, or on a host that is starved, is no faster than TCG.

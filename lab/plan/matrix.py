@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Expands what the user wrote into runs, and runs into groups that may share a pair."""
 
 from __future__ import annotations

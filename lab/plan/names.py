@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Names, MAC and IP addresses as pure functions of an id, so that two runs never meet and a bundle explains itself."""
 
 from __future__ import annotations

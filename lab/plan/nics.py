@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """NIC profiles: one row each, with the reason beside the row.
 
 `can_map_frag()` in net/ipv4/tcp.c maps a frag only when it is exactly one page at offset 0 of an order-0 page, so what

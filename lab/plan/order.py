@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """In which order runs are done, and which of them by one worker after the other on one pair."""
 
 from __future__ import annotations

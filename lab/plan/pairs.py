@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """How many pairs at once `-n auto` means: the number that was seen to get most done, found by trying neighbours."""
 
 from __future__ import annotations

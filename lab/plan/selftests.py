@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Kernel selftests that need more than kselftest's conventions: one row each, with the reason beside the row.
 
 A test that is not in the table is run as run_kselftest.sh runs it: alone, without arguments, judged by the KTAP on its

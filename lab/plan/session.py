@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The plan of one session as a value on disk: what `lab run` decided, and what every worker reads."""
 
 from __future__ import annotations

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """EFFECT. The only room that talks to libvirt: guests, links, pairs."""

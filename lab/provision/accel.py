@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Which accelerator this host really has: /dev/kvm existing proves nothing, a guest that booted under it does.
 
 What is remembered, until this host boots anew, is that a guest booted, or that KVM or QEMU itself refused one. A busy

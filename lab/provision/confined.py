@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Whom QEMU runs as where the lab runs as root, and how that user gets to see what a guest needs, and no more.
 
 Root's cache and results often lie below directories that nobody else may enter (/root). Nothing is opened up for that:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """When a guest got no CPU time from this host, by what was seen of its QEMU. Pure.
 
 A guest whose QEMU is stopped or starved for long finds its clock far ahead when it goes on, and complains of soft

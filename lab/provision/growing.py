@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A file that a running QEMU writes: how much comes into it, and whether anybody else has a hand in it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """`python -m lab.provision.guardian FOLDER`: waits for the end of a private folder's owner, and tidies up.
 
 The owner holds the other end of standard input, and nobody else does.

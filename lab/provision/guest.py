@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """One guest: started, watched and ended. What it says on its ready port and what libvirt says of it meet here."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """SSH keys for a pair, made here: a host key for each guest, which under emulation would take a quarter of a second for
 its own, and the one key that opens both, which dies with them."""
 

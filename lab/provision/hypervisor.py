@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A libvirt connection with its event loop; by default the QEMU driver inside our own process."""
 
 from __future__ import annotations

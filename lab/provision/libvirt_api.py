@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What of libvirt's Python binding is used; it has no types of its own."""
 
 from __future__ import annotations

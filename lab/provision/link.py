@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The link between the two guests of a pair, where it needs more than QEMU itself: taps in a namespace of our own."""
 
 from __future__ import annotations

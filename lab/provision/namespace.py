@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A network namespace of our own: taps and a bridge need rights that an ordinary process has only there."""
 
 from __future__ import annotations

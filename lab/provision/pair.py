@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A pair: a receiver, a sender and the link between them; one guest alone for the loopback profile."""
 
 from __future__ import annotations

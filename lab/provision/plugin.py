@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The QEMU plugin that counts a guest's instructions, built from images/qemu on the host whose QEMU loads it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Private folders: what a command keeps to itself while it has guests, and who ends all of it when that is killed.
 
 Each has a guardian, a process (lab.provision.guardian) that holds the end of a pipe whose other end is its owner's

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A QEMU process as the host sees it: what /proc says of it, a handle on it, and what it may write."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What the installed QEMU is and has, asked of the program itself; libvirt is not needed for that."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Saving a guest's devices to a file, and taking them in again. Its memory is in a file of its own (domain.py).
 
 QEMU's capability x-ignore-shared leaves memory out of the stream: what is written here is about half a MiB.

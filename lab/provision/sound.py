@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Whether what a guest boots from is what it is recorded as: asked before a guest starts, and after one died early."""
 
 from __future__ import annotations

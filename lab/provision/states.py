@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Saved pairs on disk: a folder each, complete when it exists, valid while this host has not been booted anew.
 
 states/KEY/state.json                what it is, and the digest of every file below

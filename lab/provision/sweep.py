@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Ends what outlived its owner: a process killed by SIGKILL cannot end its own guests, nor what it started."""
 
 from __future__ import annotations

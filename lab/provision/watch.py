@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Watches the guests of a pair from the host's side, as long as the pair lives: what their QEMUs write, and when they
 could not run.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Where the time went, for a terminal: a waterfall for each run, and the sum over all. 80 columns are enough."""
 
 from __future__ import annotations

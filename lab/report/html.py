@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The session as one HTML file: no script, no request, readable from a mail attachment."""
 
 from __future__ import annotations

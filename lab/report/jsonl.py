@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """One JSON object a line and run, for other programs."""
 
 from __future__ import annotations

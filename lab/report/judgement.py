@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """verdict.json: a verdict as it was decided, to be read back by who knows that nothing has changed since."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """JUnit XML for CI services: one test case a run.
 
 Red means "not as predicted", so that a lab with predicted failures can be green. A run that is not as predicted is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """KTAP version 1, as the kernel's own tests print it (Documentation/dev-tools/ktap.rst).
 
 `ok` means that the verdict is PASS: the kernel keeps its promise. It does not mean "as predicted": a FAIL that was

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The verdict tables as Markdown, to be pasted into a document or a mail."""
 
 from __future__ import annotations

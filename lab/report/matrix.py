@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Arrange runs as tables: cases down, kernels and NIC profiles across. Shared by all reports that people read."""
 
 from __future__ import annotations

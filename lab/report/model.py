@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What a report is made from."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The curve of a ledger over time, as SVG text.
 
 Every part is a group with a class (`held`, `charged`, ...), and templates/curve.css gives the classes their colours,

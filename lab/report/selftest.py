@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Selftests told: a table for people, JSON lines for programs, KTAP for CI."""
 
 from __future__ import annotations

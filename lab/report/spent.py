@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Where the wall time of runs and of a session went, each moment counted once."""
 
 from __future__ import annotations

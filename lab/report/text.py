@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What a terminal shows: rich renderables. Colour only repeats what the words say; 80 columns are enough."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The waterfall of a run: one bar for each span, in the order in which they began, as rows and as SVG.
 
 Every part of the SVG has a class, and templates/waterfall.css gives the classes their colours, for light and dark.

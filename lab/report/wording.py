@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The words all reports share: sentences, sizes, the order of findings, text that any format can carry."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """EFFECT. Kernel selftests found in a source tree, built outside of it, and packed for a guest."""
 
 from lab.selftests.build import build, ensure_headers, pack

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Builds selftests outside of their source tree, statically, and packs what a guest needs to run one.
 
 Nothing is written into the source: `make` is told another place for the kernel's headers and for the programs. Linked

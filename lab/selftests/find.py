@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Which selftests a user means: a directory below tools/testing/selftests, or one test in it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The source tree that a kernel's selftests come from."""
 
 from __future__ import annotations

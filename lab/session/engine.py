@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The process that runs a plan: pytest with what it needs, imported before there is a plan.
 
 Started by lab.session.start_engine, it reads one order, a line of JSON on standard input: `argv` for pytest, `log` for

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What finished sessions taught, kept in the cache; see lab.plan.learnt."""
 
 from __future__ import annotations

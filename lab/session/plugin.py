@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """pytest options, fixtures and reports for suites/. `lab run` is a face over this; there is no second engine.
 
 `pytest suites/ -n auto --kernel 6.12 --nic e1000e-split` makes a plan in the controlling process, hands its path to the

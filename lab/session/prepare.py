@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """From what the user wrote to a plan on disk: names resolved, things made, accelerator proved, pairs admitted."""
 
 from __future__ import annotations

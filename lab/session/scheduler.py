@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Gives the runs of a plan to xdist's workers: those of a batch to one, and what is last to who is free first."""
 
 from __future__ import annotations

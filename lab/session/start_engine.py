@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The engine of `lab run`: a pytest in a process of its own, which imports what it needs while the plan is made."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What a user asks a session for."""
 
 from __future__ import annotations

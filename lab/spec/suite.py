@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Suite files: suites/NAME.toml says which kernels, NIC profiles and cases make a suite."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What reaches a terminal: nothing else in the package writes to one, so that nobody can forget to clean what it shows.
 
 A guest, a bundle, a file's name and an error message of a host may hold whatever a terminal obeys: escapes, carriage

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Text of which nobody knows what it holds, made fit for a terminal, a page and a file."""
 
 from __future__ import annotations

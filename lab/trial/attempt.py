@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A run's life: a pair is taken, and whatever ends it, a bundle is left that says whose fault that was."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What a suite's script does with a pair, step by step."""
 
 from __future__ import annotations

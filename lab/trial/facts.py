@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What every record says of the kernel and of the host, whatever was run on them."""
 
 from __future__ import annotations

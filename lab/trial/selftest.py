@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Runs one kernel selftest: fresh guests, the test's files into them, its output and the consoles into a bundle.
 
 Every test gets guests of its own: no test inherits what another has left behind, and whatever a console says is about

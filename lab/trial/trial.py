@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """One run, from its plan to its verdict. This file is the diagram in docs/architecture.md, written out."""
 
 from __future__ import annotations

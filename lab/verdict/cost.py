@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What a kernel costs against the reference: a pure function of the two bundles."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """From findings to one word, and from evidence to a verdict."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The ground a verdict stands on, for runs and selftests alike: the kernels lived, the lab worked, nothing was altered.
 
 What is asked here is asked of consoles, telemetry and incidents alone, whatever the guests were booted for.

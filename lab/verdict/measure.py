@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What several rules ask of the evidence, and the tolerances they all share. Bytes and guest seconds."""
 
 from __future__ import annotations

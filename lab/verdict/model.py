@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Verdict words, findings, and what a verdict is made of."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What the thread predicts, to be set beside what was measured. Never a verdict."""
 
 from __future__ import annotations

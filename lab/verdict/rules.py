@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The table of rules. A case names the ones that must each speak before it can be a PASS (lab.plan.cases)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Rules that hold in every case, whatever it claims: no kernel may break them. docs/invariants.md has the table.
 
 Two of them are about the lab's own ears: both consoles were heard from beginning to end. The others are about charges,

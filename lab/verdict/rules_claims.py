@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Rules about the claims themselves: each turns one promise of the kernel into PASS or FAIL, or says why it cannot."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Rules of the case `cost`: does the reference stand on firm ground, and is the ratio sound?"""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Rules about the ground a run stands on: the kernels lived, the lab and its programs worked, the evidence is whole."""
 
 from __future__ import annotations

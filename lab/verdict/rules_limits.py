@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Rules about how a charge is made: within the limit, once, and where the rest of the kernel counts the page."""
 
 from __future__ import annotations

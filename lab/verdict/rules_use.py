@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Rules that guard a verdict: did the case do what it claims, and do the two witnesses agree?"""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """From what a selftest left behind to one word, and one for each of its cases.
 
 The kernel is blamed for what its console says, and for a case that says `not ok`; the test for what it does not say: a

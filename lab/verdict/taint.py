@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Taint flags: what a kernel says of itself for good, whether or not its console was heard."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A headless Chromium of this machine, cut off from everything but files."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 // Facts about the page that only a browser knows. Returns one object.
 const channels = (text) => {
   const parts = text.match(/[\d.]+/g).map(Number);

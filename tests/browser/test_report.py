@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The HTML report in a real browser: size, colours, contrast, links, and that it asks nobody for anything."""
 
 from __future__ import annotations

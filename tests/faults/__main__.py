@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """`python -m tests.faults`: rounds until a number or a time is reached; a line for each, a table, and exit status 1
 when anything was broken."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What a fault did, and when: by this runs are told that it hit."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Faults of files: live captures and plans cut, scribbled over or removed; a damaged cache; disks that fill up."""
 
 from __future__ import annotations

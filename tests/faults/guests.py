@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Faults inside a guest, by the lab's own way in: panic, hang, silence, floods, a clock that jumps."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Faults of the host's processes: killed, stopped, told to end; and what a session may not have."""
 
 from __future__ import annotations

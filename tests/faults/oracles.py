@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What must hold after every round. Each oracle returns what is broken, in words; nothing means that all is well."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The processes of a round, and what each is: known by a mark in the environment, or by the folder they name."""
 
 from __future__ import annotations

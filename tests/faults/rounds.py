@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """One round: a session and a fault out of the seed, played, and held against the oracles."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The sessions that faults are tried on: chosen by a seed, started as a user would, watched from outside."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The table of a campaign: kinds and counts, in Markdown."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The table of faults: how often each is drawn, to which sessions it can be done, and what may become of them."""
 
 from __future__ import annotations

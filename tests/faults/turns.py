@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Taking turns with others who boot guests on this host: a lock, waited for in line and held for some rounds."""
 
 from __future__ import annotations

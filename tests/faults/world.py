@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What one round has to itself: results, runtime and temporary folders, and a cache that may be damaged.
 
 Large files of the cache are hard links to those of the cache it was copied from: `own` one before it is changed.

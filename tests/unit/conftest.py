@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Hypothesis on a busy host: no deadline per example, and few enough examples that all unit tests end within 20 s."""
 
 from __future__ import annotations

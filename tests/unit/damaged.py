@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Damage for tests: a bit of a file that is another one."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Documents: what they link to is there, and their lines fit."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Deadlines, waiting, sizes in words; and errors that say what to try."""
 
 from __future__ import annotations

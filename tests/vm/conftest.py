@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """One prepared plan for all tests: kernel and image are made, the accelerator is proved, once."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Experiments that do to a guest what no suite does: `python -m tests.vm.scripts PLAN SCRIPT`, in a process of its own.
 
 Its own, because libvirt allows one embedded driver per process and wants its QEMUs reaped by a parent that does so.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Real sessions for the tests: run by pytest in a process of its own, and watched from outside.
 
 Nothing here reaches into the process under test: what it does is read from its events and from /proc.

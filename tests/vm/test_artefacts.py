@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What guests boot from is damaged, and who they run as: no kernel is blamed, or praised, for what was not booted."""
 
 from __future__ import annotations

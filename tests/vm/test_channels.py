@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A guest that says more than it may: the host keeps its disk and its memory, and the run says so."""
 
 from __future__ import annotations

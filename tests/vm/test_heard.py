@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The lab's own ears: an unheard console is no health, and a kernel that warned unheard is told by its taint."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Ctrl-C and SIGTERM at any moment: the evidence so far is kept, and nothing is left running."""
 
 from __future__ import annotations

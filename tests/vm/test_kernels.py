@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Kernels built from source in real pairs. The first build of a machine takes 6 to 11 minutes, others seconds."""
 
 from __future__ import annotations

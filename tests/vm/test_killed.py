@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """SIGKILL, as the host's OOM killer or an impatient user sends it, to whoever starts guests: nothing is left behind."""
 
 from __future__ import annotations

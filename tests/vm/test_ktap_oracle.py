@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The kernel's own reader of KTAP as an oracle: nothing is a PASS here that it calls a failure.
 
 It boots nothing, and is here because it needs the kernel's source, which the tests beside it build kernels from: what

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A small real matrix from end to end: verdicts as predicted, reports there, the same word from a copy."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Selftests of a small source tree in real guests: verdicts that must be, and that nothing is left running."""
 
 from __future__ import annotations

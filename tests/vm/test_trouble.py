@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Things that go wrong: whose fault it is, what is kept, and that nothing is left running."""
 
 from __future__ import annotations

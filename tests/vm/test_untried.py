@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Nothing of what was asked for could be tried: an exit code of its own, and the reason, once."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Pairs restored from saved states: themselves, healthy, and given up where they are not."""
 
 from __future__ import annotations

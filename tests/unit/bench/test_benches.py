@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What the benches conclude from what they saw, on its red side too."""
 
 from __future__ import annotations

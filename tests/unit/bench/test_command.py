@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The command: a record and a picture on disk, and clear words for bad input."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Rounds are interleaved, records are flat, and rounds of two kinds do not mix."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Medians, ratios and their intervals against cases whose answer is known."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What a transfer must have done to count, and how the rounds of several pairs become one record."""
 
 from __future__ import annotations

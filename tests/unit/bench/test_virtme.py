@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The peer's side: real processes on terminals in the place of virtme-ng."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Stored sessions to look at: real bundle bytes, judged by the real rules."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """`lab cache`: what it lists, and what it says of states that it has removed."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What is derived from bundles: made once in a session, beside the runs; never believed of a bundle from elsewhere."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The engine as a process: it waits for its plan, and is gone whatever becomes of that."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Nothing that a bundle holds reaches a terminal, a page or a file of results as anything but text."""
 
 from __future__ import annotations

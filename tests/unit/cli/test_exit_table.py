@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """docs/exits.md is true: the real command, in a process of its own, for each row that needs no guest."""
 
 from __future__ import annotations

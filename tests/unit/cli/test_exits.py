@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What a shell is told of a session."""
 
 from __future__ import annotations

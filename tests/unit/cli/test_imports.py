@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What a command must not wait for. libvirt, paramiko and their like take 0.1 s and more each; a TAB may take 0.3 s."""
 
 from __future__ import annotations

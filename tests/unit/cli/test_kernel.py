@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """`lab kernel`: what it says of what is built, on the small source of the builder's tests."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """`lab selftest` on bad input, before anything is fetched or booted; and its exit codes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Bundles: written whole or not at all, and read back byte by byte."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What lies in a bundle's folder: only regular files inside it are read, and none further than its bound."""
 
 from __future__ import annotations

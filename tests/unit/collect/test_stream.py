@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Captures that grow while they are read, and what a run takes of them."""
 
 from __future__ import annotations

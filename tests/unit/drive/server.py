@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A real SSH server on 127.0.0.1, in this process, that runs commands with /bin/sh as a guest's does."""
 
 from __future__ import annotations

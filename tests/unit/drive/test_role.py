@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What Ansible is told about the guests of a pair, and a real Ansible that gives roles to SSH servers of ours."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Commands and programs over a real SSH connection, and what is raised when it goes wrong."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What is more than a bundle may hold is not read, and is an ERROR that names the bound."""
 
 from __future__ import annotations

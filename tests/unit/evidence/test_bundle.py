@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A bundle's files against its manifest."""
 
 from __future__ import annotations

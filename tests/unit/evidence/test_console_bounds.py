@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What a console may cost: memory beyond its bytes, and no more work than its bytes. bench/judge.py has the seconds;
 what grew with the square of a size would not end here."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """OOM reports as kernels from 2.6.18 to 6.17 print them: who was killed, where, and by whose limit."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Every class of report that a kernel may print, one file each; and what looks like one and is none.
 
 k-NAME   a kernel that says this is not healthy, of a kind in the table; a grade follows where it is not FAULT.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """instructions.jsonl: what is not what it should be is no count."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """KTAP: the corpus of outputs with their expected parse, and what no output may do to the parser.
 
 `LAB_UPDATE_CORPUS=1 pytest tests/unit/evidence` rewrites the expectations; read the difference before committing it.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The arithmetic of free memory, and the ledger on a run that is known exactly."""
 
 from __future__ import annotations

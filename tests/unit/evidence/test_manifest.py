@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The manifest: its own digest, and bounds for all that it says."""
 
 from __future__ import annotations

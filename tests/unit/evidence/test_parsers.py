@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Telemetry, checkpoints, program output: good lines become records, bad ones are refused and told."""
 
 from __future__ import annotations

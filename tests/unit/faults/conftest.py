@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A round's folders without a cache, and a session that has ended in them."""
 
 from __future__ import annotations

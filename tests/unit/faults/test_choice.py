@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A round is its seed's: the same session, moment and fault whenever it is played."""
 
 from __future__ import annotations

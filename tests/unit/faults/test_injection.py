@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Faults do what they say, to real processes and files of a round."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Each oracle turns red on what it is for, and is quiet without that."""
 
 from __future__ import annotations

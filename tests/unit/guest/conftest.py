@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The guest programs, built once for all that start them here."""
 
 from __future__ import annotations

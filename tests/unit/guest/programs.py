@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Starts the guest programs on this machine, against 127.0.0.1, and reads what they say."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """zc-client and zc-sender, really built and really talking, with or without root and mappable pages."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """lab-telemetry, really built and really sampling this machine, with or without root."""
 
 from __future__ import annotations

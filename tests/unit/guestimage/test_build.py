@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The image from a base of three files: everything after the download, with the real tar and mkfs.erofs."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Several context managers entered at once."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What is remembered of a file's digest, and what makes it be read again."""
 
 from __future__ import annotations

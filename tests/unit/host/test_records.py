@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Small records: whole or not there, and a damaged one counts as none, whatever happened to it."""
 
 from __future__ import annotations

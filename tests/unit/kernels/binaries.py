@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Small real binaries: modules, a kernel with a PVH note, a bzImage around it, a kernel package."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A package repository in a directory, with a kernel package in it, for the real apt."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A tiny kernel source that answers as the real one does: `make O=DIR allnoconfig` and `vmlinux`, with a few C files.
 
 The Makefile compiles for real and links an ELF with a PVH note; kconfig's part is played by a few lines of awk that

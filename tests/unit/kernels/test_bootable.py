@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """From the package list to what QEMU boots, with the real apt and dpkg on a repository of our own."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Builds for real, with make, gcc, git and ccache, of a source of four files."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The source of a kernel's selftests: of its own commit, and only what they need."""
 
 from __future__ import annotations

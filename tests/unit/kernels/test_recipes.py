@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Names of kernels to build, against an images/kernels of our own."""
 
 from __future__ import annotations

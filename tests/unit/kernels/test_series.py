@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Mails as lists deliver them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """How many pairs fit, and the sum that says so."""
 
 from __future__ import annotations

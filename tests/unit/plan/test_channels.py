@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """How full a channel is."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Command lines of the guest programs, and plans on disk."""
 
 from __future__ import annotations

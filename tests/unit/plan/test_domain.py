@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What libvirt is told about a guest."""
 
 from __future__ import annotations

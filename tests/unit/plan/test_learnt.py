@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What sessions teach, and what is made of it. A file that cannot be read teaches nothing."""
 
 from __future__ import annotations

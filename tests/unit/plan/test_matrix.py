@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """From kernels, NIC profiles and cases to runs in an order."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Names from ids: the same every time, different for different things, and valid where they are used."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Batches that share a pair, the longest first, and cut where that ends sooner."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The number of pairs: what is known best, and its neighbours when nobody has tried them."""
 
 from __future__ import annotations

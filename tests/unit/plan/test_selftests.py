@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """How a selftest is started in a guest."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A guest without a machine: real signals and real capture files, behind a hypervisor that has none."""
 
 from __future__ import annotations

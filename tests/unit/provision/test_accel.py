@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What was proved of an accelerator: what of it is remembered, and for how long."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Whom QEMU runs as under root, and what that user gets to see: real users, real mounts, in threads of their own."""
 
 from __future__ import annotations

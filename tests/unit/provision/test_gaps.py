@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """When a guest had no CPU time: tables of looks, and what they show."""
 
 from __future__ import annotations

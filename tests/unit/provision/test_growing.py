@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Captures that somebody has a hand in, and those that grow too fast."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What a guest announces, and waiting for it."""
 
 from __future__ import annotations

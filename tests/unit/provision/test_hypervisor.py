@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The state of an embedded driver: what may be shared is, and what is shared outlives it."""
 
 from __future__ import annotations

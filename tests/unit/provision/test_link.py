@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Whether somebody listens on a socket, asked of a real kernel."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The plugin that counts instructions: where it can, and that it is a plugin."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Who ends what a command leaves when it is killed: real processes, real signals, no guest."""
 
 from __future__ import annotations

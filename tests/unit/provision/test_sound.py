@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What guests boot from is what it is recorded as, or they do not boot."""
 
 from __future__ import annotations

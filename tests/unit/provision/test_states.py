@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Saved states on disk: found as they were saved, or not at all."""
 
 from __future__ import annotations

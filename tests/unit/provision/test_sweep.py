@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Ends what outlived its worker: processes that look like a QEMU of this session, and no others."""
 
 from __future__ import annotations

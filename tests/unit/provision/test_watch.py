@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A pair is watched from the host's side: real processes stand for its QEMUs, and do as they may."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Synthetic runs for the tests of the reports."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A parsed HTML page, as far as the tests look into it."""
 
 from __future__ import annotations

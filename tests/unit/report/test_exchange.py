@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """JSON Lines, JUnit and KTAP: the formats that other programs read."""
 
 from __future__ import annotations

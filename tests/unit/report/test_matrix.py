@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Cells that several runs share, and the tables a large session is cut into."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Where the time went: each moment once, drawn in a terminal and in a page."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Whose fault it is, from what a guest's death, telemetry, QEMU and disk say."""
 
 from __future__ import annotations

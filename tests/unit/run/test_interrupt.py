@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The first signal ends the work in order, later ones do not cut its clean-up short: real signals, real processes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Pairs of a worker: each is ended once, whoever waits for it, and its consoles are found."""
 
 from __future__ import annotations

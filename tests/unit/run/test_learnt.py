@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What a session on disk teaches, and the file it is kept in."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Whether the lab says of a mutant what is true: red sides first."""
 
 from __future__ import annotations

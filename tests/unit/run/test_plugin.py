@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The pytest plugin: what it collects, in which order, and what it refuses. No guest is started."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Which runs the workers get, and when: xdist's scheduler with workers that only write down what they are told."""
 
 from __future__ import annotations

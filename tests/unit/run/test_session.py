@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """From what the user asked for to one spec; every wrong name at once."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Spans: written from any thread, relative to a beginning, and read back as they were."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What a step waits for: samples of telemetry as they come, a program's line however it races with the look."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Restored pairs: what makes a state another one, and what makes a pair unfit."""
 
 from __future__ import annotations

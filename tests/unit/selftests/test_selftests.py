@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Selftests found, built and packed, in a tree that is never written to."""
 
 from __future__ import annotations

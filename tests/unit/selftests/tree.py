@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A source tree as small as one can be and still have selftests."""
 
 from __future__ import annotations

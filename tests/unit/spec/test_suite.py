@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Suite files: what is wrong is listed at once, with file and key."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Bundles made to measure: a script of a run writes the bytes that a run would have left behind.
 
 `story(case)` tells a run on a kernel that keeps its promise. Its fields are plain lists and dicts, so that a test can

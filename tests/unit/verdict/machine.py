@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A receiver that exists on paper: enough physics to write telemetry, page counts and console lines of a run."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The red side of every rule: what to spoil in a good run, and the word that must come of it.
 
 Each row is a run that only its rule objects to (`alone`), so that taking the rule away would turn it green.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The red side of the rules that hold in every case: lab.verdict.rules_always, and the taint of lab.verdict.ground."""
 
 from __future__ import annotations

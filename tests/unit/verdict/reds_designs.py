@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The red side of the rules of lab.verdict.rules_designs."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What happens in a run of each case, step by step, as tests tell it."""
 
 from __future__ import annotations

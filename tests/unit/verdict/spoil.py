@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Ways to spoil a good run, and what a red row of a rule is."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What holds in every case: what it must not object to, and what a prediction of FAIL does not excuse."""
 
 from __future__ import annotations

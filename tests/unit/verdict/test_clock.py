@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A guest whose clock runs too fast, or that the host kept from running: what it says of time is the lab's fault."""
 
 from __future__ import annotations

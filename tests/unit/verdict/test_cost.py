@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What a kernel costs, from the counts of both sides."""
 
 from __future__ import annotations

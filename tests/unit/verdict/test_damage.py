@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Damage never helps: a bundle that was cut, flipped or thinned out is no greener than it was."""
 
 from __future__ import annotations

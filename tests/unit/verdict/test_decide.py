@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The ladder, rung by rung."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A guest that said more than a channel may carry: an ERROR, and all else follows from it; but a crash is a crash."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The ground rules are the same for runs and selftests: what a console, a host or a damaged file says of either."""
 
 from __future__ import annotations

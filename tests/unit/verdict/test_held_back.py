@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Runs without traffic: the preflight forbade it, or the run does not apply. Never a PASS, never a FAIL."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """How memory ended, from what the console and the clients say."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What is a client's own charge, when the sample that tells it was read late: first bytes are there by then."""
 
 from __future__ import annotations

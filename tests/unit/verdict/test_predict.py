@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The table of predictions, and what agrees with one."""
 
 from __future__ import annotations

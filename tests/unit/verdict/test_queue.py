@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The second witness of data that lies in socket queues: TCP's own counter, and the memory that is missing."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Every rule speaks for a good run, objects to a bad one, and is missed when it is gone."""
 
 from __future__ import annotations

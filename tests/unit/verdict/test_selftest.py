@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Verdicts on selftests: what passes, and above all what must not."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """How long telemetry may be silent while programs run: longer on a kernel with all of its own checks on."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """At the end of memory a stream trickles on: the abuser's very most comes last, and that must not hide the innocent."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A run being told: the bytes that it would have left behind, as plain lines and dicts."""
 
 from __future__ import annotations
