@@ -15,7 +15,7 @@ from lab.text.terminal import say
 
 def cases(as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and case.")] = False) -> None:
     """List the cases, and the suites made of them."""
-    from lab.suites import read_suite, suite_names
+    from lab.session.suites import read_suite, suite_names
 
     if as_json:
         print_json_lines(_record(case) for case in CASES.values())

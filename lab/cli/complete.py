@@ -29,7 +29,7 @@ def _never_fails(offers: Callable[[], Iterable[tuple[str, str]]]) -> Callable[[s
 def suites_and_cases() -> Iterable[tuple[str, str]]:
     """Names that `lab run` takes."""
     from lab.plan.cases import CASES
-    from lab.suites import read_suite, suite_names
+    from lab.session.suites import read_suite, suite_names
 
     return [*((n, read_suite(n).description) for n in suite_names()), *((c.name, c.how) for c in CASES.values())]
 

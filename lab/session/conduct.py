@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A session from its request to its results, without a terminal: what a command, a campaign or a batch calls.
 
 with shown() as progress:

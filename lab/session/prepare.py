@@ -33,9 +33,9 @@ from lab.provision.plugin import cannot_count, ensure_plugin
 from lab.provision.qemu import installed_qemu
 from lab.provision.states import cannot_save
 from lab.session.learnt import load_learnt
+from lab.session.suites import read_suite, suite_names
 from lab.spec.request import MAX_REPEAT, SessionRequest
 from lab.spec.suite import SuiteSpec, unknown
-from lab.suites import read_suite, suite_names
 
 DEFAULT_SUITE = "default"
 

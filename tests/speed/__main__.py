@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """python -m tests.speed [BUNDLE...]: the words of bundles (of those that are kept) at each speed, as a table.
 
 -v        says what made an ERROR          --free   what is held to a rate goes as fast as the host

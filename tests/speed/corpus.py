@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Real bundles, kept: one archive, for most of their bytes are the same. `pack` makes it from folders of runs."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The tool itself: it takes away, and makes nothing up."""
 
 from __future__ import annotations

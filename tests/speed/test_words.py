@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A verdict does not depend on how fast its host was: stored runs, and runs as told, as other hosts would give them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The bundle that a host k times as fast would have left behind, made of a real one.
 
 What a guest computes takes 1/k of the time, by its own clock; telemetry goes on ten times a second of that clock, so

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """A guest's clock as it would have run on another host: what computes is shorter, what waits is not."""
 
 from __future__ import annotations

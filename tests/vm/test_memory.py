@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What QEMU says where it may not keep a guest's memory in a file: other hosts have SELinux, this one has modes."""
 
 from __future__ import annotations

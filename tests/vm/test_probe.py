@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What real guests, and this host's own /dev/kvm, show of an accelerator.
 
 A process can have one embedded driver: each test has a process of its own.

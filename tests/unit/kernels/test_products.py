@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Built kernels on disk, and what lies beside them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Why guests did not run under KVM is told by every report that people read, and by those that programs do."""
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ from lab.provision.pair import PairRequest
 from lab.provision.qemu import Qemu
 from lab.session import prepare as session
 from lab.session.prepare import check, choose_accelerator, combine, most_pairs
+from lab.session.suites import read_suite
 from lab.spec.request import SessionRequest
-from lab.suites import read_suite
 
 
 def test_nothing_asked_for_means_the_default_suite() -> None:

@@ -8,8 +8,8 @@ import pytest
 from lab.errors import BadInput
 from lab.plan.cases import CASES
 from lab.plan.nics import NICS
+from lab.session.suites import read_suite, suite_names
 from lab.spec.suite import SuiteSpec, load_suite, unknown
-from lab.suites import read_suite, suite_names
 
 GOOD = """
 description = "d"
