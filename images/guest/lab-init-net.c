@@ -88,7 +88,7 @@ struct in6_ifreq {
 static int set_address6(const char *ip)
 {
 	int s = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0), bad = 0, prefix;
-	struct in6_ifreq r = { .prefixlen = 64, .ifindex = link_index };
+	struct in6_ifreq r = { .prefixlen = 64, .ifindex = (int)if_nametoindex(LINK_DEV) };
 	char hex[40], dev[20], text[48];
 	FILE *have = fopen("/proc/net/if_inet6", "re");
 
@@ -151,25 +151,27 @@ int readdress(const char *mac, const char *v4, const char *v6)
 	return bad;
 }
 
-static void up(int s, const char *dev)
+int bring_up(int s, const char *dev)
 {
 	struct ifreq r = { 0 };
 
 	snprintf(r.ifr_name, IFNAMSIZ, "%s", dev);
 	r.ifr_flags = IFF_UP;
-	if (ioctl(s, SIOCSIFFLAGS, &r))
-		say("cannot bring %s up: %s", dev, strerror(errno));
+	if (!ioctl(s, SIOCSIFFLAGS, &r))
+		return 0;
+	say("cannot bring %s up: %s", dev, strerror(errno));
+	return -1;
 }
 
-/* Names both NICs and brings the control NIC up; returns the index of the link NIC, or 0. It is left down: its role sets MTU and offloads first, and a second reset costs seconds of carrier. */
+/* Names both NICs and brings the control NIC up; returns the index of the link NIC, or 0. It is left down: its settings come first (lab-init-settle.c), and a second reset costs seconds of carrier. */
 int start_network(void)
 {
 	int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-	up(s, "lo");
+	bring_up(s, "lo");
 	if (adopt(s, option("lab.ctl"), CTL_DEV)) {
 		set_address(s, CTL_DEV, "10.0.2.15", "255.255.255.0");
-		up(s, CTL_DEV);
+		bring_up(s, CTL_DEV);
 	} else {
 		say("there is no control NIC with MAC %s", option("lab.ctl"));
 	}

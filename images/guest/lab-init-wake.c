@@ -60,7 +60,7 @@ static int take_hostkey(const char *hex)
 }
 
 /* The one key that opens this guest: its host makes one for each pair. dropbear reads the file at every login. */
-int admit(const char *key)
+static int let_in(const char *key)
 {
 	int fd = open("/run/authorized_keys", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), bad = fd < 0;
 
@@ -70,6 +70,21 @@ int admit(const char *key)
 	if (bad)
 		say("cannot take the key of the host: %s", strerror(errno));
 	return bad;
+}
+
+/* order: HOSTKEY KEY; the first in hex. dropbear runs when this comes: see start_ssh() in lab-init.c. */
+int admit(const char *order)
+{
+	char key[2 * KEY_BYTES + 1], login[LOGIN_BYTES + 1];
+
+	if (sscanf(order, "%512s %127s", key, login) != 2) {
+		say("not an order to let somebody in");
+		return -1;
+	}
+	if (!take_hostkey(key))
+		return let_in(login);
+	say("cannot take the host key: %s", strerror(errno));
+	return -1;
 }
 
 static int has_carrier(void)
@@ -97,7 +112,7 @@ int wake(const char *order)
 		say("cannot take clock, seed and host key: %s", strerror(errno));
 		return -1;
 	}
-	if (admit(login) || readdress(mac, v4, v6))
+	if (let_in(login) || readdress(mac, v4, v6))
 		return -1;
 	tell("{\"t\":%.6f,\"event\":\"link\",\"carrier\":%s}\n", uptime(), has_carrier() ? "true" : "false");
 	tell("{\"t\":%.6f,\"event\":\"awake\"}\n", uptime());

@@ -8,9 +8,11 @@
  * an SSH server, and says so on the virtio-serial port "lab.ready". From then on it reaps orphans and reports
  * carrier changes of the link NIC on the same port, so that the host waits for signals and never for seconds.
  *
- * The same port takes four orders, a line each: "admit KEY" lets that SSH key in, and no other; "rest" is answered when
- * no process is left but those two, so that the guest can be saved; "wake" gives the guest that was restored from there
- * an identity of its own (lab-init-wake.c); "echo ADDRESS" is answered when the other end of the link has.
+ * The same port takes orders, a line each: "admit HOSTKEY KEY" gives the SSH server a key of its own, and lets the other
+ * one in, and no other; "set ..." is a setting of the link and its stack (lab-init-settle.c), "settled" is answered with
+ * how many of them are in force; "rest" is answered when no process is left but telemetry and the SSH server, so that the
+ * guest can be saved; "wake" gives the guest that was restored from there an identity of its own (lab-init-wake.c);
+ * "echo ADDRESS" is answered when the other end of the link has. One that could not be followed is answered "refused".
  *
  * Kernel command line: lab.nic=MODULE (driver of the link NIC), lab.ctl=MAC, lab.link=MAC, lab.host=NAME.
  */
@@ -292,21 +294,6 @@ static void start_ssh(void)
 		die("start the SSH server");
 }
 
-/* A host key of this boot alone; its public half goes to the host on the ready port, which then knows whom it talks to. */
-static void make_hostkey(char *hostkey, size_t size)
-{
-	char text[2048], *at;
-	int out = open("/run/hostkey.pub", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-
-	waitpid(spawn("/usr/bin/dropbearkey", (char *[]){ "dropbearkey", "-t", "ed25519", "-f", "/run/hostkey", NULL }, out),
-		NULL, 0);
-	close(out);
-	slurp("/run/hostkey.pub", text, sizeof(text));
-	at = strstr(text, "ssh-ed25519 ");
-	snprintf(hostkey, size, "%s", at ? at : "");
-	hostkey[strcspn(hostkey, "\n")] = 0;
-}
-
 /* Answers when nobody is left, or waits for the end of somebody who is, to look again. */
 static void rest(void)
 {
@@ -347,24 +334,34 @@ static void obey(char *line)
 		rest();
 	} else if (!strncmp(line, "echo ", 5)) {
 		echo_fd = send_echo(line + 5);
+	} else if (!strcmp(line, "settled")) {
+		tell_settled();
 	} else if (!strncmp(line, "admit ", 6) && !admit(line + 6)) {
 		tell("{\"t\":%.6f,\"event\":\"admitted\"}\n", uptime());
-	} else if (strncmp(line, "wake ", 5) || wake(line + 5)) {
+	} else if (!strncmp(line, "set ", 4) ? settle(line + 4) : strncmp(line, "wake ", 5) || wake(line + 5)) {
 		tell("{\"t\":%.6f,\"event\":\"refused\"}\n", uptime());
 	}
 }
 
-/* Orders are short, and the host sends one at a time and waits for the answer: a line comes whole. */
+/* Several may come at once, and the last of them in part: what a guest that boots is told waits until it reads. */
 static void take_orders(void)
 {
-	char line[1024];
-	ssize_t n = read(ready_fd, line, sizeof(line) - 1);
+	static char orders[4096];
+	static size_t have;
+	ssize_t n = read(ready_fd, orders + have, sizeof(orders) - 1 - have);
+	char *line = orders, *end;
 
 	if (n <= 0)
 		return;
-	line[n] = 0;
-	line[strcspn(line, "\n")] = 0;
-	obey(line);
+	orders[have + (size_t)n] = 0;
+	for (; (end = strchr(line, '\n')); line = end + 1) {
+		*end = 0;
+		obey(line);
+	}
+	have = strlen(line);
+	memmove(orders, line, have);
+	if (have == sizeof(orders) - 1)
+		have = 0; /* no order is as long */
 }
 
 static void serve(int sfd, int nl)
@@ -402,7 +399,7 @@ static void serve(int sfd, int nl)
 
 int main(void)
 {
-	char port[128], hostkey[1024];
+	char port[128];
 	sigset_t set;
 	int nl, has_link;
 
@@ -421,11 +418,10 @@ int main(void)
 	put("/proc/self/oom_score_adj", "-1000"); /* inherited by what serves SSH: the abuser is watched to its end */
 	start_telemetry();
 	start_ssh();
-	make_hostkey(hostkey, sizeof(hostkey));
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	put("/proc/sys/kernel/printk", "7"); /* boot is quiet for speed; what comes now is evidence */
 	if (find_port("lab.ready", port, sizeof(port)))
 		ready_fd = open(port, O_RDWR | O_CLOEXEC);
-	tell("{\"t\":%.6f,\"event\":\"ready\",\"link\":%s,\"hostkey\":\"%s\"}\n", uptime(), has_link ? "true" : "false", hostkey);
+	tell("{\"t\":%.6f,\"event\":\"ready\",\"link\":%s}\n", uptime(), has_link ? "true" : "false");
 	serve(signalfd(-1, &set, SFD_CLOEXEC), nl);
 }

@@ -25,9 +25,14 @@ void read_links(int netlink);
 int send_echo(const char *v4);
 void read_echo(int echo);
 int readdress(const char *mac, const char *v4, const char *v6);
+int bring_up(int s, const char *dev);
 
 /* lab-init-wake.c */
 int wake(const char *order);
-int admit(const char *key);
+int admit(const char *order);
+
+/* lab-init-settle.c */
+int settle(char *setting);
+void tell_settled(void);
 
 #endif

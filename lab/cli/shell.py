@@ -153,9 +153,8 @@ def _request(nic: NicProfile, kernel: BootableKernel, image: GuestImage, acceler
 
 @contextlib.contextmanager
 def _linked(hypervisor: Hypervisor, request: PairRequest, progress: Progress, *, cold: bool) -> Iterator[Pair]:
-    """A pair with its roles. One that boots has no preflight: a kernel that fails it is what one wants to look at."""
-    from lab.drive.role import give_roles
-    from lab.pair.ready import targets_of
+    """A pair, made ready. One that boots has no preflight: a kernel that fails it is what one wants to look at."""
+    from lab.pair.ready import with_settings
     from lab.pair.warm import exists, warm_pair
     from lab.provision.pair import provisioned
 
@@ -164,11 +163,9 @@ def _linked(hypervisor: Hypervisor, request: PairRequest, progress: Progress, *,
             ready.hang_up()
             yield ready.pair
         return
-    with provisioned(hypervisor, request) as pair:
+    with provisioned(hypervisor, with_settings(request, progress)) as pair:
         progress("booting")
         pair.wait_ready()
-        progress("giving roles")
-        give_roles(targets_of(pair), request.nic, request.role_files, progress)
         progress("waiting for carrier")
         pair.wait_carrier()
         yield pair
@@ -177,16 +174,16 @@ def _linked(hypervisor: Hypervisor, request: PairRequest, progress: Progress, *,
 def _attach(pair: Pair, wanted: Wanted, folder: Path) -> int:
     """Hand the terminal to ssh; its exit status."""
     from lab.drive.terminal import ssh_argv
-    from lab.pair.ready import targets_of
+    from lab.pair.ready import address_of
 
     argv = {
         role: ssh_argv(
-            target.address,
-            target.hostkey,
+            address_of(pair.request, guest),
+            guest.signals.hostkey,
             folder / f"known-{role}",
             wanted.command if role == wanted.role else (),
         )
-        for role, target in targets_of(pair).items()
+        for role, guest in pair.guests.items()
     }
     chosen: Role = wanted.role if wanted.role in argv else "receiver"
     if not wanted.command:

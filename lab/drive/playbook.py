@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,6 @@ LOCALHOST = {
     "all": {"hosts": {"localhost": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}}}
 }
 """Inventory for playbooks that work on this host."""
-
-
-Watch = Callable[[Mapping[str, Any]], None]
-"""Told each of Ansible's events."""
-
-
-def _nobody(_event: Mapping[str, Any]) -> None:
-    """Nobody watches."""
 
 
 @dataclass
@@ -66,24 +58,19 @@ def run_playbook(
     progress: Progress,
     extra_vars: Mapping[str, Any] | None = None,
     check: bool = False,
-    watch: Watch = _nobody,
-    cancelled: Callable[[], bool] = lambda: False,
-    scratch: Path | None = None,
 ) -> PlaybookResult:
     """Run a playbook to its end; `check` only asks what would change. Raises HostTrouble naming each failed task.
 
-    Ansible's own files lie in a folder in `scratch`, else in the host's for temporary files, and go with it.
-    `watch` sees each of Ansible's events as it comes; the playbook is ended when `cancelled` says so.
+    Ansible's own files lie in a folder of the host's for temporary files, and go with it.
     """
-    import ansible_runner  # a restored pair needs no playbook
+    import ansible_runner  # a pair needs no playbook
 
     result = PlaybookResult()
 
     def take(event: Mapping[str, Any]) -> None:
         _take(event, result, progress)
-        watch(event)
 
-    with temporary_folder(scratch) as folder:
+    with temporary_folder() as folder:
         # Without a cancel_callback ansible-runner takes SIGINT and SIGTERM for itself, and never gives them back.
         with held_back() as interrupted:
             runner = ansible_runner.run(
@@ -96,7 +83,7 @@ def run_playbook(
                 cmdline="--check" if check else None,
                 quiet=True,
                 event_handler=take,
-                cancel_callback=lambda: interrupted() or cancelled(),
+                cancel_callback=interrupted,
             )
         if runner.status == "successful":
             return result

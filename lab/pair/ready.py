@@ -6,21 +6,21 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 from lab.collect.stream import last_lines, size
 from lab.contracts import Address, Progress
-from lab.drive.role import RoleTarget, Seat, role_giver
-from lab.drive.ssh import GuestShell, Program, connected
+from lab.drive.role import ensure_settings
+from lab.drive.ssh import Dialler, GuestShell, Program
 from lab.errors import Fault
-from lab.host.atonce import entered
 from lab.pair.timeline import Timeline
 from lab.plan.cases import ClientSpec
 from lab.plan.commands import cgroup_of, client_argv, sender_argv
 from lab.plan.matrix import Run
-from lab.plan.names import ROLES, Role, digest
+from lab.plan.names import Role, digest
 from lab.plan.session import SessionPlan
 from lab.provision.guest import Guest
 from lab.provision.hypervisor import Hypervisor
@@ -124,15 +124,8 @@ def address_of(request: PairRequest, guest: Guest) -> Address:
     return Address("127.0.0.1", guest.ssh_port, request.key_file)
 
 
-def _target(pair: Pair, role: Role, guest: Guest) -> RoleTarget:
-    address = address_of(pair.request, guest)
-    return RoleTarget(guest.plan.name, role, address, guest.signals.hostkey, pair.addresses[role])
-
-
-def _seats(request: PairRequest) -> dict[Role, Seat]:
-    links = Pair(request, {}).addresses
-    roles: tuple[Role, ...] = ("receiver",) if request.nic.link == "none" else ROLES
-    return {role: Seat(links[role], request.key_file) for role in roles}
+def dialler_of(request: PairRequest, guest: Guest) -> Dialler:
+    return Dialler(guest.plan.name, address_of(request, guest), guest.signals.hostkey)
 
 
 def _preflight(ready: ReadyPair) -> None:
@@ -172,38 +165,55 @@ def pair_request(plan: SessionPlan, run: Run, attempt: int) -> PairRequest:
 def connected_pair(
     hypervisor: Hypervisor, request: PairRequest, progress: Progress, timeline: Timeline | None = None
 ) -> Iterator[ReadyPair]:
-    """Provision a pair, give roles, connect. Raises LabTrouble; all is gone when the block ends."""
+    """Provision a pair with its settings, and log in. Raises LabTrouble; all is gone when the block ends."""
     timeline = timeline or Timeline()
     with contextlib.ExitStack() as stack:
-        giver = stack.enter_context(role_giver(_seats(request), request.nic, request.role_files, progress))
+        with timeline.span("settings", lane="pair"):
+            request = with_settings(request, progress)
         progress("starting guests")
         with timeline.span("start guests", lane="pair"):
             pair = stack.enter_context(provisioned(hypervisor, request))
         progress("booting")
-        with timeline.span("boot", lane="pair"):
-            pair.wait_ready()
-        progress("giving roles")
-        with timeline.span("roles", lane="pair"):
-            giver.give(targets_of(pair))
-        progress("connecting")
-        with timeline.span("connect", lane="pair"):
-            ready = connect_shells(stack, pair)
+        with timeline.span("boot and connect", lane="pair"):
+            ready = _arrived(stack, pair, timeline)
         progress("waiting for carrier")
         with timeline.span("carrier", lane="pair"):
             pair.wait_carrier()
         yield ready
 
 
-def targets_of(pair: Pair) -> dict[Role, RoleTarget]:
-    """Where the guests of a pair answer, and with which host key."""
-    return {role: _target(pair, role, guest) for role, guest in pair.guests.items()}
+def with_settings(request: PairRequest, progress: Progress) -> PairRequest:
+    """The same with what its guests have to set when they boot. Raises HostTrouble."""
+    return replace(request, settings=ensure_settings(request.nic, progress))
 
 
-def connect_shells(stack: contextlib.ExitStack, pair: Pair) -> ReadyPair:
-    """Log in to both guests at once; `stack` closes the connections. Raises GuestLost."""
+def _arrived(stack: contextlib.ExitStack, pair: Pair, timeline: Timeline) -> ReadyPair:
+    """Log in to each guest as soon as it has booted, while the other one may be at it; `stack` closes the connections.
+
+    Raises what went wrong first: GuestLost, HostTrouble, DeadlinePassed.
+    """
     changed = threading.Condition()
-    shells = {role: connected(t.name, t.address, t.hostkey, changed) for role, t in targets_of(pair).items()}
-    return ReadyPair(pair, entered(stack, shells), changed)
+    pool = ThreadPoolExecutor(len(pair.guests), thread_name_prefix="arrive")
+    stack.callback(pool.shutdown, wait=False)
+    diallers = {role: dialler_of(pair.request, guest) for role, guest in pair.guests.items()}
+    for dialler in diallers.values():
+        stack.callback(dialler.close)
+
+    def arrive(role: Role, guest: Guest) -> GuestShell:
+        with timeline.span("boot", lane=role):
+            guest.wait_ready(pair.request.limits.boot)
+        with timeline.span("connect", lane=role):
+            return GuestShell(guest.plan.name, diallers[role], diallers[role].dial(), changed)
+
+    arriving = {role: pool.submit(arrive, role, guest) for role, guest in pair.guests.items()}
+    try:
+        for one in as_completed(arriving.values()):
+            one.result()
+    except BaseException:
+        for guest in pair.guests.values():
+            guest.abandon()
+        raise
+    return ReadyPair(pair, {role: one.result() for role, one in arriving.items()}, changed)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lab.plan.cases import ClientSpec
 from lab.plan.names import LinkAddress
 
@@ -69,6 +71,18 @@ def wake_order(
     return f"wake {now_ns} {seed.hex()} {hostkey.hex()} {mac} {v4} {v6} {login}"
 
 
-def admit_order(login: str) -> str:
-    """The line that has a guest let this key in, given as the base64 of its public half."""
-    return f"admit {login}"
+def admit_order(hostkey: bytes, login: str) -> str:
+    """The line that gives a guest its host key, as dropbear reads it, and has it let this key in, given as the base64
+    of its public half."""
+    return f"admit {hostkey.hex()} {login}"
+
+
+def all_settings(settings: Sequence[str], link: LinkAddress | None) -> tuple[str, ...]:
+    """Those of the profile, then the addresses of a link, which is brought up last: another reset of a NIC would cost
+    seconds of carrier."""
+    return (*settings, *((f"address {link.v4} {link.v6}", "up") if link else ()))
+
+
+def settle_orders(settings: Sequence[str]) -> tuple[str, ...]:
+    """The lines that have a guest make these settings, and say how many of them are in force."""
+    return (*(f"set {setting}" for setting in settings), "settled")

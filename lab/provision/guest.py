@@ -20,10 +20,11 @@ from pathlib import Path
 from lab.errors import DeadlinePassed, Fault, GuestLost, HostTrouble
 from lab.host.interrupt import held_back
 from lab.plan.channels import CONSOLE, INSTRUCTIONS, READY_PORT, TELEMETRY, Bucket
-from lab.plan.commands import admit_order
+from lab.plan.commands import admit_order, settle_orders
 from lab.plan.domain import GuestPlan, render
 from lab.provision.confined import Needs, take_back
 from lab.provision.growing import Growing
+from lab.provision.hostkey import make_hostkey
 from lab.provision.hypervisor import Death, Hypervisor
 from lab.provision.libvirt_api import Domain
 from lab.provision.process import find_emulator
@@ -36,7 +37,6 @@ TAIL = 16 * KIB
 """Bytes of a console that its last lines are looked for in."""
 
 LONGEST_S = 1e9
-HOSTKEY = re.compile(r"[a-z0-9-]{1,40} [A-Za-z0-9+/=]{1,1000}( [\w.@-]{0,100})?")
 _HOSTFWD = re.compile(r"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s+\S+\s+22\b")
 
 
@@ -49,6 +49,8 @@ class Signals:
     carrier: bool = False
     ready: bool = False
     admitted: bool = False
+    settled: int | None = None
+    """Settings in force, as it said when it was asked."""
     resting: bool = False
     refused: bool = False
     echoes: int = 0
@@ -58,6 +60,8 @@ class Signals:
     said: deque[str] = field(default_factory=lambda: deque(maxlen=8))
     flood: str = ""
     """Why the ready port is not listened to any more; "" while it is."""
+    abandoned: bool = False
+    """Whether whoever waited for this guest has given up."""
 
     def died(self, death: Death) -> None:
         """Told by libvirt."""
@@ -80,8 +84,8 @@ class Signals:
         with self.changed:
             self.said.append(line.strip())
             match message:
-                case {"event": "ready", "hostkey": str(hostkey)} if HOSTKEY.fullmatch(hostkey):
-                    self.ready, self.hostkey = True, hostkey
+                case {"event": "ready"}:
+                    self.ready = True
                     self.clock = (_seconds(message.get("t", 0)), time.monotonic())
                 case {"event": "awake"}:
                     self.ready = True
@@ -89,6 +93,8 @@ class Signals:
                     self.echoes += 1
                 case {"event": "admitted"}:
                     self.admitted = True
+                case {"event": "settled", "settings": int(settings)}:
+                    self.settled = settings
                 case {"event": "resting"}:
                     self.resting = True
                 case {"event": "refused"}:
@@ -111,6 +117,8 @@ class Guest:
     port: socket.socket | None = None
     login: str = ""
     """The key that opens it; "" for one that nobody shall get into."""
+    settings: tuple[str, ...] | None = None
+    """What it has to set when it boots; None where nobody has said."""
 
     @property
     def role(self) -> str:
@@ -145,6 +153,8 @@ class Guest:
             while not is_true(signals):
                 if signals.death is not None:
                     raise GuestLost(f"{self.plan.name} is gone: {signals.death}\n{self.console_tail()}")
+                if signals.abandoned:
+                    raise GuestLost(f"nobody waits for {self.plan.name} any more")
                 if not signals.changed.wait(timeout=deadline.remaining) and deadline.expired:
                     raise deadline.passed(f"ready port {list(signals.said)[-2:]}, console: {self.console_tail(2)!r}")
 
@@ -155,6 +165,25 @@ class Guest:
                 self.port.sendall(order.encode() + b"\n")
         except OSError as exc:
             raise GuestLost(f"{self.plan.name} takes no orders: {exc}") from exc
+
+    def abandon(self) -> None:
+        """Whoever waits for it in another thread need not go on."""
+        with self.signals.changed:
+            self.signals.abandoned = True
+            self.signals.changed.notify_all()
+
+    def greet(self) -> None:
+        """Tell a guest that boots which host key it has, whom it lets in, and what it sets: it reads that when it is
+        there. Raises GuestLost."""
+        orders: tuple[str, ...] = ()
+        if self.login:
+            key = make_hostkey()
+            self.signals.hostkey = key.public
+            orders = (admit_order(key.file, self.login),)
+        if self.settings is not None:
+            orders += settle_orders(self.settings)
+        if orders:
+            self.tell("\n".join(orders))
 
     def rest(self, limit: timedelta) -> None:
         """Wait until nothing but init and telemetry runs. Raises GuestLost, DeadlinePassed."""
@@ -189,8 +218,18 @@ class Guest:
         save(self.hypervisor, self.domain, state)
 
     def wait_ready(self, limit: timedelta) -> None:
-        """Until it has booted, and lets in whom it was told to."""
-        self.wait("the ready line", lambda s: s.ready and (s.admitted or not self.login), limit)
+        """Until it has booted, lets in whom it was told to, and has made its settings. Raises HostTrouble where one of
+        them is not in force, GuestLost, DeadlinePassed."""
+        self.wait("the ready line", lambda s: s.refused or self._obeyed(s), limit)
+        signals = self.signals
+        if signals.refused or (self.settings is not None and signals.settled != len(self.settings)):
+            count = "" if signals.refused else f": it counts {signals.settled}, and was told {self.settings}"
+            raise HostTrouble(f"{self.plan.name} did not do as it was told{count}\n{self.console_tail()}")
+
+    def _obeyed(self, signals: Signals) -> bool:
+        """Whether it is ready, and has answered all that it was told."""
+        admitted, settled = signals.admitted or not self.login, signals.settled is not None or self.settings is None
+        return signals.ready and admitted and settled
 
     def wait_carrier(self, limit: timedelta) -> None:
         self.wait("carrier", lambda s: s.carrier, limit)
@@ -251,10 +290,16 @@ def _created(hypervisor: Hypervisor, plan: GuestPlan, xml: str, signals: Signals
 
 
 @contextlib.contextmanager
-def started(hypervisor: Hypervisor, plan: GuestPlan, login: str = "", watch: Watch | None = None) -> Iterator[Guest]:
+def started(
+    hypervisor: Hypervisor,
+    plan: GuestPlan,
+    login: str = "",
+    watch: Watch | None = None,
+    settings: tuple[str, ...] | None = None,
+) -> Iterator[Guest]:
     """Start a guest, or restore it; it is gone, whatever happens, when the block ends. Raises HostTrouble, GuestLost.
 
-    One that boots is told which key it lets in, and reads that when it is there; one that is restored when it wakes.
+    One that boots is told which key it lets in, and what it sets; one that is restored when it wakes.
     It is watched from its first moment on by `watch`, or by one of its own.
     """
     signals = Signals()
@@ -273,9 +318,10 @@ def started(hypervisor: Hypervisor, plan: GuestPlan, login: str = "", watch: Wat
                     watched.takes_in = True
                     take_in(hypervisor, domain, Path(plan.state))
                     watched.takes_in = False
-                guest = Guest(plan, xml, hypervisor, domain, _ssh_port(hypervisor, domain), signals, port, login)
-                if login and not plan.state:
-                    guest.tell(admit_order(login))
+                ssh_port = _ssh_port(hypervisor, domain)
+                guest = Guest(plan, xml, hypervisor, domain, ssh_port, signals, port, login, settings)
+                if not plan.state:
+                    guest.greet()
                 yield guest
         finally:
             with held_back():

@@ -8,7 +8,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from lab.contracts import BootableKernel, GuestImage
 from lab.errors import HostTrouble, LabTrouble
 from lab.host.atonce import entered
 from lab.plan.cases import Shape
-from lab.plan.commands import SEED_BYTES, wake_order
+from lab.plan.commands import SEED_BYTES, all_settings, wake_order
 from lab.plan.domain import GuestFiles, GuestPlan, plan_guest
 from lab.plan.limits import Limits
 from lab.plan.names import ROLES, LinkAddress, Role, link_address, mac
@@ -36,6 +36,7 @@ class PairRequest:
     plugin   the one that counts the receiver's instructions, None where nobody asks for them
     saving   folder where both guests' memory lies in files, so that they can be saved there; None: not to be saved
     saved    folder of a saved pair to restore, and `born` its id; None: to be booted
+    settings what guests that boot have to set, beside their addresses; None where nobody has said
     """
 
     id: str
@@ -51,6 +52,7 @@ class PairRequest:
     saving: Path | None = None
     saved: Path | None = None
     born: str = ""
+    settings: Mapping[Role, tuple[str, ...]] | None = None
 
     @property
     def link_socket(self) -> Path:
@@ -62,10 +64,11 @@ class PairRequest:
         """The key that opens its guests, in the session's private folder; there while they are."""
         return self.sockets / f"{self.id}.key"
 
-    @property
-    def role_files(self) -> Path:
-        """Where Ansible works: in the session's private folder, which is swept when a worker was killed."""
-        return self.sockets / f"{self.id}-roles"
+    def settings_of(self, role: Role) -> tuple[str, ...] | None:
+        """All that this guest sets when it boots, with its end of the link."""
+        if self.settings is None or self.saved is not None:
+            return None
+        return all_settings(self.settings[role], None if self.nic.link == "none" else link_address(self.id, role))
 
 
 @dataclass(frozen=True)
@@ -225,7 +228,7 @@ def _linked(
     if role == "sender" and request.nic.link == "unix":
         await_listener(request.link_socket, failed)
     try:
-        with started(hypervisor, plan, login, watch) as guest:
+        with started(hypervisor, plan, login, watch, request.settings_of(role)) as guest:
             if request.saved is not None:
                 _wake(request, role, guest)
             met(role, guest)

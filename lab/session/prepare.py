@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.contracts import BootableKernel, GuestImage, Progress
+from lab.drive.role import ensure_settings
 from lab.errors import BadInput
 from lab.guestimage.build import ensure_image, ensure_init
 from lab.host.records import write_whole
@@ -205,6 +206,7 @@ def prepare(
     spec = asked.spec
     check_disk(folder)
     image = ensure_image(progress)
+    ensure_settings(NICS[spec.nics[0]], progress)  # of all profiles: no pair waits for Ansible
     kernels = tuple(make_bootable(k, init=ensure_init(progress), progress=progress) for k in asked.kernels)
     started = datetime.datetime.now(datetime.UTC)
     name = f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"  # two may start in one second

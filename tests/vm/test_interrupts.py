@@ -23,12 +23,11 @@ from tests.vm.sessions import LONG, Json, Session, pytest_argv, qemus, running
 
 MOMENTS = {
     "booting": "booting",
-    "roles": "giving roles",
     "restoring": "restoring",
     "traffic": "delivered",
     "collecting": "checkpoint end",
 }
-COLD = ("booting", "roles")
+COLD = ("booting",)
 SUBJECT = ("-n", "1", "--nic", "loopback", "--kernel", "6.12")
 
 

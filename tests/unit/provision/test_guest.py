@@ -17,7 +17,7 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from lab.errors import DeadlinePassed, GuestLost
+from lab.errors import DeadlinePassed, GuestLost, HostTrouble
 from lab.provision.guest import Guest, Signals, listen
 from lab.provision.hostkey import make_hostkey, make_login_key
 from lab.provision.hypervisor import Death
@@ -25,7 +25,7 @@ from lab.units import KIB, MIB
 from tests.unit.provision.guests import guest
 
 LONG = timedelta(seconds=30)
-READY = json.dumps({"event": "ready", "hostkey": "ssh-ed25519 AAAA"})
+READY = json.dumps({"event": "ready", "t": 1.0, "link": True})
 PANIC = Death("powered off, or rebooted after a panic", by_itself=True)
 
 
@@ -34,12 +34,13 @@ def subject(tmp_path: Path) -> Guest:
     return guest(tmp_path)
 
 
-def test_the_ready_line_brings_the_host_key() -> None:
+def test_the_ready_line_brings_no_host_key() -> None:
+    """Ours is believed, and none that a guest says."""
     signals = Signals()
     assert not signals.ready
-    signals.heard(READY)
+    signals.heard('{"event": "ready", "hostkey": "ssh-ed25519 AAAA"}')
     assert signals.ready
-    assert signals.hostkey == "ssh-ed25519 AAAA"
+    assert signals.hostkey == ""
 
 
 def test_carrier_comes_and_goes() -> None:
@@ -52,14 +53,14 @@ def test_carrier_comes_and_goes() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        *("", "half a li", '{"event":', '{"event":"else"}', "[]", "7", '{"event":"ready"}', "[" * 10_000, "9" * 10_000),
-        *('{"event":"ready","hostkey":"two lines\\nof it"}', '{"event":"ready","hostkey":7}', '{"event":["ready"]}'),
+        *("", "half a li", '{"event":', '{"event":"else"}', "[]", "7", "[" * 10_000, "9" * 10_000),
+        *('{"event":["ready"]}', '{"event":"settled"}', '{"event":"settled","settings":"all"}'),
     ],
 )
 def test_what_is_not_understood_changes_nothing(line: str) -> None:
     signals = Signals()
     signals.heard(line)
-    assert (signals.ready, signals.carrier, signals.hostkey) == (False, False, "")
+    assert (signals.ready, signals.carrier, signals.settled) == (False, False, None)
 
 
 def test_lines_come_through_a_real_port() -> None:
@@ -78,7 +79,7 @@ def test_lines_come_through_a_real_port() -> None:
 @pytest.mark.parametrize("t", ['"soon"', "null", "[1]", "-1", "NaN", "1e999", "9" * 400, "{}"])
 def test_a_time_that_is_none_is_0(t: str) -> None:
     signals = Signals()
-    signals.heard(f'{{"event":"ready","t":{t},"hostkey":"ssh-ed25519 AAAA"}}')
+    signals.heard(f'{{"event":"ready","t":{t}}}')
     assert signals.clock is not None
     assert signals.clock[0] == 0.0
 
@@ -169,7 +170,7 @@ def test_a_restored_guest_says_when_it_is_awake() -> None:
 
 def test_the_clock_of_a_booted_guest_is_kept_beside_ours() -> None:
     signals = Signals()
-    signals.heard(json.dumps({"event": "ready", "t": 4.5, "hostkey": "ssh-ed25519 BBBB"}))
+    signals.heard(json.dumps({"event": "ready", "t": 4.5}))
     assert signals.clock is not None
     assert signals.clock[0] == 4.5
 
@@ -249,10 +250,79 @@ def test_a_login_key_is_one_that_ssh_takes_and_nobody_else_reads(tmp_path: Path)
         make_login_key(path)
 
 
-def test_a_guest_that_was_given_a_key_is_ready_when_it_lets_that_in(tmp_path: Path) -> None:
-    waiting = replace(guest(tmp_path), login="AAAA")
-    waiting.signals.heard('{"t": 1.0, "event": "ready", "hostkey": "ssh-ed25519 A lab"}')
+def bound(tmp_path: Path, *settings: str) -> Guest:
+    """A guest that lets somebody in, and has settings to make."""
+    return replace(guest(tmp_path), login="AAAA", settings=settings)
+
+
+def answers(subject: Guest, *lines: str) -> None:
+    for line in lines:
+        subject.signals.heard(line)
+
+
+ADMITTED, REFUSED = '{"t": 1.1, "event": "admitted"}', '{"t": 1.1, "event": "refused"}'
+SOON = timedelta(milliseconds=20)
+
+
+@pytest.mark.parametrize(
+    ("said", "missing"),
+    [
+        ((ADMITTED, '{"event":"settled","settings":2}'), READY),
+        ((READY, '{"event":"settled","settings":2}'), ADMITTED),
+        ((READY, ADMITTED), '{"event":"settled","settings":2}'),
+    ],
+)
+def test_a_guest_is_ready_when_it_has_answered_all_it_was_told(
+    tmp_path: Path, said: tuple[str, ...], missing: str
+) -> None:
+    waiting = bound(tmp_path, "mtu 9000", "up")
+    answers(waiting, *said)
     with pytest.raises(DeadlinePassed):
-        waiting.wait_ready(timedelta(milliseconds=20))
-    waiting.signals.heard('{"t": 1.1, "event": "admitted"}')
-    waiting.wait_ready(timedelta(milliseconds=20))
+        waiting.wait_ready(SOON)
+    answers(waiting, missing)
+    waiting.wait_ready(SOON)
+
+
+def test_a_setting_that_is_not_in_force_is_the_hosts_trouble_and_named(tmp_path: Path) -> None:
+    waiting = bound(tmp_path, "off tso", "up")
+    Path(waiting.plan.console).write_text("lab-init: this setting is not in force: off tso\n")
+    answers(waiting, READY, ADMITTED, REFUSED, '{"event":"settled","settings":1}')
+    with pytest.raises(HostTrouble, match="not in force: off tso"):
+        waiting.wait_ready(LONG)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_a_setting_that_was_lost_on_the_way_is_found(tmp_path: Path, count: int) -> None:
+    waiting = bound(tmp_path, "off tso", "up")
+    answers(waiting, READY, ADMITTED, json.dumps({"event": "settled", "settings": count}))
+    with pytest.raises(HostTrouble, match=rf"it counts {count}, .*off tso"):
+        waiting.wait_ready(LONG)
+
+
+def test_a_guest_that_nobody_waits_for_keeps_no_thread(tmp_path: Path) -> None:
+    waiting = bound(tmp_path)
+    thread = later(waiting.abandon)
+    with pytest.raises(GuestLost, match="nobody waits"):
+        waiting.wait_ready(LONG)
+    thread.join()
+
+
+def test_a_guest_that_boots_is_told_everything_at_once(tmp_path: Path) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        greeted = replace(bound(tmp_path, "mtu 9000", "up"), port=ours)
+        greeted.greet()
+        admit, *rest = theirs.recv(4096).decode().splitlines()
+    assert rest == ["set mtu 9000", "set up", "settled"]
+    order, hostkey, login = admit.split()
+    assert (order, login) == ("admit", "AAAA")
+    public = base64.b64decode(greeted.signals.hostkey.split()[1])
+    assert bytes.fromhex(hostkey)[-32:] == public[-32:], "the key that we believe is the one that it was given"
+
+
+def test_a_guest_that_nobody_enters_is_told_nothing(tmp_path: Path) -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        with ours:
+            replace(guest(tmp_path), port=ours).greet()
+        assert theirs.recv(10) == b""
