@@ -81,7 +81,7 @@ class Bare:
 def _started(bed: Bed, request: PairRequest) -> Iterator[tuple[Guest, Guest]]:
     with contextlib.ExitStack() as stack:
         receiver = stack.enter_context(_guest(bed, request, "receiver"))
-        await_listener(request.sockets / f"{request.id}-l", threading.Event())
+        await_listener(request.link_socket, threading.Event())
         yield receiver, stack.enter_context(_guest(bed, request, "sender"))
 
 
