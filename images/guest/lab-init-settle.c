@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The fourth part of lab-init: the settings that make a guest that boots the receiver or the sender of a NIC profile.

@@ -33,9 +33,9 @@ GUEST_WORK = frozenset(
 )
 """Steps in which a client or a guest does what the case asks: traffic, keeping, letting go, counting, settling.
 
-Not among them: to make a pair (settings, boot or restore, connect, carrier, preflight) and to end one, the wait until the
-sample of telemetry after a checkpoint is here, collecting and judging evidence, and whatever has no name. A step that
-is new counts as overhead until it is named here.
+Not among them: to make a pair (settings, boot or restore, connect, carrier, preflight) and to end one, the wait until
+the sample of telemetry after a checkpoint is here, collecting and judging evidence, and whatever has no name. A step
+that is new counts as overhead until it is named here.
 """
 
 PAIR = "pair"

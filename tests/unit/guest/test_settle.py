@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What lab-init sets in a guest that boots, made here on a real device in a network namespace of its own."""
 
 from __future__ import annotations
