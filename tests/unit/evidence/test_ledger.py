@@ -146,3 +146,23 @@ def test_what_a_client_said_last() -> None:
     last = state_at(log, 10**6)
     assert last
     assert last.event == "done"
+
+
+def test_a_client_that_came_to_rest_between_two_samples_is_measured_at_one() -> None:
+    """Between the sample before its stream and the one after, nothing is known; at rest everything is."""
+    told = story("hold", KERNELS["put-hook"])
+    told.checkpoints.remove(told.checkpoint("held"))
+    first, rest = told.event("abuser", "accepted")["t"], told.event("abuser", "holding")["t"]
+    told.machine.telemetry[:] = [s for s in told.machine.telemetry if not first < s["t"] < rest - 0.01]
+    told.clients["abuser"] = [e for e in told.clients["abuser"] if e["event"] != "progress"]
+    found = ledger(told)
+    assert found.last
+    assert found.last.t in [s["t"] for s in told.machine.telemetry]
+    assert (found.last.moving, found.last.held) == (0, told.event("abuser", "holding")["held"])
+
+
+def test_nobody_is_measured_when_it_is_done() -> None:
+    told = story("bystander", KERNELS["stock"])
+    done = told.event("abuser", "done")
+    done.update({key: told.event("abuser", "holding")[key] for key in ("pinned", "distinct", "held")})
+    assert done["t"] not in [p.t for p in ledger(told).points]

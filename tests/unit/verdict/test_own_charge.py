@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import pytest
 
+from lab.evidence.bundle import parse
 from lab.units import MIB, PAGE_SIZE
+from lab.verdict.measure import own_charge
 from lab.verdict.model import Word
 from tests.unit.verdict.builder import story
 from tests.unit.verdict.machine import Json
+from tests.unit.verdict.spoil import charge_at
 from tests.unit.verdict.told import Story
 
 CAME = 768 * 1024
@@ -88,3 +91,17 @@ def test_bytes_that_came_while_a_sample_was_read_and_no_counter_names(kinds: boo
     if kinds:
         of_named_kinds(told, MIB // 8)
     assert told.verdict().word is word
+
+
+def test_where_no_sample_saw_the_client_before_its_first_byte_nothing_is_known() -> None:
+    told = story("release")
+    charge_at(told, "released", 2 * MIB)
+    assert told.verdict().word is Word.FAIL
+    accepted = told.event("abuser", "accepted")["t"]
+    for sample in told.machine.telemetry:
+        if sample["t"] <= accepted:
+            sample["cg"].pop("abuser", None)
+    found = own_charge(parse(told.files()), "abuser")
+    assert found.low == 0
+    assert found.high > 500 * MIB
+    assert told.verdict().word is Word.ERROR
