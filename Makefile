@@ -4,9 +4,11 @@
 # lint   the quick part of test           clean-cache  removes fetched and built kernels, source trees, images
 # bench-NAME  one bench of bench/README.md; bench runs them all
 # faults MINUTES=30 SEED=7  sessions with one fault each (docs/faults.md); test plays five minutes of them
+# kvm    the lab under KVM in a first-level guest of this host's QEMU (docs/kvm.md); not part of test
+# kvm-page FILE=page.txt  for a host with KVM: what it is and what the lab said there, as text to send us
 # kernels  builds every design's kernel (a quarter of an hour on 2 cores, less where ccache is warm)
 
-.PHONY: setup run test faults lint venv kernels clean-cache bench
+.PHONY: setup run test faults kvm kvm-page lint venv kernels clean-cache bench
 
 setup: venv
 	@.venv/bin/lab setup
@@ -22,6 +24,15 @@ MINUTES ?= 30
 faults: venv
 	@.venv/bin/lab setup
 	@.venv/bin/python -m tests.faults --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+kvm: venv
+	@.venv/bin/lab setup
+	@.venv/bin/python -m tests.kvm
+
+FILE ?= kvm-page.txt
+kvm-page: venv
+	@.venv/bin/lab setup
+	@.venv/bin/python -m tests.kvm.page $(FILE)
 
 lint: venv
 	@.venv/bin/tox -e lint,types,imports,unit

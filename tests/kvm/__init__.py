@@ -1,0 +1,4 @@
+"""KVM by nesting: the lab in a first-level guest whose emulated SVM gives it a working /dev/kvm.
+
+`make kvm`; see docs/kvm.md.
+"""

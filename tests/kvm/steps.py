@@ -1,0 +1,49 @@
+"""What is run in the first-level guest, in this order, and how long each may take there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KERNEL = "6.12"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command.
+
+    limit    seconds of the first-level guest's own clock
+    runs     how many verdicts it has to bring, each as predicted and under KVM
+    cannot   why the emulator cannot do it; "" where it can. Such a step is shown, and decides nothing
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    limit: int
+    user: str = "root"
+    runs: int = 0
+    cannot: str = ""
+
+
+def _lab(*words: str) -> tuple[str, ...]:
+    return ("/opt/lab/bin/python3", "-P", "-m", "lab.cli", *words)
+
+
+def _run(*words: str) -> tuple[str, ...]:
+    return _lab("run", *words, "--kernel", KERNEL, "-n", "1", "--accel", "auto")
+
+
+STEPS = (
+    Step("doctor", _lab("doctor"), 300),
+    Step("fast-cold", _run("fast", "--cold"), 900, runs=4),
+    Step("fast-warm", _run("fast"), 900, runs=4),
+    Step("fast-restored", _run("fast"), 900, runs=4),
+    Step("user-doctor", _lab("doctor"), 300, user="somebody"),
+    Step("user-fast", _run("fast"), 900, user="somebody", runs=4),
+    Step("pair-cold", _run("hold", "bytes-equal", "--nic", "virtio", "--cold", "--timing"), 900, runs=2),
+    Step("pair-warm", _run("hold", "bytes-equal", "--nic", "virtio", "--timing"), 900, runs=2),
+)
+
+
+def chosen(names: list[str]) -> tuple[Step, ...]:
+    """All of them, or those named, in the order of the table."""
+    return tuple(step for step in STEPS if not names or step.name in names)
