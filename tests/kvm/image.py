@@ -34,7 +34,8 @@ mv "$venv/lib/python$4/site-packages/bin/"* "$venv/bin/"
 sed -i '1s,^#!.*,#!/opt/lab/bin/python3,' "$venv/bin/"*
 ln -s /usr/bin/python3 "$venv/bin/python3"
 printf 'home = /usr/bin\\ninclude-system-site-packages = true\\n' >"$venv/pyvenv.cfg"
-cp "$5" "$2/sbin/lab-first-level"
+install -m 755 "$5/init" "$2/sbin/lab-first-level"
+install -m 755 "$5/qemu" "$venv/bin/qemu-system-x86_64"
 mke2fs -q -F -t ext4 -d "$2" "$6" "$7"
 """
 
@@ -49,12 +50,13 @@ class FirstLevel:
 
 
 def ensure_first_level(progress: Progress) -> FirstLevel:
-    """Made when a package list or the init has changed: some three minutes, half of them downloads.
+    """Made when a package list or a script has changed: some three minutes, half of them downloads.
 
     Raises FetchFailed, HostTrouble.
     """
-    recipe, wheels, init = _recipe(), _wheels(), project_root() / "images" / "first-level" / "init"
-    key = key_of(_MADE_AS, recipe.model_dump_json(), *wheels, "--init", init.read_bytes())
+    recipe, wheels, files = _recipe(), _wheels(), project_root() / "images" / "first-level"
+    scripts = [(files / name).read_bytes() for name in ("init", "qemu")]
+    key = key_of(_MADE_AS, recipe.model_dump_json(), *wheels, "--scripts", *scripts)
     target = cache_root() / "first-level" / key
 
     def make(partial: Path) -> None:
@@ -65,7 +67,7 @@ def ensure_first_level(progress: Progress) -> FirstLevel:
             progress("first-level guest: making its disk")
             tree = work / "root"
             tree.mkdir()
-            words = (base / "root.tar", tree, work / "wheels", _PYTHON, init, partial / "disk.img", f"{_DISK_GIB}G")
+            words = (base / "root.tar", tree, work / "wheels", _PYTHON, files, partial / "disk.img", f"{_DISK_GIB}G")
             run([*([] if os.geteuid() == 0 else ["fakeroot"]), "sh", "-c", _ASSEMBLE, "sh", *map(str, words)])
             _keep_kernel(tree / "boot", partial)
 
