@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """`python -m tests.kvm`: the lab under KVM, in a first-level guest of this host's QEMU. A line for each step."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The first-level guest's disk, kernel and initrd, from package lists alone. Kept in the cache."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """`python -m tests.kvm.inside OUT`, in the first-level guest: runs the steps and leaves what they said in OUT."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What became of each step: a pure function of what the first-level guest left."""
 
 from __future__ import annotations

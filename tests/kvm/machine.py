@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """QEMU with the first-level guest: emulated, one vCPU with SVM, a clock that counts instructions."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """`python -m tests.kvm.page FILE`: what a host with KVM is, and what the lab says there, as a page of plain text.
 
 Nothing of it is sent anywhere: read it, then send it. This user's and the host's name are taken out.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What is run in the first-level guest, in this order, and how long each may take there."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The page holds what a command said, clean and without names."""
 
 from __future__ import annotations
