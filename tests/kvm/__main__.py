@@ -22,7 +22,7 @@ from lab.text.words import one_line
 from lab.units import MIB, Deadline, wait_until
 from tests.kvm.image import FirstLevel, ensure_first_level
 from tests.kvm.judge import Outcome, judge, read_lines
-from tests.kvm.machine import running, shares
+from tests.kvm.machine import QEMU_LOG, running, shares
 from tests.kvm.steps import STEPS, Step, chosen
 
 SLOWER = 40  # at most: seconds of this host for one of the first-level guest's, beside other work
@@ -91,7 +91,10 @@ def _wait(qemu: subprocess.Popen[bytes], out: Path, name: str, limit: timedelta,
         console = _read(out / "console").splitlines()
         seen = one_line(console[-1]) if console else "nothing on its console"
         if gone and found is None:
-            raise LabError(f"QEMU ended while waiting for {name}; last saw: {seen}", hint=f"see {out}")
+            said = one_line(_read(out / QEMU_LOG)[-500:])
+            raise LabError(
+                f"QEMU ended while waiting for {name}; last saw: {seen}; QEMU said: {said}", hint=f"see {out}"
+            )
         return found, seen
 
     return wait_until(look, deadline=Deadline.after(name, limit), pause=POLL)
