@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """The first level: what QEMU is told, and what it may write to."""
 
 from __future__ import annotations
