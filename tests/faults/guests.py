@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 import re
+import select
 import subprocess
 import time
 from contextlib import suppress
@@ -61,18 +62,30 @@ def ssh(live: Live, qemu: Proc, command: str) -> None:
     options += ["BatchMode=yes", "IdentitiesOnly=yes"]
     argv = ["ssh", "-F", "/dev/null", *(word for o in options for word in ("-o", o)), "-p", str(port)]
     argv += [word for key in known for word in ("-i", str(key))]
-    # it goes on when we have left, and we know that it began
-    inside = f"( {command} ) < /dev/null > /dev/null 2>&1 & echo begun"
-    try:
-        done = subprocess.run(
-            [*argv, "root@127.0.0.1", inside], stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False
-        )
-    except subprocess.TimeoutExpired as late:
-        if b"begun" in (late.stdout or b""):
-            return
-        raise NotPossibleError("the guest does not answer") from late
-    if b"begun" not in done.stdout:
-        raise NotPossibleError(f"no way in: {done.stderr.decode(errors='replace').strip()[-80:]}")
+    # it begins when we have heard that it can, so that we know, and goes on when we have left
+    inside = f"echo ready; read -r _; ( {command} ) < /dev/null > /dev/null 2>&1 &"
+    with subprocess.Popen(
+        [*argv, "root@127.0.0.1", inside], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        try:
+            _begun(process)
+        finally:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(3)  # a guest that panics ends no connection
+            process.kill()
+
+
+def _begun(process: subprocess.Popen[bytes]) -> None:
+    """Have the command begin. Raises NotPossibleError when the guest does not say in time that it can."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    if not select.select([process.stdout], [], [], 10)[0]:
+        raise NotPossibleError("the guest does not answer")
+    if process.stdout.readline() != b"ready\n":
+        raise NotPossibleError(f"no way in: {process.stderr.read().decode(errors='replace').strip()[-80:]}")
+    with process.stdin as go:
+        go.write(b"go\n")
 
 
 def guest(live: Live, rng: random.Random, role: str = "") -> Proc:
