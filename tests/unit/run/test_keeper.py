@@ -106,6 +106,7 @@ def test_an_interrupt_while_a_pair_is_made_ahead(keeper: PairKeeper, pairs: Pair
     keeper.done(fit=False)
     main = threading.main_thread().ident
     assert main is not None
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever another test left there
 
     def interrupt() -> None:
         told = lambda: (keeper.captures == tmp_path / "b-1" or None, keeper.captures)  # noqa: E731
@@ -117,6 +118,7 @@ def test_an_interrupt_while_a_pair_is_made_ahead(keeper: PairKeeper, pairs: Pair
     with pytest.raises(KeyboardInterrupt):
         keeper.acquire(run("b"))
     sender.join()
+    signal.signal(signal.SIGINT, before)
     assert keeper.captures == tmp_path / "b-1"
     pairs.go.set()
     keeper.close()
