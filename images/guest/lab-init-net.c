@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// SPDX-License-Identifier: GPL-2.0-or-later
 /* The network half of lab-init: finds the two NICs by MAC, brings the control NIC up, reports carrier of the link NIC. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>

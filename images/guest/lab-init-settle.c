@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The fourth part of lab-init: the settings that make a guest that boots the receiver or the sender of a NIC profile.
  * The host tells them on the ready port, before the guest is there to read them. Each is looked at again after it was

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The third part of lab-init: a guest that was restored from a saved state becomes one of its own. Many are restored
  * from the same state, so what must differ between them, or is stale, is made anew before anybody is let in.

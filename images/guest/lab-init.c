@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * lab-init: pid 1 of a guest, from the first instruction of user space to power-off.
  *

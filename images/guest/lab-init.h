@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the parts of lab-init tell each other. */
 #ifndef LAB_INIT_H
 #define LAB_INIT_H

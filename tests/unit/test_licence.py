@@ -3,16 +3,17 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from lab.host.paths import project_root
 
 SPDX = "SPDX-License-Identifier: GPL-2.0-only"
 HASH, SLASHES, STARS = f"# {SPDX}", f"// {SPDX}", f"/* {SPDX} */"
+OTHER = re.compile(r"\S+ SPDX-License-Identifier: ")
+"""A second line says another licence beside the first."""
 FORMS = {
     **dict.fromkeys((".py", ".sh", ".yml", ".toml", ".ini", ".cfg", "Makefile", "run"), HASH),
     **dict.fromkeys((".c", ".js"), SLASHES),
@@ -35,21 +36,23 @@ def sources(root: Path) -> Iterator[tuple[Path, str]]:
 
 
 def lacking(root: Path) -> list[str]:
-    """A command for each file without the line, which puts it first, or below `#!`."""
+    """A command for each file without the line, which puts it first, or below `#!`; and for each with a second one."""
     commands = []
     for path, form in sources(root):
         lines = path.read_text().splitlines()
         below = 1 if lines[0].startswith("#!") else 0
+        name = str(path.relative_to(root))
         if lines[below : below + 1] != [form]:
             order = f"1a {form}" if below else f"1i {form}"
-            commands.append(shlex.join(["sed", "-i", order, str(path.relative_to(root))]))
+            commands.append(shlex.join(["sed", "-i", order, name]))
+        elif OTHER.match("".join(lines[below + 1 : below + 2])):
+            commands.append(shlex.join(["sed", "-i", f"{below + 2}d", name]))
     return sorted(commands)
 
 
 def test_every_source_file_says_its_licence() -> None:
     commands = lacking(project_root())
-    if commands:
-        pytest.fail("in the root of the project:\n" + "\n".join(commands), pytrace=False)
+    assert not commands, "in the root of the project:\n" + "\n".join(commands)
 
 
 def test_what_lacks_it_is_told_with_the_command(tmp_path: Path) -> None:
@@ -57,6 +60,7 @@ def test_what_lacks_it_is_told_with_the_command(tmp_path: Path) -> None:
     for name, text in {
         "lab/a.py": '"""A."""\n',
         "lab/good.py": f'{HASH}\n"""B."""\n',
+        "lab/two.c": f"{SLASHES}\n{SLASHES.replace('only', 'or-later')}\n",
         "lab/empty.py": "",
         "x.sh": "#!/bin/sh\ntrue\n",
         "lab/c.h": f"{SLASHES}\n",
@@ -69,6 +73,7 @@ def test_what_lacks_it_is_told_with_the_command(tmp_path: Path) -> None:
         f"sed -i '1i {HASH}' Makefile",
         f"sed -i '1i {HASH}' lab/a.py",
         f"sed -i '1i {STARS}' lab/c.h",
+        "sed -i 2d lab/two.c",
     ]
 
 

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// SPDX-License-Identifier: GPL-2.0-or-later
 /* The settings of lab-init, made in whatever network namespace this runs in: one a line on standard input. */
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
