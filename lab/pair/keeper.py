@@ -13,9 +13,10 @@ from lab.contracts import Progress
 from lab.errors import LabTrouble
 from lab.host.interrupt import held_back
 from lab.host.size import host_size
+from lab.pair.booted import booted_pair
 from lab.pair.ready import ReadyPair, pair_request
 from lab.pair.timeline import Timeline
-from lab.pair.warm import booted_pair, exists, warm_pair
+from lab.pair.warm import exists, warm_pair
 from lab.plan.capacity import room_for_another
 from lab.plan.matrix import Run
 from lab.plan.session import SessionPlan

@@ -11,8 +11,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -27,11 +26,11 @@ from lab.evidence.telemetry import parse_checkpoints, parse_telemetry
 from lab.host.filecache import key_of, locked, require_space
 from lab.host.paths import project_root
 from lab.host.size import cpu_of
-from lab.pair.ready import ReadyPair, address_of, ready_pair
+from lab.pair.booted import ATTEMPTS, booted_pair, emptied
+from lab.pair.ready import ReadyPair, address_of
 from lab.pair.timeline import Timeline
 from lab.plan.commands import checkpoint_argv
 from lab.plan.domain import BASE_CMDLINE
-from lab.plan.limits import ran_ahead
 from lab.plan.names import Role
 from lab.provision import states
 from lab.provision.guest import Guest
@@ -53,8 +52,6 @@ from lab.provision.states import (
     seal,
 )
 from lab.units import MIB, Deadline, utc_now, wait_until
-
-MakePair = Callable[[Hypervisor, PairRequest, Progress, Timeline | None], contextlib.AbstractContextManager[ReadyPair]]
 
 NEEDED = 2048 * MIB
 """Free disk before a state is made: upper bound of two guests' touched memory."""
@@ -124,37 +121,6 @@ def warm_pair(
         yield ready
 
 
-@contextlib.contextmanager
-def booted_pair(
-    hypervisor: Hypervisor,
-    request: PairRequest,
-    progress: Progress,
-    timeline: Timeline | None = None,
-    *,
-    made: MakePair | None = None,
-) -> Iterator[ReadyPair]:
-    """A pair that boots, made by `made` or else by `ready_pair`.
-
-    Boots again, up to ATTEMPTS times in all, while a guest's clock runs fast; `note` says so. The last pair is
-    returned even so, with `fast_clock` set: the run's own rule finds it, and nobody may save it. Raises LabTrouble as
-    `made` does.
-    """
-    told: list[str] = []
-    while True:
-        with contextlib.ExitStack() as stack:
-            ready = stack.enter_context((made or ready_pair)(hypervisor, request, progress, timeline))
-            ready.fast_clock = _fast_clock(ready)
-            if not ready.fast_clock or len(told) + 1 == ATTEMPTS:
-                ready.note = "".join(f"booted again: {what}\n" for what in told).rstrip()
-                yield ready
-                return
-            told.append(ready.fast_clock)
-        progress(f"{told[-1]}: booting again")
-        shutil.rmtree(request.captures, ignore_errors=True)
-        if request.saving:
-            _emptied(request.saving)
-
-
 def _given_up(key: str, exc: RestoreError, aside: str) -> str:
     """Drop a state that could not be used, unless something else may have been at fault; in words."""
     if wrong := damaged_state(key):
@@ -180,12 +146,6 @@ def damaged_state(key: str) -> str:
     return wrong
 
 
-def _emptied(folder: Path) -> None:
-    """A guest that boots must not find what was in the memory of one before it."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-
-
 def _set_aside(captures: Path) -> str:
     """Keep what guests said that could not be used, if there were any: a kernel may have crashed. Says where it is."""
     kept = captures.with_name(f"{captures.name}-dropped")
@@ -200,8 +160,6 @@ NOT_KEPT = shutil.ignore_patterns("telemetry.jsonl", "instructions.jsonl", "doma
 
 
 POLL = timedelta(milliseconds=10)
-ATTEMPTS = 3
-"""Boots before a host is believed not to give its guests a clock that keeps time."""
 
 
 class CannotSaveError(HostTrouble):
@@ -244,7 +202,7 @@ def make(
         _require_disk(folder)
         prune(boot=boot_id())
         partial = folder.with_name(f"{key}.partial")
-        _emptied(partial)
+        emptied(partial)
         try:
             state = SavedState(key, request.id, utc_now(), facts)
             _fill(hypervisor, replace(request, saving=partial), state, partial, progress, timeline)
@@ -302,21 +260,6 @@ def _fill(
         except (HostTrouble, OSError) as exc:
             raise CannotSaveError(f"the pair cannot be saved: {exc}") from exc
     shutil.rmtree(request.captures)  # those who restore it bring them back
-
-
-def _fast_clock(ready: ReadyPair) -> str:
-    """Which guest's clock ran away since it was ready, and how fast; "" when both keep time. Raises GuestLost, ..."""
-    for role, shell in ready.shells.items():
-        uptime = shell.check(["cat", "/proc/uptime"])
-        if times := times_too_fast(ready.pair.guests[role].signals.clock, uptime):
-            return f"the {role}'s clock runs {times:.1f} times too fast"
-    return ""
-
-
-def times_too_fast(ready: tuple[float, float] | None, uptime: bytes) -> float:
-    """By the times of guest and host when it was ready, and what /proc/uptime says now; 0 for one that keeps time."""
-    guest, host = ready or (0.0, 0.0)
-    return ran_ahead(float(uptime.split()[0]) - guest, time.monotonic() - host)
 
 
 # -- restoring -------------------------------------------------------------------------------------------------------

@@ -28,8 +28,8 @@ from lab.evidence.seal import sealed
 from lab.evidence.selftest import OUTPUT, PEER_OUTPUT, RECORD, SelftestRecord
 from lab.host.interrupt import held_back
 from lab.pair.blame import Watch, account, check_disk, explained
+from lab.pair.booted import booted_pair
 from lab.pair.ready import ReadyPair, await_canary, connected_pair
-from lab.pair.warm import booted_pair
 from lab.plan.cases import STANDARD
 from lab.plan.commands import checkpoint_argv
 from lab.plan.domain import cmdline

@@ -21,6 +21,7 @@ from lab.errors import Fault, GuestLost, HostTrouble, LabTrouble
 from lab.evidence.memory import EXPLAINED
 from lab.evidence.model import Sample
 from lab.host.size import cpu_of
+from lab.pair.booted import booted_pair, times_too_fast
 from lab.pair.ready import ReadyPair
 from lab.pair.timeline import Timeline
 from lab.pair.warm import (
@@ -30,11 +31,9 @@ from lab.pair.warm import (
     _found,
     _given_up,
     about,
-    booted_pair,
     changes,
     key_for,
     restored,
-    times_too_fast,
     warm_pair,
 )
 from lab.plan.cases import SMALL
@@ -172,7 +171,7 @@ def test_a_pair_whose_clock_runs_away_is_booted_again(
     monkeypatch.setattr("time.monotonic", lambda: 110.0)
     request: Any = SimpleNamespace(captures=tmp_path / "pair", saving=None)
     boots = Boots(list(clocks), request)
-    monkeypatch.setattr("lab.pair.warm.ready_pair", boots)
+    monkeypatch.setattr("lab.pair.booted.ready_pair", boots)
     with booted_pair(NONE, request, lambda _: None) as ready:
         assert boots.living == 1
         assert ready.note.count("booted again: the receiver's clock runs 4.0 times too fast") == again
@@ -185,7 +184,7 @@ def test_a_host_whose_guests_never_keep_time_saves_none(tmp_path: Path, monkeypa
     request: Any = SimpleNamespace(captures=tmp_path / "pair", saving=tmp_path / "partial")
     request.saving.mkdir()
     boots = Boots([40.0, 40.0, 40.0], request)
-    monkeypatch.setattr("lab.pair.warm.ready_pair", boots)
+    monkeypatch.setattr("lab.pair.booted.ready_pair", boots)
     with pytest.raises(CannotSaveError, match=r"4\.0 times too fast, 3 times over"):
         _fill(NONE, request, NONE, request.saving, lambda _: None, Timeline())
     assert (boots.living, boots.clocks) == (0, [])
@@ -260,7 +259,7 @@ def test_a_pair_that_was_stopped_while_it_was_made_is_not_saved(
     monkeypatch.setattr("time.monotonic", lambda: 110.0)
     request: Any = SimpleNamespace(captures=tmp_path / "pair", saving=tmp_path / "partial")
     request.saving.mkdir()
-    monkeypatch.setattr("lab.pair.warm.ready_pair", Boots([10.0], request))
+    monkeypatch.setattr("lab.pair.booted.ready_pair", Boots([10.0], request))
     monkeypatch.setattr(ReadyPair, "troubles", lambda _: (Fault("frozen", "sender", "its QEMU was stopped"),))
     with pytest.raises(CannotSaveError, match="frozen: its QEMU was stopped"):
         _fill(NONE, request, NONE, request.saving, lambda _: None, Timeline())
@@ -360,7 +359,7 @@ def test_a_host_that_refuses_memory_in_files_boots_its_pairs(
         pair: Any = SimpleNamespace(guests={"receiver": guest})
         yield ReadyPair(pair, {"receiver": shell}, threading.Condition())
 
-    monkeypatch.setattr("lab.pair.warm.ready_pair", ready_pair)
+    monkeypatch.setattr("lab.pair.booted.ready_pair", ready_pair)
     monkeypatch.setattr("lab.pair.warm._require_disk", lambda _: None)
     expected = contextlib.nullcontext() if boots else pytest.raises(HostTrouble, match="no memory")
     with expected, warm_pair(NONE, request, lambda _: None) as ready:
