@@ -19,6 +19,7 @@ from lab.errors import Fault, HostTrouble, LabTrouble
 from lab.evidence.manifest import Incident
 from lab.evidence.memory import unexplained
 from lab.evidence.model import Sample
+from lab.evidence.programs import mapped_share, parse_program
 from lab.evidence.telemetry import parse_checkpoints
 from lab.host.interrupt import held_back
 from lab.pair.blame import account, check_disk, disk_full, explained
@@ -187,6 +188,15 @@ class Attempt:
         if self.pair is None:
             raise self.trouble or NothingToMeasureError(self.skip or "there is no pair")
         return self.pair
+
+    def _require_preflight(self) -> None:
+        """Raises NothingToMeasureError where this kernel and NIC deliver too few pages that can be mapped."""
+        path = self.ready.captures / "preflight" / "client" / "preflight.jsonl"
+        share = mapped_share(parse_program("preflight", path.name, path.read_bytes()))
+        if share < self.run.profile.floor:
+            raise NothingToMeasureError(
+                f"{share:.0%} of the preflight's bytes could be mapped, the floor is {self.run.profile.floor:.0%}"
+            )
 
     def _guests(self) -> tuple[Guest, ...]:
         return tuple(self.pair.pair.guests.values()) if self.pair else ()

@@ -17,7 +17,6 @@ from lab.errors import DeadlinePassed
 from lab.evidence.bundle import FIRST
 from lab.evidence.memory import is_at_rest, nothing_stays, unexplained
 from lab.evidence.model import Sample
-from lab.evidence.programs import mapped_share, parse_program
 from lab.evidence.telemetry import parse_checkpoints, parse_telemetry
 from lab.pair.blame import Watch
 from lab.pair.ready import Stream, await_canary
@@ -26,7 +25,7 @@ from lab.plan.cases import ClientSpec
 from lab.plan.commands import CGROUPS, FIRST_PORT, cgroup_of, checkpoint_argv, press_argv
 from lab.plan.names import Role, digest
 from lab.provision.guest import Guest
-from lab.trial.attempt import CLEAN, Attempt, NothingToMeasureError
+from lab.trial.attempt import CLEAN, Attempt
 from lab.units import MIB, Deadline, wait_until
 
 TRICKLE = 4 * MIB
@@ -385,14 +384,6 @@ class Experiment(Attempt):
         group = sample.cgroups.get(name) if sample else None
         at_limit = group is not None and group.max is not None and group.current > group.max * 9 // 10
         return at_limit or (sample is not None and sample.meminfo["MemFree"] < sample.meminfo["MemTotal"] // 20)
-
-    def _require_preflight(self) -> None:
-        path = self.ready.captures / "preflight" / "client" / "preflight.jsonl"
-        share = mapped_share(parse_program("preflight", path.name, path.read_bytes()))
-        if share < self.run.profile.floor:
-            raise NothingToMeasureError(
-                f"{share:.0%} of the preflight's bytes could be mapped, the floor is {self.run.profile.floor:.0%}"
-            )
 
     @property
     def _baseline(self) -> Sample | None:
