@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A session from its request to its results, without a terminal: what a command, a campaign or a batch calls.
 
-with shown() as progress:
-    done = conduct(request, folder, Listener(progress=progress, verdict=print_it))
-session = done.session()
+`conduct` takes a request, the folder for results and a Listener; what it returns has the session and its reports.
 """
 
 from __future__ import annotations
