@@ -31,9 +31,10 @@ def test_both_guests_are_waited_for(peer: Virtme, tmp_path: Path) -> None:
 
 
 def test_they_are_gone_afterwards(peer: Virtme, tmp_path: Path) -> None:
-    pair_seconds(peer, sh("(echo $$ >>pids; sleep 60) & echo lab-$((41+1)); sleep 60"), tmp_path)
-    began = time.monotonic()
-    for pid in (tmp_path / "pids").read_text().split():
+    pair_seconds(peer, sh("sleep 60 & echo $$ $! >>pids; echo lab-$((41+1)); sleep 60"), tmp_path)
+    began, pids = time.monotonic(), (tmp_path / "pids").read_text().split()
+    assert len(pids) == 4
+    for pid in pids:
         while (Path("/proc") / pid).exists() and not _zombie(pid):
             assert time.monotonic() - began < 10
             os.sched_yield()
