@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from typing import Literal
 
 Role = Literal["receiver", "sender"]
@@ -31,10 +32,13 @@ class LinkAddress:
 
 
 def link_address(pair: str, role: Role) -> LinkAddress:
-    """From the benchmarking block of RFC 2544 and a unique local prefix; neither leaves the two guests."""
+    """From the benchmarking block of RFC 2544 and a unique local prefix; neither leaves the two guests.
+
+    Written as every tool prints them: net 0 is left out of an IPv6 address.
+    """
     net = int(digest(pair, "link", length=2), 16)
     host = 1 + ROLES.index(role)
-    return LinkAddress(f"198.18.{net}.{host}", f"fd6c:6162:{net:x}::{host}")
+    return LinkAddress(f"198.18.{net}.{host}", str(IPv6Address(f"fd6c:6162:{net:x}::{host}")))
 
 
 def domain_name(pair: str, role: Role) -> str:

@@ -61,3 +61,8 @@ def test_tap_names_fit_the_kernel(pair: str) -> None:
 
 def test_a_domain_name_tells_pair_and_role() -> None:
     assert domain_name("0123abcd", "sender") == "lab-0123abcd-sender"
+
+
+def test_addresses_are_written_as_tools_print_them() -> None:
+    pair = next(f"{n}" for n in range(4096) if digest(f"{n}", "link", length=2) == "00")
+    assert link_address(pair, "receiver").v6 == "fd6c:6162::1"
