@@ -304,10 +304,10 @@ def moment(evidence: Evidence, ledger: Ledger) -> Moment | None:
 
 
 def states(evidence: Evidence, now: Moment) -> tuple[ClientEvent, ...]:
-    """What every client said of itself last; one that an OOM kill had ended by then keeps nothing any more."""
+    """What every client said of itself last. One that is done, or that an OOM kill ended, keeps nothing any more."""
     alive = (log for name, log in evidence.clients.items() if not kills_seen(now.low, name))
     found = (state_at(log, now.t) for log in alive)
-    return tuple(e for e in found if e)
+    return tuple(e for e in found if e and e.event != "done")
 
 
 def tcp_growth(sample: Sample, start: Sample) -> int:
