@@ -9,20 +9,19 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lab.session.plugin import KEEPER
+
 WORKER_FILE = "LAB_BENCH_WORKER"
 
 
-@pytest.fixture(autouse=True)
-def _fresh_pair(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Set up before `trial`, so it ends after it: the run has its bundle when its pair is dropped."""
-    keeper = request.getfixturevalue("lab_keeper") if "trial" in request.fixturenames else None
-    yield
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """The run has its bundle by now."""
+    keeper = item.config.stash.get(KEEPER, None)
     if keeper is not None:
         keeper.drop()
         note = os.environ.get(WORKER_FILE)

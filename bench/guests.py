@@ -19,7 +19,7 @@ from lab.guestimage import ensure_image, ensure_init
 from lab.kernels.bootable import make_bootable
 from lab.pair.ready import ReadyPair, connected_pair
 from lab.pair.warm import warm_pair
-from lab.plan.cases import STANDARD, Shape
+from lab.plan.case import STANDARD, Shape
 from lab.plan.names import digest
 from lab.plan.nics import NICS, NicProfile
 from lab.provision.hypervisor import Hypervisor

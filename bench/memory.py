@@ -13,7 +13,7 @@ from bench.registry import Asked
 from lab.contracts import BootableKernel
 from lab.host.size import host_size
 from lab.plan.capacity import HOST_RESERVE_MIB, pair_mib
-from lab.plan.cases import STANDARD
+from lab.plan.case import STANDARD
 from lab.provision.sweep import left_behind
 from lab.units import KIB, MIB
 

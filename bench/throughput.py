@@ -20,14 +20,15 @@ from lab.cli.guests import accelerator_for, prepared, private_hypervisor
 from lab.cli.measure import FIRST_PORT, Moved, transfer
 from lab.errors import LabTrouble
 from lab.pair.ready import ReadyPair, ready_pair
-from lab.plan.cases import STANDARD, Behaviour, ClientSpec
+from lab.plan.case import STANDARD, ClientSpec
 from lab.plan.names import digest
 from lab.plan.nics import NICS, NicProfile
 from lab.provision.pair import PairRequest
 from lab.units import MIB
+from suites.rx_zerocopy.clients import Behaviour
 
 PROFILES = ("e1000e-split", "virtio", "virtio-mrg", "e1000")
-CLIENTS: dict[str, Behaviour] = {"map": "map", "copy": "copy", "raw": "drop"}
+CLIENTS = {"map": Behaviour.MAP, "copy": Behaviour.COPY, "raw": Behaviour.DROP}
 COMPARED = (("map", "raw"), ("copy", "raw"), ("map", "copy"))
 TRANSFER = 64 * MIB
 RING = 1 * MIB

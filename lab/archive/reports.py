@@ -23,7 +23,8 @@ from lab.evidence.bounds import OTHER
 from lab.evidence.bundle import TIMING, parse, read_manifest
 from lab.evidence.selftest import RECORD, parse_selftest
 from lab.evidence.timing import parse_timing
-from lab.host.paths import project_root
+from lab.experiments.found import case_named
+from lab.host.paths import project_root, suites_dir
 from lab.plan.selftests import row_for
 from lab.plan.session import PLAN_FILE, SessionPlan, load
 from lab.report import RunResult, Session, jsonl
@@ -40,14 +41,14 @@ TABLE = "table.md"
 CURVE = "curve.svg"
 VERDICT = "verdict.json"
 
-ROOMS = (".", "evidence", "plan", "spec", "verdict", "report")
-"""Where the code lies that makes a result of a bundle."""
+ROOMS = (".", "evidence", "plan", "spec", "verdict", "experiments", "report")
+"""Where the code lies that makes a result of a bundle, beside all of suites/."""
 
 
 def judged(bundle: Path, relative: str) -> RunResult:
     """Bundle on disk -> Evidence -> Findings -> Verdict. Raises BadInput when there is no readable manifest."""
     evidence = parse(read_bundle(bundle))
-    return RunResult(evidence.manifest, judge(evidence), relative, evidence.timing)
+    return RunResult(evidence.manifest, judge(evidence, case_named(evidence.manifest.case)), relative, evidence.timing)
 
 
 def told(bundle: Path, relative: str) -> RunResult:
@@ -68,8 +69,9 @@ def told(bundle: Path, relative: str) -> RunResult:
 @functools.cache
 def source() -> str:
     """A hash of the code that makes a verdict of a bundle's bytes."""
-    digest, root = hashlib.sha256(), project_root() / "lab"
-    for path in sorted(path for room in ROOMS for path in root.glob(f"{room}/*.py")):
+    digest, root = hashlib.sha256(), project_root()
+    general = (path for room in ROOMS for path in (root / "lab").glob(f"{room}/*.py"))
+    for path in sorted((*general, *suites_dir().rglob("*.py"))):
         digest.update(f"{path.relative_to(root)} {path.stat().st_size}\n".encode() + path.read_bytes())
     return digest.hexdigest()
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from lab.errors import BadInput
+from lab.experiments.found import all_cases
 from lab.kernels import recipes
 from lab.kernels.naming import BuildName
 from lab.kernels.series import Patch
-from lab.plan.cases import CASES
 from lab.plan.matrix import Run
 from lab.plan.nics import NICS
 from lab.report.model import RunResult
@@ -96,7 +96,7 @@ def mutant_of(parts: BuildName, patch: Patch, nic: str) -> Mutant:
     cases = tuple(word.strip() for word in patch.trailer("Caught-by").split(",") if word.strip())
     wanted, word = patch.trailer("Nic") or nic, patch.trailer("Caught-as") or Word.FAIL.value
     problems = [f"no trailer {t}" for t in ("Defect", "Caught-by") if not patch.trailer(t)]
-    problems += [*unknown("case", cases, tuple(CASES)), *unknown("NIC profile", [wanted], tuple(NICS))]
+    problems += [*unknown("case", cases, tuple(all_cases())), *unknown("NIC profile", [wanted], tuple(NICS))]
     if word not in (Word.FAIL, Word.ERROR):
         problems.append(f"Caught-as: {word!r} is neither FAIL nor ERROR")
     if problems:

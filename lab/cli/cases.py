@@ -9,8 +9,9 @@ import typer
 from rich.text import Text
 
 from lab.cli.listing import print_entries, print_json_lines
-from lab.plan.cases import CASES, Case
+from lab.experiments.found import all_cases
 from lab.text.terminal import say
+from lab.verdict.case import Case
 
 
 def cases(as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and case.")] = False) -> None:
@@ -18,10 +19,10 @@ def cases(as_json: Annotated[bool, typer.Option("--json", help="One JSON object 
     from lab.session.suites import read_suite, suite_names
 
     if as_json:
-        print_json_lines(_record(case) for case in CASES.values())
+        print_json_lines(_record(case) for case in all_cases().values())
         return
     say("Cases: lab run CASE...\n")
-    print_entries((c.name, [c.how, Text(c.claim, style="dim")]) for c in CASES.values())
+    print_entries((c.name, [c.how, Text(c.claim, style="dim")]) for c in all_cases().values())
     say("\nSuites: lab run SUITE...\n")
     suites = [(name, read_suite(name)) for name in suite_names()]
     print_entries(
@@ -35,9 +36,8 @@ def _record(case: Case) -> dict[str, object]:
         "case": case.name,
         "how": case.how,
         "claim": case.claim,
-        "needs_map": case.needs_map,
         "shape": case.shape.name,
-        "rules": case.rules,
+        "rules": [rule.name for rule in case.rules],
         "clients": [
             {"name": c.name, "behaviour": c.behaviour, "limit": c.limit, "deliver": c.deliver} for c in case.clients
         ],

@@ -111,10 +111,10 @@ def check_memory() -> Check:
 
 def judge_memory(host: HostSize) -> Check:
     """The arithmetic that bounds `-n auto`, for the largest pair; a case that needs two at once says so itself."""
+    from lab.experiments.found import all_cases
     from lab.plan.capacity import arithmetic, pair_mib, pairs_that_fit
-    from lab.plan.cases import CASES
 
-    shapes = {case.shape for case in CASES.values() if case.shape.pairs == 1}
+    shapes = {case.shape for case in all_cases().values() if case.shape.pairs == 1}
     try:
         pairs = pairs_that_fit(host, shapes)
     except BadInput as exc:

@@ -28,10 +28,10 @@ def _never_fails(offers: Callable[[], Iterable[tuple[str, str]]]) -> Callable[[s
 @_never_fails
 def suites_and_cases() -> Iterable[tuple[str, str]]:
     """Names that `lab run` takes."""
-    from lab.plan.cases import CASES
+    from lab.experiments.found import all_cases
     from lab.session.suites import read_suite, suite_names
 
-    return [*((n, read_suite(n).description) for n in suite_names()), *((c.name, c.how) for c in CASES.values())]
+    return [*((n, read_suite(n).description) for n in suite_names()), *((c.name, c.how) for c in all_cases().values())]
 
 
 @_never_fails
@@ -56,11 +56,11 @@ def kernels() -> Iterable[tuple[str, str]]:
 @_never_fails
 def built() -> Iterable[tuple[str, str]]:
     """Kernels that the lab can build."""
+    from lab.experiments.found import all_designs
     from lab.kernels import recipes
-    from lab.plan.designs import DESIGNS
 
     return [
-        *((n, DESIGNS[n].summary) for n in recipes.designs()),
+        *((n, all_designs()[n].summary) for n in recipes.designs()),
         *((n, "built with --name") for n in recipes.own_names()),
     ]
 

@@ -73,8 +73,8 @@ def list_built(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and built kernel.")] = False,
 ) -> None:
     """List what is built, and what could be built."""
+    from lab.experiments.found import all_designs
     from lab.kernels import products, recipes
-    from lab.plan.designs import DESIGNS
 
     found = products.everything()
     if as_json:
@@ -83,7 +83,7 @@ def list_built(
     say("Built:\n" if found else "Nothing is built yet.")
     print_entries((p.record["name"], _summary(p)) for p in found)
     say("\nCan be built: [BASE:]DESIGN[+OVERLAY...][~MUTANT]\n")
-    print_entries((name, [DESIGNS[name].summary]) for name in recipes.designs())
+    print_entries((name, [all_designs()[name].summary]) for name in recipes.designs())
     say(f"\nOverlays: {', '.join(recipes.overlays())}")
     say(f"Mutants:  {', '.join(map(str, recipes.mutants())) or 'none'}")
     say(f"Yours:    {', '.join(recipes.own_names()) or 'none; lab kernel build --base B --series S --name N'}")

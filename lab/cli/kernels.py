@@ -22,9 +22,9 @@ def kernels(
     [cyan]--kernel ./bzImage:./lib/modules/6.12.0@precharge[/cyan]
     """
     from lab.errors import HostTrouble
+    from lab.experiments.found import all_designs
     from lab.kernels import products, recipes
     from lab.kernels.catalogue import CatalogueKernel, catalogue
-    from lab.plan.designs import DESIGNS
 
     offered = catalogue()
     if as_json:
@@ -47,4 +47,4 @@ def kernels(
     say("\nKernels that the lab builds: lab run --kernel [BASE:]DESIGN[+OVERLAY...]; see lab kernel list\n")
     print_entries((n, ["built" if n in here else "to build"]) for n in (*recipes.designs(), *recipes.own_names()))
     say("\nDesigns that a kernel of yours may claim: PATH[:MODULES_DIR]@DESIGN\n")
-    print_entries((design.name, [design.summary]) for design in DESIGNS.values())
+    print_entries((design.name, [design.summary]) for design in all_designs().values())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.contracts import BootableKernel, GuestImage, Progress
 from lab.errors import LabTrouble
-from lab.plan.cases import STANDARD, ClientSpec
+from lab.plan.case import STANDARD, ClientSpec
 from lab.plan.nics import NICS, NicProfile
 from lab.units import MIB, Deadline
 

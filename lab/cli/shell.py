@@ -143,7 +143,7 @@ def _require_host(nic: NicProfile) -> None:
 
 
 def _request(nic: NicProfile, kernel: BootableKernel, image: GuestImage, accelerator: str, folder: Path) -> PairRequest:
-    from lab.plan.cases import STANDARD
+    from lab.plan.case import STANDARD
     from lab.plan.names import digest
     from lab.provision.pair import PairRequest
 

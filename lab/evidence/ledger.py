@@ -12,7 +12,6 @@ from lab.evidence.manifest import ClientRecord
 from lab.evidence.memory import baseline, gone
 from lab.evidence.model import CgroupSample, ClientEvent, Evidence, Ledger, LedgerPoint, ProgramLog, Sample
 from lab.evidence.programs import COUNTED
-from lab.plan.cases import Case
 from lab.units import MIB
 
 NEAR = 0.3
@@ -27,8 +26,8 @@ LET_GO = frozenset({"released", "done"})
 PHASES = frozenset({"ready", "accepted", "holding", "released", "left", "done", "error"})
 
 
-def build_ledger(evidence: Evidence, case: Case) -> Ledger:
-    """The ledger of the case's subject.
+def build_ledger(evidence: Evidence, subject: str) -> Ledger:
+    """The ledger of a client, the subject of its case.
 
     One point for each line of the client that has samples within NEAR on both sides, before its death. `charged` and
     `gone` are interpolated between the two samples: at 100 MB/s half an interval is 5 MB. Another point for each sample
@@ -36,17 +35,17 @@ def build_ledger(evidence: Evidence, case: Case) -> Ledger:
     `last` is taken at the checkpoint `held` if there is one and the client lived. Else it is the point at which the
     client held most, or one of hardly less (STILL) where both sides are known more closely.
     """
-    record = client_record(evidence, case.subject)
+    record = client_record(evidence, subject)
     limit = record.limit if record else None
-    log = evidence.clients.get(case.subject)
+    log = evidence.clients.get(subject)
     start = baseline(evidence)
     if log is None or start is None:
-        return Ledger(case.subject, limit, (), None, tuple(_marks(evidence, log)))
+        return Ledger(subject, limit, (), None, tuple(_marks(evidence, log)))
     meter = _Meter(evidence, log, start)
     known = sorted((*meter.points(), *meter.at_rest()), key=lambda k: k.point.t)
     points = tuple(k.point for k in known)
     last = meter.settled() or _most(known)
-    return Ledger(case.subject, limit, points, last, tuple(_marks(evidence, log)))
+    return Ledger(subject, limit, points, last, tuple(_marks(evidence, log)))
 
 
 @dataclass(frozen=True)

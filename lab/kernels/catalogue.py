@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab.errors import BadInput, HostTrouble
+from lab.experiments.found import all_designs
 from lab.host.paths import cache_root
 from lab.kernels import apt, recipes
 from lab.kernels.recipe import Recipe
 from lab.kernels.vmlinux import kernel_release
-from lab.plan.designs import DESIGNS, design_of
+from lab.plan.design import design_of
 
 HINT = "lab kernels (lists what can be had); PATH[:MODULES_DIR][@DESIGN[+OVERLAY...]] for a kernel you built"
 # The cloud flavour is built without the drivers of NICs that clouds do not emulate.
@@ -96,8 +97,8 @@ def resolve(names: Sequence[str], *, known: Sequence[CatalogueKernel] | None = N
     found: list[Kernel] = []
     for name in names:
         bare, design = _split_design(name)
-        if design and design_of(design) not in DESIGNS:
-            problems.append(_unknown("design", design_of(design), list(DESIGNS)))
+        if design and design_of(design) not in all_designs():
+            problems.append(_unknown("design", design_of(design), list(all_designs())))
             continue
         kernel = _one(bare, design, offered, problems)
         if kernel and kernel not in found:

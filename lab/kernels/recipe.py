@@ -9,7 +9,7 @@ from lab.host.filecache import key_of
 from lab.kernels.base import Base
 from lab.kernels.fragments import Fragment, Option, merge, written
 from lab.kernels.series import Series
-from lab.plan.designs import design_of
+from lab.plan.design import design_of
 
 _METHOD = "1"  # raise it whenever the same recipe makes another kernel
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lab.errors import BadInput
+from lab.experiments.found import all_designs
 from lab.host.paths import cache_root, project_root
 from lab.host.records import read_record, write_record
 from lab.kernels.base import Base, find_base
@@ -17,7 +18,6 @@ from lab.kernels.fragments import Fragment
 from lab.kernels.naming import DEFAULT_BASE, OWN_NAME, BuildName, parse_name
 from lab.kernels.recipe import Recipe
 from lab.kernels.series import Patch, Series, from_files, from_mbox
-from lab.plan.designs import DESIGNS
 
 GUEST = "guest"
 _NOT_SERIES = ("config", "mutants")
@@ -37,13 +37,13 @@ def own_names() -> tuple[str, ...]:
 
 def designs() -> tuple[str, ...]:
     """Designs that can be built: stock, and those with a series."""
-    return tuple(name for name in DESIGNS if name == "stock" or _patches_in(images() / name))
+    return tuple(name for name in all_designs() if name == "stock" or _patches_in(images() / name))
 
 
 def overlays() -> tuple[str, ...]:
     """What may follow a `+`: config fragments and series that stack on any design."""
     configs = [p.stem for p in (images() / "config").glob("*.config") if p.stem != GUEST]
-    series = [p.name for p in images().iterdir() if p.name not in (*DESIGNS, *_NOT_SERIES) and _patches_in(p)]
+    series = [p.name for p in images().iterdir() if p.name not in (*all_designs(), *_NOT_SERIES) and _patches_in(p)]
     return tuple(sorted([*configs, *series]))
 
 
@@ -60,7 +60,7 @@ def mutants() -> tuple[BuildName, ...]:
 def is_buildable(name: str) -> bool:
     """Whether a name means a kernel the lab builds, though perhaps one with a mistake in it."""
     parts = parse_name(name)
-    return parts is not None and (parts.stem in DESIGNS or parts.stem in own_names())
+    return parts is not None and (parts.stem in all_designs() or parts.stem in own_names())
 
 
 def recipe_of(name: str) -> Recipe:
@@ -92,7 +92,7 @@ def custom(base: str, series: str, configs: Sequence[Path], name: str, *, refres
     own = name or _name_from(base, series)
     if not OWN_NAME.fullmatch(own):
         problems.append(f"--name {own!r}: letters, digits, dots, dashes and underscores only.")
-    if own in DESIGNS:
+    if own in all_designs():
         problems.append(f"--name {own!r}: that is a design; choose another name.")
     if problems or found is None or patches is None:
         raise BadInput(problems, hint="lab kernel build --help")
@@ -151,7 +151,7 @@ class _Start:
 
 
 def _start(parts: BuildName, problems: list[str]) -> _Start | None:
-    if parts.stem in DESIGNS:
+    if parts.stem in all_designs():
         if parts.stem not in designs():
             problems.append(f"kernel {parts}: there is no series {images() / parts.stem}.")
             return None

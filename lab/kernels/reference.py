@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lab.errors import BadInput
+from lab.experiments.found import all_designs
 from lab.kernels.catalogue import CatalogueKernel, Kernel, LocalKernel
 from lab.kernels.naming import parse_name
 from lab.kernels.recipes import recipe_of
-from lab.plan.designs import DESIGNS
 
 
 def references(tested: Sequence[Kernel], named: Kernel | None = None) -> dict[str, Kernel]:
@@ -34,7 +34,7 @@ def stock_of(kernel: Kernel) -> Kernel | None:
     if isinstance(kernel, CatalogueKernel):
         return replace(kernel, name=kernel.release, design="stock")
     parts = None if isinstance(kernel, LocalKernel) else parse_name(kernel.name.partition("@")[0])
-    return recipe_of(str(replace(parts, stem="stock", mutant=""))) if parts and parts.stem in DESIGNS else None
+    return recipe_of(str(replace(parts, stem="stock", mutant=""))) if parts and parts.stem in all_designs() else None
 
 
 def _beside(tested: Sequence[Kernel]) -> Kernel | None:

@@ -83,12 +83,12 @@ class PairKeeper:
 
     def expect(self, run: Run) -> None:
         """That run is the next: begin to restore its pair. Nothing is begun that takes long, or much memory."""
-        if self.plan.cold or self._next is not None or run.pair_key in self._failed or run.spec.compares:
+        if self.plan.cold or self._next is not None or run.pair_key in self._failed or run.reference:
             return
         if self._held is not None and self._held.key == run.pair_key:
             return  # it will do, unless this run spoils it
         request = self._fresh_request(run)
-        if exists(self.hypervisor, request) and room_for_another(host_size(), run.spec.shape):
+        if exists(self.hypervisor, request) and room_for_another(host_size(), run.shape):
             ahead = Timeline()
             made = self._pool.submit(self._make, run, request, lambda _: None, ahead)
             self._next = _Ahead(run, request, ahead, made)

@@ -17,7 +17,7 @@ from lab.drive.role import ensure_settings
 from lab.drive.ssh import Dialler, GuestShell, Program
 from lab.errors import Fault
 from lab.pair.timeline import Timeline
-from lab.plan.cases import ClientSpec
+from lab.plan.case import ClientSpec
 from lab.plan.commands import cgroup_of, client_argv, sender_argv
 from lab.plan.matrix import Run
 from lab.plan.names import Role, digest
@@ -150,14 +150,14 @@ def pair_request(plan: SessionPlan, run: Run, attempt: int) -> PairRequest:
     return PairRequest(
         id=pair_id,
         nic=run.profile,
-        shape=run.spec.shape,
+        shape=run.shape,
         kernel=plan.kernel(run.kernel),
         image=plan.image,
         accelerator=plan.accelerator,
         captures=plan.folder / "pairs" / pair_id,
         sockets=plan.sockets / "s",
         limits=plan.limits_of(run.kernel),
-        plugin=plan.plugin if run.spec.shape.counted else None,
+        plugin=plan.plugin if run.shape.counted else None,
     )
 
 

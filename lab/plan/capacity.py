@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from lab.contracts import HostSize
 from lab.errors import BadInput
-from lab.plan.cases import Shape
+from lab.plan.case import Shape
 
 QEMU_OVERHEAD_MIB = 100  # measured: RSS of a guest is below its memory plus this
 HOST_RESERVE_MIB = 1024  # for the workers, Ansible and the page cache of kernels and image

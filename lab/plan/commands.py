@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lab.plan.cases import ClientSpec
+from lab.plan.case import ClientSpec
 from lab.plan.names import LinkAddress
 
 BIN = "/usr/lib/lab"

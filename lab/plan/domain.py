@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from lab.plan.cases import Shape
+from lab.plan.case import Shape
 from lab.plan.names import Role, domain_name, mac
 from lab.plan.nics import NicProfile
 

@@ -53,9 +53,9 @@ class Learnt:
     sessions: tuple[str, ...] = ()
 
     def seconds(self, run: Run, kind: str, way: str) -> float:
-        """How long a run is expected to take: the median of what was measured, else what the table of cases says."""
+        """How long a run is expected to take: the median of what was measured, else what its case says."""
         measured = self.durations.get(duration_key(run.case, run.nic, kind, way), ())
-        return median(measured) if measured else float(run.spec.seconds)
+        return median(measured) if measured else run.seconds
 
     def pair_seconds(self, run: Run, kind: str, way: str, otherwise: float) -> float:
         """How long it is expected to take to make a pair for a run; `otherwise` where none was seen being made."""

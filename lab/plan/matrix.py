@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from lab.plan.cases import CASES, Case
+from lab.plan.case import STANDARD, CaseSpec, Shape
 from lab.plan.names import digest
 from lab.plan.nics import NICS, NicProfile
 
@@ -30,6 +30,7 @@ class Run:
     reference: str = ""
     batch: int = 0
     seconds: float = 0.0
+    shape: Shape = STANDARD
 
     @property
     def id(self) -> str:
@@ -45,13 +46,9 @@ class Run:
         return NICS[self.nic]
 
     @property
-    def spec(self) -> Case:
-        return CASES[self.case]
-
-    @property
     def pair_key(self) -> str:
         """Runs with the same key can use the same pair, one after the other."""
-        return f"{self.kernel}/{self.nic}/{self.spec.shape.name}"
+        return f"{self.kernel}/{self.nic}/{self.shape.name}"
 
     @property
     def label(self) -> str:
@@ -64,7 +61,7 @@ def expand(
     session: str,
     kernels: Sequence[tuple[str, str]],
     nics: Sequence[str],
-    cases: Sequence[str],
+    cases: Sequence[CaseSpec],
     repeat: int,
     references: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Run, ...]:
@@ -73,7 +70,17 @@ def expand(
     references has, by the name of each kernel, the one that cases which compare set beside it.
     """
     return tuple(
-        Run(session, kernel, design, nic, case, n, references[kernel] if CASES[case].compares else "")
+        Run(
+            session,
+            kernel,
+            design,
+            nic,
+            case.name,
+            n,
+            reference=references[kernel] if case.compares else "",
+            seconds=case.seconds,
+            shape=case.shape,
+        )
         for kernel, design in kernels
         for nic in nics
         for case in cases

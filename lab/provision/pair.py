@@ -15,7 +15,7 @@ from pathlib import Path
 from lab.contracts import BootableKernel, GuestImage
 from lab.errors import HostTrouble, LabTrouble
 from lab.host.atonce import entered
-from lab.plan.cases import Shape
+from lab.plan.case import Shape
 from lab.plan.commands import SEED_BYTES, all_settings, wake_order
 from lab.plan.domain import GuestFiles, GuestPlan, plan_guest
 from lab.plan.limits import Limits

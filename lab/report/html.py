@@ -14,8 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from lab.evidence.manifest import HostRecord, KernelRecord
-from lab.plan.cases import CASES
-from lab.plan.designs import DESIGNS
+from lab.experiments.found import all_cases, all_designs
 from lab.report import plot, waterfall, wording
 from lab.report.matrix import arrange, in_order
 from lab.report.model import RunResult, Session
@@ -84,7 +83,7 @@ def page() -> Template:
         finalize=lambda value: printable(value, MOST_SHOWN) if type(value) is str else value,
     )
     environment.globals.update(w=wording, marks_of=plot.marks_of, id=id, href=href)
-    environment.globals.update(cases=CASES, designs=DESIGNS, kinds=waterfall.KINDS)
+    environment.globals.update(cases=all_cases(), designs=all_designs(), kinds=waterfall.KINDS)
     for included in environment.list_templates():
         environment.get_template(included)
     return environment.get_template("report.html.j2")

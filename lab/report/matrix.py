@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from lab.plan.cases import CASES
-from lab.plan.designs import DESIGNS, Predicted
+from lab.experiments.found import all_cases, all_designs
+from lab.plan.design import Predicted
 from lab.plan.nics import NICS
 from lab.report.model import RunResult
 from lab.report.wording import WORST_FIRST, escape_judged, ratios, span
@@ -169,9 +169,9 @@ def arrange(results: Iterable[RunResult]) -> Matrix:
         cells[record.case, Column(record.kernel.name, record.nic)].append(result)
     columns = sorted(
         {column for _, column in cells},
-        key=lambda c: (_place(DESIGNS, designs[c.kernel]), c.kernel, _place(NICS, c.nic)),
+        key=lambda c: (_place(all_designs(), designs[c.kernel]), c.kernel, _place(NICS, c.nic)),
     )
-    cases = sorted({case for case, _ in cells}, key=lambda case: _place(CASES, case))
+    cases = sorted({case for case, _ in cells}, key=lambda case: _place(all_cases(), case))
     rows = (Row(case, tuple(Cell(tuple(cells.get((case, column), ()))) for column in columns)) for case in cases)
     return Matrix(tuple(columns), tuple(rows))
 

@@ -7,7 +7,7 @@ from collections import Counter
 
 from lab.evidence.manifest import HostRecord
 from lab.evidence.model import Ledger
-from lab.plan.cases import CASES
+from lab.experiments.found import all_cases
 from lab.report.model import RunResult, Session
 from lab.text.words import one_line, printable
 from lab.units import mib
@@ -60,10 +60,11 @@ def escape_of(ledger: Ledger) -> int | None:
 
 def escape_judged(result: RunResult) -> int | None:
     """The escape where the case is about it and was judged; beside the PASS of another case it would only puzzle."""
-    case = CASES.get(result.manifest.case)
+    case = all_cases().get(result.manifest.case)
     if result.verdict.word is Word.SKIP:
         return None
-    return escape_of(result.verdict.ledger) if case is None or "billed" in case.rules else None
+    billed = case is None or any(rule.name == "billed" for rule in case.rules)
+    return escape_of(result.verdict.ledger) if billed else None
 
 
 def ratios(costs: list[Cost]) -> str:

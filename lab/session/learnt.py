@@ -6,10 +6,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from lab.contracts import Progress
+from lab.experiments.found import all_cases
 from lab.host.filecache import locked
 from lab.host.paths import cache_root
 from lab.host.records import read_record, write_record
-from lab.plan.cases import CASES
 from lab.plan.learnt import (
     PAIR,
     Learnt,
@@ -62,7 +62,7 @@ def is_lost(result: RunResult) -> bool:
 
 
 def _counts(result: RunResult) -> bool:
-    return result.verdict.word is not Word.SKIP and result.manifest.case in CASES
+    return result.verdict.word is not Word.SKIP and result.manifest.case in all_cases()
 
 
 def _rate(plan: SessionPlan, session: Session) -> Rate | None:
@@ -72,7 +72,7 @@ def _rate(plan: SessionPlan, session: Session) -> Rate | None:
     if not whole or len(counting) < ENOUGH * plan.pairs:
         return None
     # what is lost must be made up for: it is work to be done once more
-    work = sum(CASES[r.manifest.case].seconds * (-1 if is_lost(r) else 1) for r in counting)
+    work = sum(all_cases()[r.manifest.case].seconds * (-1 if is_lost(r) else 1) for r in counting)
     return Rate(round(work / session.seconds, 4), sum(map(is_lost, counting)))
 
 

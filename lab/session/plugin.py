@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""pytest options, fixtures and reports for suites/. `lab run` is a face over this; there is no second engine.
+"""pytest options, collection and reports for suites/. `lab run` is a face over this; there is no second engine.
 
 `pytest suites/ -n auto --kernel 6.12 --nic e1000e-split` makes a plan in the controlling process, hands its path to the
 workers, and each worker keeps one pair open for the runs that can share it. Everything heavy is imported only when a
@@ -18,7 +18,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -27,7 +27,6 @@ import pytest
 from lab.errors import BadInput, LabError
 from lab.host.interrupt import end_in_order
 from lab.host.workers import registered
-from lab.plan.cases import CASES
 from lab.plan.matrix import Run
 from lab.plan.session import EVENTS_FILE, PLAN_FILE, SessionPlan, load
 from lab.provision.private import private_folder
@@ -38,12 +37,15 @@ if TYPE_CHECKING:
     from lab.archive.reports import Draughtsman, Known
     from lab.pair.keeper import PairKeeper
     from lab.report.model import Session
-    from lab.trial.trial import Trial
+    from lab.verdict.case import Case
 
 PLAN = pytest.StashKey[SessionPlan]()
 NEXT = pytest.StashKey[Run | None]()
 SUMMARY = pytest.StashKey[str]()
 DRAWING = pytest.StashKey["Drawing"]()
+KEEPER = pytest.StashKey["PairKeeper"]()
+OPEN = pytest.StashKey[contextlib.ExitStack]()
+"""What a worker has open until its session ends."""
 BUNDLE = "lab_bundle"
 
 
@@ -51,7 +53,7 @@ BUNDLE = "lab_bundle"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("lab", "kernel zerocopy lab (suites/ only)")
+    group = parser.getgroup("lab", "kernel lab (suites/ only)")
     group.addoption("--kernel", action="append", default=[], help="kernel to boot: see `lab kernels`; repeatable")
     group.addoption("--nic", action="append", default=[], help="NIC profile: see `lab nics`; repeatable")
     group.addoption("--lab-names", action="append", default=[], help="suite or case to run (default: suite `default`)")
@@ -200,47 +202,100 @@ def pytest_testnodedown(node: Any, error: object) -> None:  # noqa: ANN401 - an 
 # -- collection ----------------------------------------------------------------------------------------------------
 
 
-def case_of(function_name: str) -> str:
-    """`test_pin_vmsplice` is the script of case `pin-vmsplice`."""
-    return function_name.removeprefix("test_").replace("_", "-")
-
-
 def item_name(run: Run) -> str:
-    """The name pytest gives to the item of a run: `test_pin_vmsplice[6.12.117+deb12-amd64-virtio]`."""
-    return f"test_{run.case.replace('-', '_')}[{run.label}]"
+    """The name pytest gives to the item of a run: `pin-vmsplice[6.12.117+deb12-amd64-virtio]`."""
+    return f"{run.case}[{run.label}]"
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "trial" not in metafunc.fixturenames:
-        return
-    case = case_of(metafunc.function.__name__)
-    if case not in CASES:
-        raise pytest.UsageError(f"{metafunc.function.__name__}: there is no case {case!r} in lab/plan/cases.py")
-    runs = [run for run in session_plan(metafunc.config).runs if run.case == case]
-    params = [pytest.param(r, id=r.label) for r in runs]
-    metafunc.parametrize("trial", params or [pytest.param(None, id="not-planned")], indirect=True)
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """A file that holds cases has an item for each run of them that is planned."""
+    if file_path.suffix != ".py" or not _targets_suites(parent.config):
+        return None
+    from lab.experiments.found import all_cases
+    from lab.host.paths import suites_dir
+
+    cases = [case for case in all_cases().values() if suites_dir() / case.file == file_path]
+    return CaseFile.of(parent, file_path, cases) if cases else None
+
+
+class CaseFile(pytest.File):
+    """The planned runs of the cases in one file."""
+
+    cases: Sequence[Case]
+
+    @classmethod
+    def of(cls, parent: pytest.Collector, path: Path, cases: Sequence[Case]) -> CaseFile:
+        made: CaseFile = cls.from_parent(parent, path=path)
+        made.cases = cases
+        return made
+
+    def collect(self) -> Iterator[pytest.Item]:
+        for run in session_plan(self.config).runs:
+            for case in self.cases:
+                if run.case == case.name:
+                    yield RunItem.of(self, run, case)
+
+
+class NotPredictedError(Exception):
+    """A verdict that is not the predicted one; the text has its findings."""
+
+
+class RunItem(pytest.Item):
+    """One planned run; see `lab.trial.trial.Trial`."""
+
+    run: Run
+    case: Case
+
+    @classmethod
+    def of(cls, parent: CaseFile, run: Run, case: Case) -> RunItem:
+        made: RunItem = cls.from_parent(parent, name=item_name(run))
+        made.run, made.case = run, case
+        made.user_properties.append((BUNDLE, run.id))
+        return made
+
+    def runtest(self) -> None:
+        from lab.trial.trial import Trial
+
+        plan, worker = session_plan(self.config), _worker()
+
+        def progress(what: str) -> None:
+            _tell(plan, event="stage", worker=worker, run=self.run.id, what=what)
+
+        keeper = _keeper(self.config)
+        trial = Trial(self.run, plan, keeper, progress, self.case, following=self.stash.get(NEXT, None))
+        keeper.progress = progress
+        progress("waiting for a pair")
+        try:
+            trial.play()
+        finally:
+            if trial.result is not None:
+                _tell(plan, event="verdict", worker=worker, run=self.run.id, word=trial.verdict.value)
+        if not trial.as_predicted:
+            raise NotPredictedError(repr(trial))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:  # noqa: ANN401
+        """The findings are the failure; where they were found says nothing."""
+        if isinstance(excinfo.value, NotPredictedError):
+            return printable(str(excinfo.value))
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        return self.path, None, self.name
 
 
 def _run_of(item: pytest.Item) -> Run | None:
-    callspec = getattr(item, "callspec", None)
-    return callspec.params.get("trial") if callspec else None
+    return item.run if isinstance(item, RunItem) else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Drop the scripts of cases that are not planned, and put the rest into the plan's order."""
-    lab = [item for item in items if "trial" in getattr(item, "fixturenames", ())]
-    if not lab:
+    """Put the runs into the plan's order."""
+    if not any(isinstance(item, RunItem) for item in items):
         return
-    unplanned = [item for item in lab if _run_of(item) is None]
-    if unplanned:
-        config.hook.pytest_deselected(items=unplanned)
     order = {run.id: n for n, run in enumerate(session_plan(config).runs)}
-    planned = [(order[run.id], item) for item in lab if (run := _run_of(item)) is not None]
-    others = [item for item in items if item not in lab]
-    items[:] = others + [item for _, item in sorted(planned, key=lambda pair: pair[0])]
+    items.sort(key=lambda item: order[item.run.id] if isinstance(item, RunItem) else -1)
 
 
-# -- fixtures ------------------------------------------------------------------------------------------------------
+# -- a worker and its pair -----------------------------------------------------------------------------------------
 
 
 def _tell(plan: SessionPlan, **event: object) -> None:
@@ -249,53 +304,30 @@ def _tell(plan: SessionPlan, **event: object) -> None:
         f.write(json.dumps({"t": time.time(), **event}) + "\n")
 
 
-@pytest.fixture(scope="session")
-def lab_plan(pytestconfig: pytest.Config) -> SessionPlan:
-    """The plan of this session."""
-    return session_plan(pytestconfig)
+def _worker() -> str:
+    return os.environ.get("PYTEST_XDIST_WORKER", "w")
 
 
-@pytest.fixture(scope="session")
-def lab_keeper(lab_plan: SessionPlan) -> Iterator[PairKeeper]:
-    """This worker's connection to the hypervisor, and the pair it keeps open."""
-    from lab.pair.keeper import PairKeeper
-    from lab.provision.hypervisor import connect
+def _keeper(config: pytest.Config) -> PairKeeper:
+    """This worker's connection to the hypervisor, and the pair it keeps open until its session ends."""
+    if KEEPER not in config.stash:
+        from lab.pair.keeper import PairKeeper
+        from lab.provision.hypervisor import connect
 
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "w")
-    with registered(lab_plan.sockets, worker), connect(lab_plan.connect, lab_plan.sockets / worker) as hypervisor:
-        keeper = PairKeeper(hypervisor, lab_plan, lambda what: _tell(lab_plan, event="stage", worker=worker, what=what))
-        try:
-            yield keeper
-        finally:
-            keeper.close()
+        plan, worker, open_ = session_plan(config), _worker(), contextlib.ExitStack()
+        config.stash[OPEN] = open_
+        open_.enter_context(registered(plan.sockets, worker))
+        hypervisor = open_.enter_context(connect(plan.connect, plan.sockets / worker))
+        keeper = PairKeeper(hypervisor, plan, lambda what: _tell(plan, event="stage", worker=worker, what=what))
+        open_.callback(keeper.close)
+        config.stash[KEEPER] = keeper
+    return config.stash[KEEPER]
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Which run comes next is known now: its pair can be restored while this one's is at work."""
     item.stash[NEXT] = _run_of(nextitem) if nextitem is not None else None
-
-
-@pytest.fixture
-def trial(request: pytest.FixtureRequest, lab_plan: SessionPlan, lab_keeper: PairKeeper) -> Iterator[Trial]:
-    """One planned run; see `lab.trial.trial.Trial`."""
-    from lab.trial.trial import Trial
-
-    run: Run = request.param
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "w")
-
-    def progress(what: str) -> None:
-        _tell(lab_plan, event="stage", worker=worker, run=run.id, what=what)
-
-    subject = Trial(run, lab_plan, lab_keeper, progress, following=request.node.stash.get(NEXT, None))
-    lab_keeper.progress = progress
-    request.node.user_properties.append((BUNDLE, run.id))
-    progress("waiting for a pair")
-    try:
-        yield subject
-    finally:
-        if subject.result is not None:
-            _tell(lab_plan, event="verdict", worker=worker, run=run.id, word=subject.verdict.value)
 
 
 # -- signals, reports ------------------------------------------------------------------------------------------------
@@ -340,7 +372,7 @@ class Drawing:
 
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Iterator[None]:
-    """The controlling process sees its workers off, and writes the reports from the bundles on disk."""
+    """A worker gives up its pair. The controlling process sees its workers off, and writes the reports from disk."""
     config = session.config
     controls = not hasattr(config, "workerinput") and PLAN in config.stash
     if controls and exitstatus == pytest.ExitCode.INTERRUPTED:
@@ -348,7 +380,11 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Iterator[N
         from lab.host.workers import stop
 
         stop(config.stash[PLAN].sockets)
-    yield
+    try:
+        yield
+    finally:
+        if OPEN in config.stash:
+            config.stash[OPEN].close()
     if controls:
         from lab.archive.reports import REPORT, overview_text
 

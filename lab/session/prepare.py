@@ -12,6 +12,7 @@ from pathlib import Path
 from lab.contracts import BootableKernel, GuestImage, Progress
 from lab.drive.role import ensure_settings
 from lab.errors import BadInput
+from lab.experiments.found import all_cases
 from lab.guestimage.build import ensure_image, ensure_init
 from lab.host.records import write_whole
 from lab.host.size import host_size, memory_mib
@@ -20,7 +21,7 @@ from lab.kernels.catalogue import Kernel, resolve, united
 from lab.kernels.reference import references
 from lab.pair.blame import check_disk
 from lab.plan.capacity import admit, pairs_that_fit
-from lab.plan.cases import CASES, STANDARD, Shape
+from lab.plan.case import STANDARD, Shape
 from lab.plan.learnt import Learnt, host_key, kernel_kind, way_of
 from lab.plan.matrix import Run, expand
 from lab.plan.nics import NICS
@@ -43,7 +44,7 @@ DEFAULT_SUITE = "default"
 
 def combine(request: SessionRequest) -> SuiteSpec:
     """One spec from suite files and options. Raises BadInput listing every unknown name."""
-    known = (*suite_names(), *CASES)
+    known = (*suite_names(), *all_cases())
     problems = unknown("suite or case", request.names, known)
     problems += unknown("suite", request.suites, suite_names())
     problems += unknown("NIC profile", request.nics, tuple(NICS))
@@ -57,7 +58,7 @@ def combine(request: SessionRequest) -> SuiteSpec:
         raise BadInput(
             problems, hint="lab cases, lab nics, lab kernels list what there is; lab run --help says what options take"
         )
-    named = (*request.suites, *(name for name in request.names if name not in CASES))
+    named = (*request.suites, *(name for name in request.names if name not in all_cases()))
     suites = [read_suite(name) for name in dict.fromkeys(named)]
     base = suites[0] if suites else read_suite(DEFAULT_SUITE)
     cases = _cases(request.names, suites, base)
@@ -102,14 +103,14 @@ def check(request: SessionRequest) -> Checked:
     if spec is None or resolved is None:
         hints = [exc.hint for exc in problems if exc.hint]
         raise BadInput([line for exc in problems for line in exc.problems], hint="; ".join(hints))
-    comparing = any(CASES[name].compares for name in spec.cases)
+    comparing = any(all_cases()[name].compares for name in spec.cases)
     chosen = references(resolved, *named) if comparing else {}
     kernels = united((*resolved, *chosen.values()))
     return Checked(spec, kernels, resolved, {name: reference.name for name, reference in chosen.items()})
 
 
 def _cases(names: Sequence[str], suites: Sequence[SuiteSpec], base: SuiteSpec) -> tuple[str, ...]:
-    wanted = [case for suite in suites for case in suite.cases] + [name for name in names if name in CASES]
+    wanted = [case for suite in suites for case in suite.cases] + [name for name in names if name in all_cases()]
     return tuple(dict.fromkeys(wanted)) or base.cases
 
 
@@ -163,7 +164,7 @@ def most_pairs(request: SessionRequest, runs: Sequence[Run]) -> int:
 
     Raises BadInput with the arithmetic.
     """
-    shapes: list[Shape] = [run.spec.shape for run in runs]
+    shapes: list[Shape] = [run.shape for run in runs]
     fit = admit(host_size(), shapes, request.pairs) if request.pairs else pairs_that_fit(host_size(), shapes)
     return min(fit, len(runs))
 
@@ -185,7 +186,7 @@ def _ordered(
 def _plugin(runs: Sequence[Run], accelerator: str, progress: Progress) -> Path | None:
     """What counts instructions, where a run wants that and it can be done; elsewhere the run says why it is skipped."""
     qemu = installed_qemu()
-    if qemu is None or cannot_count(str(qemu), accelerator) or not any(run.spec.shape.counted for run in runs):
+    if qemu is None or cannot_count(str(qemu), accelerator) or not any(run.shape.counted for run in runs):
         return None
     return ensure_plugin(progress)
 
@@ -211,7 +212,8 @@ def prepare(
     started = datetime.datetime.now(datetime.UTC)
     name = f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"  # two may start in one second
     tested = [(k.name, k.design) for k in asked.tested]
-    runs = expand(name, tested, spec.nics, spec.cases, spec.repeat, asked.references)
+    cases = [all_cases()[case] for case in spec.cases]
+    runs = expand(name, tested, spec.nics, cases, spec.repeat, asked.references)
     runs = tuple(run for run in runs if only is None or only(run))
     most = most_pairs(request, runs)
     session = folder / name

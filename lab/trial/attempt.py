@@ -27,7 +27,6 @@ from lab.pair.keeper import PairKeeper
 from lab.pair.ready import ReadyPair
 from lab.pair.timeline import CASE, Timeline
 from lab.pair.warm import damaged_state
-from lab.plan.designs import inapplicable
 from lab.plan.limits import Limits
 from lab.plan.matrix import Run
 from lab.plan.names import ROLES, Role
@@ -37,6 +36,8 @@ from lab.provision.plugin import cannot_count
 from lab.provision.sound import unsound
 from lab.units import MIB, utc_now
 from lab.verdict import taint
+from lab.verdict.case import Case
+from lab.verdict.predict import inapplicable
 
 CLEAN = 8 * MIB
 """Unexplained memory a run may leave behind before its pair is no longer fit for the next run."""
@@ -60,6 +61,7 @@ class Attempt:
     """One run in progress. Use it as a `with` block: lab trouble inside ends the block, and is told in the bundle."""
 
     run: Run
+    case: Case
     keeper: PairKeeper
     bundle: BundleWriter
     progress: Progress
@@ -178,9 +180,9 @@ class Attempt:
         for kernel in (plan.kernel(name) for name in (self.run.kernel, self.run.reference) if name):
             if profile.module and kernel.modules and profile.module not in kernel.modules:
                 return f"{kernel.name} has no driver {profile.module}"
-        if self.run.spec.shape.counted and (why := cannot_count(have, plan.accelerator)):
+        if self.run.shape.counted and (why := cannot_count(have, plan.accelerator)):
             return why
-        return inapplicable(self.run.design, self.run.nic, self.run.case)
+        return inapplicable(self.case, self.run.design, self.run.nic)
 
     @property
     def ready(self) -> ReadyPair:

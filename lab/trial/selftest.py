@@ -30,7 +30,7 @@ from lab.host.interrupt import held_back
 from lab.pair.blame import Watch, account, check_disk, explained
 from lab.pair.booted import booted_pair
 from lab.pair.ready import ReadyPair, await_canary, connected_pair
-from lab.plan.cases import STANDARD
+from lab.plan.case import STANDARD
 from lab.plan.commands import checkpoint_argv
 from lab.plan.domain import cmdline
 from lab.plan.limits import Limits

@@ -24,21 +24,22 @@ from lab.host.interrupt import held_back
 from lab.pair.keeper import PairKeeper
 from lab.pair.timeline import CASE
 from lab.plan.commands import FIRST_PORT, client_argv, sender_argv
-from lab.plan.designs import Predicted
+from lab.plan.design import Predicted
 from lab.plan.domain import cmdline
 from lab.plan.matrix import Run
 from lab.plan.session import SessionPlan
 from lab.report.model import RunResult
 from lab.text.words import one_line
-from lab.trial.experiment import Experiment
 from lab.trial.facts import host_record, kernel_record
+from lab.trial.steps import Steps
 from lab.units import utc_now
+from lab.verdict.case import Case
 from lab.verdict.model import Word
 from lab.verdict.predict import predict
 
 
 class Trial:
-    """One run in a `with` block: the block drives the experiment, its end leaves a judged bundle, whatever happened.
+    """One run in a `with` block: the block takes the steps, its end leaves a judged bundle, whatever happened.
 
     `result` is there after the block; `verdict` and `predicted` are what a suite compares. The pair of the run that is
     `following` is restored meanwhile.
@@ -50,47 +51,48 @@ class Trial:
         plan: SessionPlan,
         keeper: PairKeeper,
         progress: Progress,
+        case: Case,
         *,
         following: Run | None = None,
     ) -> None:
-        self.run, self.plan, self.following = run, plan, following
-        self.experiment = Experiment(
-            run, keeper, BundleWriter(plan.folder / run.id), progress, plan.limits_of(run.kernel)
-        )
-        self.reference: Experiment | None = None
+        self.run, self.plan, self.case, self.following = run, plan, case, following
+        bundle = BundleWriter(plan.folder / run.id)
+        self.steps = Steps(run, case, keeper, bundle, progress, plan.limits_of(run.kernel))
+        self.reference: Steps | None = None
         self.result: RunResult | None = None
         self._started = ""
 
-    def __enter__(self) -> Experiment:
+    def __enter__(self) -> Steps:
         self._started = utc_now()
         try:
-            _set_aside(self.experiment.bundle.root)
-            experiment = self.experiment.__enter__()
-            if self.following is not None and not self.run.spec.compares:
-                experiment.keeper.expect(self.following)
-            return experiment
+            _set_aside(self.steps.bundle.root)
+            steps = self.steps.__enter__()
+            if self.following is not None and not self.case.compares:
+                steps.keeper.expect(self.following)
+            return steps
         except BaseException:  # an interrupt while guests boot leaves a bundle as well
             self.__exit__(*sys.exc_info())
             raise
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> bool:
         try:
-            return self.experiment.__exit__(kind, exc, tb)
+            return self.steps.__exit__(kind, exc, tb)
         finally:
             with held_back():
                 self._keep()
 
     @contextlib.contextmanager
-    def beside(self) -> Iterator[Experiment]:
+    def beside(self) -> Iterator[Steps]:
         """Inside the trial's block: the same on a pair with the reference kernel, in a bundle inside the bundle.
 
         What goes wrong in here ends the trial's block as well: one side alone compares nothing.
         """
         run, kernel = self.run, self.plan.kernel(self.run.reference)
         other = replace(run, kernel=kernel.name, design=kernel.design, reference="")
-        bundle = BundleWriter(self.experiment.bundle.root / REFERENCE)
-        keeper = self.experiment.keeper.beside
-        self.reference = Experiment(other, keeper, bundle, self.experiment.progress, self.plan.limits_of(kernel.name))
+        bundle = BundleWriter(self.steps.bundle.root / REFERENCE)
+        keeper = self.steps.keeper.beside
+        progress, limits = self.steps.progress, self.plan.limits_of(kernel.name)
+        self.reference = Steps(other, self.case, keeper, bundle, progress, limits)
         trouble: LabTrouble | None = None
         with self.reference:
             try:
@@ -103,30 +105,30 @@ class Trial:
 
     def _keep(self) -> None:
         """Finish the bundle and judge it. Raises HostTrouble when it cannot be written."""
-        bundle = self.experiment.bundle
+        bundle = self.steps.bundle
         try:
             if self.reference is not None:  # the outer manifest vouches for the inner
                 _tell_timing(self.reference, self._finish(self.reference))
-                self.experiment.timeline.take(self.reference.timeline, case_as="reference")
-            manifest = self._finish(self.experiment)
-            with self.experiment.timeline.span("judge", lane=CASE):
+                self.steps.timeline.take(self.reference.timeline, case_as="reference")
+            manifest = self._finish(self.steps)
+            with self.steps.timeline.span("judge", lane=CASE):
                 result = judged(bundle.root, self.run.id)
             # The verdict is written last: it names the manifest that it was decided on.
-            manifest, timing = _tell_timing(self.experiment, manifest)
+            manifest, timing = _tell_timing(self.steps, manifest)
             self.result = replace(result, manifest=manifest, timing=timing)
             write_verdict(bundle.root, self.result)
         except OSError as refusal:
             message = f"cannot write the bundle {bundle.root}: {refusal.strerror}"
             raise HostTrouble(message, hint="free some disk, or --results elsewhere") from refusal
 
-    def _finish(self, side: Experiment) -> Manifest:
+    def _finish(self, side: Steps) -> Manifest:
         with side.timeline.span("manifest", lane=CASE):
             return side.bundle.finish(_fields(side, self.plan, self._started, self.predicted))
 
     @property
     def predicted(self) -> Predicted:
         """What the tables predict; SKIP where the run does not apply."""
-        return Predicted.SKIP if self.experiment.skip else predict(self.run.design, self.run.nic, self.run.case)
+        return Predicted.SKIP if self.steps.skip else predict(self.case, self.run.design, self.run.nic)
 
     @property
     def verdict(self) -> Word:
@@ -141,6 +143,15 @@ class Trial:
         if self.result is None:
             raise LabError(f"{self.run.id} has not been run")
         return self.result.as_predicted
+
+    def play(self) -> None:
+        """Take the steps of the case, on a pair or on two, and judge what they leave. A signal ends them in order."""
+        if not self.case.compares:
+            with self as steps:
+                self.case.script(steps)
+            return
+        with self as tested, self.beside() as reference:
+            self.case.script(tested, reference)
 
     def __repr__(self) -> str:
         """What pytest shows of a verdict nobody predicted: its findings."""
@@ -158,19 +169,19 @@ def _set_aside(root: Path) -> None:
         root.rename(next(path for path in free if not path.exists()))
 
 
-def _tell_timing(side: Experiment, manifest: Manifest) -> tuple[Manifest, Timing]:
+def _tell_timing(side: Steps, manifest: Manifest) -> tuple[Manifest, Timing]:
     """Last of all, so that judging is told as well; until then the bundle is whole without it."""
     timing = side.timeline.timing()
     return side.bundle.append(manifest, TIMING, dump_timing(timing)), timing
 
 
-def _fields(subject: Experiment, plan: SessionPlan, started: str, predicted: Predicted) -> dict[str, Any]:
+def _fields(subject: Steps, plan: SessionPlan, started: str, predicted: Predicted) -> dict[str, Any]:
     """The manifest but for the files."""
     run, kernel = subject.run, plan.kernel(subject.run.kernel)
     hypervisor = subject.keeper.hypervisor
     pair_id = "" if subject.skip else subject.keeper.captures.name
     born = subject.pair.pair.request.born if subject.pair else ""
-    shape = run.spec.shape
+    shape = run.shape
     return {
         "run": run.id,
         "case": run.case,
@@ -206,7 +217,7 @@ def _compared(run: Run) -> str:
     return f" --reference '{run.reference}'" if run.reference else ""
 
 
-def _client_records(subject: Experiment) -> list[dict[str, Any]]:
+def _client_records(subject: Steps) -> list[dict[str, Any]]:
     """What the manifest says of each client, started or not."""
     run, pair = subject.run, subject.pair
     address = pair.pair.addresses["receiver"].v4 if pair else ""
@@ -223,6 +234,6 @@ def _client_records(subject: Experiment) -> list[dict[str, Any]]:
             "sender_status": stream.sender.status if stream else None,
             "lowered": spec.lowered,
         }
-        for port, spec in enumerate(run.spec.clients, start=FIRST_PORT)
+        for port, spec in enumerate(subject.case.clients, start=FIRST_PORT)
         for stream in [subject.streams.get(spec.name)]
     ]

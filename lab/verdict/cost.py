@@ -11,7 +11,10 @@ from dataclasses import dataclass
 
 from lab.evidence.counts import BEGIN, END
 from lab.evidence.model import Evidence, ProgramLog
-from lab.plan.cases import IDLE, TURN
+
+IDLE, TURN = "idle", "turn"
+"""Clients of a case that compares, but for a number: a trickle shows what the guest executes anyway; and the
+transfers."""
 
 MB = 1_000_000
 CONFIDENCE = 0.95
@@ -32,7 +35,7 @@ class Turn:
 
     @property
     def kind(self) -> str:
-        """IDLE or TURN of lab.plan.cases."""
+        """IDLE or TURN."""
         return self.client.rstrip("0123456789")
 
     @property

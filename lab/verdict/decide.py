@@ -6,22 +6,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from lab.errors import BadInput
 from lab.evidence.bundle import MANIFEST
 from lab.evidence.ledger import build_ledger
 from lab.evidence.manifest import Incident
 from lab.evidence.model import Evidence
-from lab.plan.cases import CASES, Case
+from lab.verdict.case import Case
 from lab.verdict.cost import compare
 from lab.verdict.model import Finding, Verdict, Word, faults
 from lab.verdict.oom import classify
-from lab.verdict.rules import RULES
 
 BEFORE_TRAFFIC = ("kernel-alive", "preflight")
 """The rules that can speak when the preflight forbade the traffic."""
-
-NOT_ALLOWED = ("allowed", Word.SKIP)
-"""The one rule whose word may be SKIP."""
 
 
 def decide(findings: Sequence[Finding], case: Case) -> Word:
@@ -38,11 +33,12 @@ def decide(findings: Sequence[Finding], case: Case) -> Word:
         return Word.MISS
     if Word.ERROR in words:
         return Word.ERROR
-    if set(case.rules) - {f.rule for f in findings}:
+    if {rule.name for rule in case.rules} - {f.rule for f in findings}:
         return Word.ERROR
     if Word.FAIL in words:
         return Word.FAIL
-    others = [f.word for f in findings if (f.rule, f.word) != NOT_ALLOWED]
+    may_skip = {rule.name for rule in case.rules if rule.may_skip}
+    others = [f.word for f in findings if f.word is not Word.SKIP or f.rule not in may_skip]
     if others and all(w is Word.PASS for w in others):
         return Word.PASS if len(others) == len(findings) else Word.SKIP
     if case.compares and {*words} == {Word.PASS, Word.DONE}:
@@ -50,21 +46,18 @@ def decide(findings: Sequence[Finding], case: Case) -> Word:
     return Word.ERROR
 
 
-def judge(evidence: Evidence) -> Verdict:
-    """The verdict on a bundle. Raises BadInput for a case this lab does not know; an exception in a rule is a bug."""
-    case = CASES.get(evidence.manifest.case)
-    if case is None:
-        known = ", ".join(sorted(CASES))
-        raise BadInput([f"manifest.json: case: {evidence.manifest.case!r} is not a case"], hint=f"cases are {known}")
-    ledger, oom = build_ledger(evidence, case), classify(evidence, case)
+def judge(evidence: Evidence, case: Case) -> Verdict:
+    """The verdict on a bundle of this case. An exception in a rule is a bug."""
+    ledger, oom = build_ledger(evidence, case.subject), classify(evidence, case.subject)
     if MANIFEST in evidence.altered:  # it says what ran, and which bytes are evidence: without it nothing is
         finding = Finding("complete", Word.ERROR, evidence.problems[0].partition(": ")[2], MANIFEST)
         return Verdict(Word.ERROR, (finding,), ledger, oom)
     if evidence.manifest.skip:
         finding = Finding("applies", Word.SKIP, evidence.manifest.skip, "manifest.json")
         return Verdict(Word.SKIP, (finding,), ledger, oom)
-    rules = BEFORE_TRAFFIC if held_back(evidence) else case.rules
-    found = (f for name in rules for f in RULES[name](evidence, case, ledger))
+    early = held_back(evidence)
+    rules = (rule for rule in case.rules if not early or rule.name in BEFORE_TRAFFIC)
+    found = (f for rule in rules for f in rule(evidence, case, ledger))
     findings = discounted(found, evidence.manifest.incidents)
     return Verdict(decide(findings, case), findings, ledger, oom, compare(evidence) if case.compares else None)
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from lab.evidence.ledger import bracket, client_record, counted, keeps, kills_seen, living, state_at
@@ -18,11 +17,8 @@ from lab.evidence.model import (
     ProgramLog,
     Sample,
 )
-from lab.plan.cases import Case, ClientSpec
 from lab.units import MIB, PAGE_SIZE, mib
 from lab.verdict.model import Finding, Word
-
-Rule = Callable[[Evidence, Case, Ledger], Iterable[Finding]]
 
 BATCH_PAGES = 64
 """MEMCG_CHARGE_BATCH of include/linux/memcontrol.h: each CPU may hold that many pages of charge back."""
@@ -50,10 +46,6 @@ def agreement(size: int) -> int:
 def settled(size: int) -> int:
     """How much of `size` bytes may still be missing when all of it is said to be back."""
     return max(8 * MIB, size // 20)
-
-
-def spec(case: Case, name: str) -> ClientSpec | None:
-    return next((c for c in case.clients if c.name == name), None)
 
 
 def limit_of(evidence: Evidence, name: str) -> int | None:

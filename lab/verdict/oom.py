@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 
 from lab.evidence.model import Constraint, Evidence, OomKill
-from lab.plan.cases import Case
 from lab.verdict.measure import owner, refused, run_kills
 from lab.verdict.model import Oom, OomOutcome
 
@@ -27,9 +26,12 @@ OUT_OF_MEMORY = re.compile(r"System is deadlocked on memory|Out of memory: .*pan
 """What out_of_memory() of mm/oom_kill.c panics with."""
 
 
-def classify(evidence: Evidence, case: Case) -> OomOutcome:
-    """The worst outcome that happened to the receiver, and every victim of this run in the order of the console."""
-    happened = {*_deaths(evidence), *_kills(evidence, case), *_refusals(evidence, case), Oom.NONE}
+def classify(evidence: Evidence, subject: str) -> OomOutcome:
+    """The worst outcome that happened to the receiver, and every victim of this run in the order of the console.
+
+    subject  the client that counts as the abuser
+    """
+    happened = {*_deaths(evidence), *_kills(evidence, subject), *_refusals(evidence, subject), Oom.NONE}
     victims = tuple(victim(evidence, kill)[0] for kill in run_kills(evidence.receiver))
     return OomOutcome(next(o for o in WORST_FIRST if o in happened), victims)
 
@@ -49,15 +51,15 @@ def _deaths(evidence: Evidence) -> Iterator[Oom]:
             yield Oom.DEADLOCK if OUT_OF_MEMORY.search(splat.title) else Oom.PANIC
 
 
-def _kills(evidence: Evidence, case: Case) -> Iterator[Oom]:
+def _kills(evidence: Evidence, subject: str) -> Iterator[Oom]:
     for kill in run_kills(evidence.receiver):
-        ours = victim(evidence, kill)[1] == case.subject
+        ours = victim(evidence, kill)[1] == subject
         if kill.constraint is Constraint.MEMCG:
             yield Oom.MEMCG_ABUSER if ours else Oom.MEMCG_OTHER
         else:
             yield Oom.GLOBAL_ABUSER if ours else Oom.GLOBAL_OTHER
 
 
-def _refusals(evidence: Evidence, case: Case) -> Iterator[Oom]:
-    if refused(evidence, case.subject):
+def _refusals(evidence: Evidence, subject: str) -> Iterator[Oom]:
+    if refused(evidence, subject):
         yield Oom.ENOMEM

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the thread predicts, to be set beside what was measured. Never a verdict."""
+"""What a case expects of a kernel design, to be set beside what was measured. Never a verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from lab.errors import BadInput
-from lab.plan.cases import CASES
-from lab.plan.designs import DESIGNS, PREDICTIONS, Predicted, acts_as
+from lab.plan.design import STOCK, Predicted
 from lab.plan.nics import NICS
+from lab.verdict.case import Case
 from lab.verdict.model import Word
 
 MEASURED = frozenset({Word.PASS, Word.FAIL, Word.DONE, Word.SKIP})
@@ -16,15 +14,36 @@ MEASURED = frozenset({Word.PASS, Word.FAIL, Word.DONE, Word.SKIP})
 An open prediction agrees with each of them and with no other."""
 
 
-def predict(design: str, nic: str, case: str) -> Predicted:
+def accounts(case: Case, design: str, nic: str) -> bool:
+    """Whether a design does something else than stock with the pages of a NIC's driver."""
+    found, profile = case.designs.get(design), NICS.get(nic)
+    if found is None or profile is None or design == STOCK:
+        return False
+    return found.drivers is None or (profile.module or "lo") in found.drivers
+
+
+def acts_as(case: Case, design: str, nic: str) -> str:
+    """The design whose column holds for a case on a NIC: stock where the driver is not one that it accounts for."""
+    return design if design in case.expect and (case.any_driver or accounts(case, design, nic)) else STOCK
+
+
+def inapplicable(case: Case, design: str, nic: str) -> str:
+    """Why the case says nothing about this design on this NIC; "" when it does."""
+    like = acts_as(case, design, nic)
+    if case.expect.get(like, Predicted.OPEN) is not Predicted.SKIP:
+        return ""
+    where = design if like == design else f"{design} on {nic}, whose driver it does not account for"
+    return f"n/a for {where}: {case.why_not}"
+
+
+def predict(case: Case, design: str, nic: str) -> Predicted:
     """What is predicted for a design on a NIC in a case; ERROR where the NIC delivers nothing that can be mapped.
 
-    Raises BadInput naming every argument that no table has.
+    Raises BadInput for a NIC that no table has.
     """
-    problems = [*_unknown("design", design, DESIGNS), *_unknown("NIC", nic, NICS), *_unknown("case", case, CASES)]
-    if problems:
-        raise BadInput(problems)
-    told = PREDICTIONS[case][acts_as(design, nic, case)]
+    if nic not in NICS:
+        raise BadInput([f"{nic!r} is not a NIC; known: {', '.join(sorted(NICS))}"])
+    told = case.expect.get(acts_as(case, design, nic), Predicted.OPEN)
     return told if NICS[nic].mappable or told is Predicted.SKIP else Predicted.ERROR
 
 
@@ -33,7 +52,3 @@ def agrees(word: Word, predicted: str, *, kernel_fault: bool = False) -> bool:
     if kernel_fault:
         return False
     return word in MEASURED if predicted == Predicted.OPEN else word.value == predicted
-
-
-def _unknown(kind: str, name: str, table: Mapping[str, object]) -> list[str]:
-    return [] if name in table else [f"{name!r} is not a {kind}; known: {', '.join(sorted(table))}"]

@@ -11,13 +11,12 @@ from collections.abc import Iterable, Iterator
 
 from lab.evidence.memory import baseline, gone, unexplained
 from lab.evidence.model import Canary, CgroupSample, Evidence, GuestEvidence, Ledger, Sample
-from lab.plan.cases import Case
-from lab.plan.designs import DESIGNS
-from lab.plan.nics import NICS
 from lab.units import MIB, PAGE_SIZE, mib
 from lab.verdict import ground
+from lab.verdict.case import Case, rule
 from lab.verdict.measure import at_sample, batch, failed, passed, unclear
 from lab.verdict.model import Finding
+from lab.verdict.predict import accounts
 
 BOOKENDS = ("baseline", "after")
 """Checkpoints that leave a canary, at the beginning and at the end of a run."""
@@ -40,6 +39,7 @@ LEFT_OVER = 8 * MIB
 # -- the consoles were heard -----------------------------------------------------------------------------------------
 
 
+@rule("heard")
 def heard(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
     """Both consoles show the canaries that the lab left in the kernels' logs, and the lines between them."""
     if evidence.manifest.format < TELLS:
@@ -86,22 +86,24 @@ def _lines_between(canaries: tuple[Canary, ...], first: str, last: str) -> int |
 # -- charges balance -------------------------------------------------------------------------------------------------
 
 
+@rule("balanced")
 def balanced(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
     """What is charged is held by somebody, is charged on every level, and is gone when nobody holds anything."""
     start = baseline(evidence)
     if start is None:
         return [unclear("balanced", "no checkpoint `baseline`", "receiver/checkpoints.jsonl")]
-    found = [f for now in evidence.receiver.checkpoints for f in _at(evidence, now, start)]
+    found = [f for now in evidence.receiver.checkpoints for f in _at(evidence, case, now, start)]
     found += [*_gone_at_the_end(evidence, start), *_left_above(evidence, start), *_since_first(evidence)]
     if any(f.word.value != "PASS" for f in found):
         return [f for f in found if f.word.value != "PASS"]
     return found or [passed("balanced", "charges balance at every checkpoint", "receiver/checkpoints.jsonl")]
 
 
-def _at(evidence: Evidence, now: Sample, start: Sample) -> Iterator[Finding]:
+def _at(evidence: Evidence, case: Case, now: Sample, start: Sample) -> Iterator[Finding]:
     yield from _emptied(evidence, now, start)
     yield from _adds_up(evidence, now, start)
-    yield from _all_billed(evidence, now, start)
+    if accounts(case, evidence.manifest.kernel.design, evidence.manifest.nic):
+        yield from _all_billed(now, start)
 
 
 def _emptied(evidence: Evidence, now: Sample, start: Sample) -> Iterator[Finding]:
@@ -162,21 +164,14 @@ def _own(evidence: Evidence) -> int:
     return batch(evidence) + (OWN_PAGES + PAGES_EACH * len(evidence.manifest.clients)) * PAGE_SIZE
 
 
-def _all_billed(evidence: Evidence, now: Sample, start: Sample) -> Iterator[Finding]:
+def _all_billed(now: Sample, start: Sample) -> Iterator[Finding]:
     """Where the design charges every page that it maps, no page is mapped and charged to nobody."""
-    if now.pages is None or start.pages is None or not _charges_all(evidence):
+    if now.pages is None or start.pages is None:
         return
     grown = now.pages.mapped_uncharged - start.pages.mapped_uncharged
     if grown > NOT_MAPPED:
         message = f"{grown} pages are mapped and charged to nobody at `{now.name}`; this design charges every page"
         yield failed("balanced", message, at_sample(now))
-
-
-def _charges_all(evidence: Evidence) -> bool:
-    design, nic = DESIGNS.get(evidence.manifest.kernel.design), NICS.get(evidence.manifest.nic)
-    if design is None or nic is None or design.name == "stock":
-        return False
-    return design.drivers is None or (nic.module or "lo") in design.drivers
 
 
 def _gone_at_the_end(evidence: Evidence, start: Sample) -> Iterator[Finding]:

@@ -9,10 +9,10 @@ from itertools import pairwise
 from lab.evidence.ledger import client_record
 from lab.evidence.manifest import ClientRecord
 from lab.evidence.model import Evidence, GuestEvidence, Ledger, OomKill, ProgramLog
-from lab.plan.cases import Case
 from lab.plan.limits import DEBUG_FRAGMENT, DEBUG_TIMES
 from lab.units import MIB, mib
 from lab.verdict import ground
+from lab.verdict.case import Case, rule
 from lab.verdict.measure import at, at_kill, at_sample, killed, missed, passed, run_kills, unclear
 from lab.verdict.model import Finding
 
@@ -25,11 +25,13 @@ MAX_MISSING = 0.05
 OOM_STATUS = 137  # 128 + SIGKILL
 
 
+@rule("kernel-alive")
 def kernel_alive(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
     """Neither kernel faulted: no oops, panic, warning or lock-up on a console, and no hang."""
     return ground.kernel_alive(ground.of_run(evidence))
 
 
+@rule("lab-alive")
 def lab_alive(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
     """The lab's own machinery and programs worked. A guest that floods a channel is ended for it: that explains all."""
     if any(incident.kind == "flood" for incident in evidence.manifest.incidents):
@@ -92,6 +94,7 @@ def _starved_sender(evidence: Evidence) -> Iterator[Finding]:
         yield unclear("lab-alive", f"the sender guest ran out of memory and killed {kill.task}", pointer)
 
 
+@rule("complete")
 def complete(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
     """The evidence is whole: unaltered, unbroken, about this case, and covering the clients' lives."""
     trouble = [
@@ -209,6 +212,7 @@ def _reported(kill: OomKill) -> bool:
     return bool(kill.task_memcg or kill.oom_memcg)
 
 
+@rule("preflight")
 def preflight(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
     """The pair proved on a few MiB that this kernel, NIC and MTU deliver pages that can be mapped."""
     log = evidence.preflight

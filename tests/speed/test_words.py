@@ -8,10 +8,8 @@ from functools import cache
 import pytest
 
 from lab.evidence.bundle import parse, read_manifest
-from lab.plan.cases import CASES
-from lab.verdict.decide import judge
 from lab.verdict.model import Word
-from lab.verdict.predict import predict
+from tests.known import CASES, judge, predicted
 from tests.speed.corpus import Bundles, kept
 from tests.speed.thinned import Host, thinned
 from tests.unit.verdict.builder import story
@@ -38,7 +36,7 @@ def word(files: dict[str, bytes], host: Host) -> Word:
 def test_a_stored_run_has_the_predicted_word_at_every_speed(name: str) -> None:
     files = bundles()[name]
     manifest = read_manifest(files)
-    expected = predict(manifest.kernel.design, manifest.nic, manifest.case).value
+    expected = predicted(manifest.kernel.design, manifest.nic, manifest.case).value
     words = {host: word(files, host).value for host in (*HOSTS, *FREE)}
     assert set(words.values()) == {judge(parse(files)).word.value}, words
     assert expected in (*words.values(), "open")

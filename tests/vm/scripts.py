@@ -15,14 +15,16 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from lab.experiments.found import case_named
 from lab.pair import warm
 from lab.pair.keeper import PairKeeper
 from lab.pair.ready import ReadyPair
+from lab.plan.case import HELD, RELEASED
 from lab.plan.session import load
 from lab.provision.hypervisor import connect
 from lab.provision.process import find_emulator
 from lab.provision.states import SavedState
-from lab.trial.experiment import Experiment
+from lab.trial.steps import Steps
 from lab.trial.trial import Trial
 
 # Stops what speaks, and with it the proof of life: as seen from outside, the kernel hangs.
@@ -32,47 +34,47 @@ HUSH = 'for p in /proc/[0-9]*; do read -r c < $p/comm; [ "$c" != lab-telemetry ]
 IDENTITY = "cat /sys/class/net/lab0/address; head -c 16 /dev/urandom | od -An -tx1; date +%s"
 
 
-def crash(experiment: Experiment) -> None:
+def crash(experiment: Steps) -> None:
     """The guest's kernel panics in the middle of traffic."""
-    experiment.start("abuser")
+    experiment.start()
     experiment.ready.receiver.run(["sh", "-c", "echo c > /proc/sysrq-trigger"], seconds=60)
 
 
-def hush(experiment: Experiment) -> None:
+def hush(experiment: Steps) -> None:
     """The guest says nothing more, though its QEMU runs."""
-    experiment.start("abuser")
+    experiment.start()
     experiment.ready.receiver.check(["sh", "-c", HUSH], seconds=60)
     experiment.observe(samples=600)
 
 
-def held_while(experiment: Experiment, command: str) -> None:
+def held_while(experiment: Steps, command: str) -> None:
     """The ordinary steps of `hold`, and a command on the receiver in the middle of them."""
-    experiment.start("abuser")
-    experiment.delivered("abuser")
+    experiment.start()
+    experiment.delivered()
     experiment.ready.receiver.check(["sh", "-c", command])
-    experiment.checkpoint("held")
+    experiment.checkpoint(HELD)
     experiment.release()
-    experiment.checkpoint("released")
+    experiment.checkpoint(RELEASED)
     experiment.end()
 
 
-def deaf(experiment: Experiment) -> None:
+def deaf(experiment: Steps) -> None:
     """From here on no line of the kernel reaches the console."""
     held_while(experiment, "echo 1 > /proc/sys/kernel/printk")
 
 
-def skipped(experiment: Experiment) -> None:
+def skipped(experiment: Steps) -> None:
     """One line of the kernel does not reach the console."""
     level = "/proc/sys/kernel/printk"
     held_while(experiment, f"was=$(cat {level}); echo 1 > {level}; echo '<4>unheard' > /dev/kmsg; echo $was > {level}")
 
 
-def tainted(experiment: Experiment) -> None:
+def tainted(experiment: Steps) -> None:
     """The kernel says that it warned, and its console does not say of what."""
     held_while(experiment, "echo 512 > /proc/sys/kernel/tainted")
 
 
-def identity(experiment: Experiment) -> None:
+def identity(experiment: Steps) -> None:
     """What must differ between guests that were restored from one state, written beside the plan."""
     pair = experiment.ready
     told: dict[str, object] = {}
@@ -116,9 +118,9 @@ int main(int argc, char **argv)
 TELEMETRY = 'for p in /proc/[0-9]*; do read -r c < $p/comm; [ "$c" != lab-telemetry ] || echo "${p#/proc/}"; done'
 
 
-def port(experiment: Experiment, owner: str, what: str) -> None:
+def port(experiment: Steps, owner: str, what: str) -> None:
     """A port is filled as fast as the guest can: that of telemetry, or of init."""
-    experiment.start("abuser")
+    experiment.start()
     receiver = experiment.ready.receiver
     binary = experiment.bundle.root.parent / "borrow"
     receiver.check(["sh", "-c", "cat > /run/borrow && chmod +x /run/borrow"], stdin=binary.read_bytes())
@@ -127,25 +129,25 @@ def port(experiment: Experiment, owner: str, what: str) -> None:
     experiment.observe(samples=600)
 
 
-def console(experiment: Experiment) -> None:
+def console(experiment: Steps) -> None:
     """Newlines on the console: a serial port takes few bytes a second, but each may be a line."""
-    experiment.start("abuser")
+    experiment.start()
     argv = ("sh", "-c", "yes '' > /dev/console")
     experiment.ready.receiver.start("flood", argv, experiment.bundle.path("receiver/flood.jsonl"))
     experiment.observe(samples=6000)
 
 
-def program(experiment: Experiment) -> None:
+def program(experiment: Steps) -> None:
     """40 MiB of newlines from a program over SSH."""
-    experiment.start("abuser")
+    experiment.start()
     argv = ("sh", "-c", "yes '' | head -c 41943040")
     experiment.ready.receiver.start("flood", argv, experiment.bundle.path("receiver/flood.jsonl"))
     experiment.observe(samples=600)
 
 
-def command(experiment: Experiment) -> None:
+def command(experiment: Steps) -> None:
     """A command whose output does not end."""
-    experiment.start("abuser")
+    experiment.start()
     experiment.ready.receiver.check(["yes", "a" * 100], seconds=100)
 
 
@@ -162,7 +164,7 @@ def killed(keeper: PairKeeper) -> None:
     warm.check_health = looked_over
 
 
-SCRIPTS: dict[str, Callable[[Experiment], None]] = {
+SCRIPTS: dict[str, Callable[[Steps], None]] = {
     "crash": crash,
     "hush": hush,
     "deaf": deaf,
@@ -174,7 +176,7 @@ SCRIPTS: dict[str, Callable[[Experiment], None]] = {
     "console": console,
     "program": program,
     "command": command,
-    "killed-restore": lambda experiment: experiment.start("abuser"),
+    "killed-restore": lambda experiment: experiment.start(),
 }
 
 
@@ -184,7 +186,8 @@ def main(plan_file: str, script: str) -> None:
         keeper = PairKeeper(hypervisor, plan, print)
         if script == "killed-restore":
             killed(keeper)
-        with Trial(plan.runs[0], plan, keeper, print) as experiment:
+        run = plan.runs[0]
+        with Trial(run, plan, keeper, print, case_named(run.case)) as experiment:
             SCRIPTS[script](experiment)
         keeper.close()
     used = {"peak_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}

@@ -23,9 +23,9 @@ from typing import Any
 from lab.archive.reports import RESULTS
 from lab.host.paths import project_root, runtime_dir, suites_dir
 from lab.pair.ready import pair_request
-from lab.plan.matrix import expand
 from lab.plan.session import EVENTS_FILE, PLAN_FILE, SessionPlan, dump
 from lab.units import Deadline, wait_until
+from tests.known import expand
 
 Json = dict[str, Any]
 LONG = timedelta(minutes=5)

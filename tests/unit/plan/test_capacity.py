@@ -18,7 +18,8 @@ from lab.plan.capacity import (
     pair_mib,
     pairs_that_fit,
 )
-from lab.plan.cases import SIDE_BY_SIDE, SMALL, STANDARD
+from lab.plan.case import STANDARD
+from suites.rx_zerocopy.case import SIDE_BY_SIDE, SMALL
 
 ONE = pair_mib(STANDARD)
 

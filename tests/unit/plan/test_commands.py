@@ -12,12 +12,12 @@ import pytest
 from lab.contracts import BootableKernel, GuestImage
 from lab.errors import BadInput
 from lab.kernels.recipes import images
-from lab.plan.cases import CASES, ClientSpec
+from lab.plan.case import ClientSpec
 from lab.plan.commands import cgroup_of, checkpoint_argv, client_argv, sender_argv
 from lab.plan.limits import DEBUG_FRAGMENT, DEBUG_TIMES, Limits
-from lab.plan.matrix import expand
 from lab.plan.session import SessionPlan, dump, load
 from lab.units import MIB
+from tests.known import CASES, expand
 
 ALL = [client for case in CASES.values() for client in case.clients]
 

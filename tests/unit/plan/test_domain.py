@@ -9,10 +9,11 @@ from xml.etree.ElementTree import Element, fromstring
 
 import pytest
 
-from lab.plan.cases import SMALL, STANDARD
+from lab.plan.case import STANDARD
 from lab.plan.domain import GuestFiles, GuestPlan, plan_guest, render
 from lab.plan.names import ROLES, Role, mac
 from lab.plan.nics import NICS
+from suites.rx_zerocopy.case import SMALL
 
 FILES = GuestFiles("/k", "/i", "/image", "/console.log", "/telemetry", "/ready", "/run/l")
 QEMU = "{http://libvirt.org/schemas/domain/qemu/1.0}"

@@ -19,9 +19,9 @@ from lab.plan.learnt import (
     kernel_kind,
     learn,
 )
-from lab.plan.matrix import Run
+from tests.known import run_of
 
-HOLD = Run("s", "k", "stock", "virtio", "hold", 0)
+HOLD = run_of("hold")
 KEY = duration_key("hold", "virtio", "given", "tcg")
 HOST = host_key(2, 24093, "tcg", "7.2.22")
 
@@ -32,13 +32,13 @@ def lesson(session: str, seconds: float, work: float | None = None, pairs: int =
 
 def test_the_median_of_the_last_runs_wins_over_the_table() -> None:
     known = Learnt()
-    assert known.seconds(HOLD, "given", "tcg") == HOLD.spec.seconds
+    assert known.seconds(HOLD, "given", "tcg") == HOLD.seconds
     for n, seconds in enumerate((90.0, 1.0, 2.0, 3.0, 4.0, 400.0)):
         known = learn(known, lesson(str(n), seconds))
     assert len(known.durations[KEY]) == KEPT
     assert known.seconds(HOLD, "given", "tcg") == 3.0
     for kind, accelerator in (("built", "tcg"), ("given", "kvm")):
-        assert known.seconds(HOLD, kind, accelerator) == HOLD.spec.seconds
+        assert known.seconds(HOLD, kind, accelerator) == HOLD.seconds
 
 
 def test_how_long_a_pair_takes_is_known_once_it_was_seen() -> None:

@@ -8,9 +8,10 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.plan.cases import CASES, Case
-from lab.plan.matrix import Run, expand
+from lab.plan.matrix import Run
 from lab.plan.nics import NICS
+from lab.verdict.case import Case
+from tests.known import CASES, expand, run_of
 
 CELLS = st.tuples(
     st.lists(st.sampled_from(["6.1", "6.12"]), min_size=1, unique=True),
@@ -43,7 +44,7 @@ def test_a_cell_sends_the_same_bytes_in_every_session_and_others_do_not() -> Non
 
 
 def test_runs_share_a_pair_when_kernel_nic_and_shape_agree() -> None:
-    hold, release, bystander = (Run("s", "k", "stock", "virtio", c, 0) for c in ("hold", "release", "bystander"))
+    hold, release, bystander = map(run_of, ("hold", "release", "bystander"))
     assert hold.pair_key == release.pair_key != bystander.pair_key
 
 
@@ -58,5 +59,5 @@ def test_only_a_case_that_compares_has_a_reference_and_counts() -> None:
     runs = expand("s", kernels, ["virtio"], sorted(CASES), 1, references)
     assert {r.case for r in runs if r.reference} == {"cost"}
     assert {(r.kernel, r.reference) for r in runs if r.reference} == {*references.items()}
-    assert all(bool(r.reference) == r.spec.shape.counted == (r.spec.shape.pairs == 2) for r in runs)
+    assert all(bool(r.reference) == r.shape.counted == (r.shape.pairs == 2) for r in runs)
     assert {r.pair_key for r in runs if r.reference}.isdisjoint(r.pair_key for r in runs if not r.reference)

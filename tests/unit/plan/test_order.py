@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.plan.matrix import Run, expand
-from lab.plan.order import PAIR_SECONDS, by_table, cost, makespan, next_batch, running_order
+from lab.plan.matrix import Run
+from lab.plan.order import PAIR_SECONDS, as_said, cost, makespan, next_batch, running_order
+from tests.known import expand
 from tests.unit.plan.test_matrix import CELLS, Cells, runs_of
 
 
@@ -94,7 +95,7 @@ def test_what_was_measured_wins_over_the_table() -> None:
 def test_a_batch_is_cut_for_workers_that_had_nothing_to_do(
     repeat: int, pairs: int, pair_seconds: float, sizes: list[int]
 ) -> None:
-    ordered = running_order(runs("hold", repeat=repeat), pairs, by_table, lambda _: pair_seconds)
+    ordered = running_order(runs("hold", repeat=repeat), pairs, as_said, lambda _: pair_seconds)
     assert [len(batch) for batch in batches(ordered)] == sizes
     assert [run.repeat for run in ordered] == list(range(repeat))
 

@@ -7,29 +7,21 @@ from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
-from lab.plan.cases import SMALL
 from lab.plan.domain import GuestFiles, plan_guest
 from lab.plan.names import Role
 from lab.plan.nics import NICS
 from lab.provision.guest import Guest, Signals
 from lab.provision.hypervisor import Hypervisor
 from lab.provision.libvirt_api import Connection, Domain
+from suites.rx_zerocopy.case import SMALL
 
 
 class NoHypervisor(Hypervisor):
     """Starts nothing; its QEMUs answer or not, as told."""
 
     def __init__(self, *, answers: bool = True) -> None:
-        super().__init__(connection=cast(Connection, None), uri="none")
+        super().__init__(connection=cast(Connection, None), uri="none", versions=(7_002_022, 9_000_000))
         self.qemu_answers = answers
-
-    @property
-    def qemu_version(self) -> str:
-        return "7.2.22"
-
-    @property
-    def libvirt_version(self) -> str:
-        return "9.0.0"
 
     def answers(self, domain: Domain, limit: timedelta) -> bool:
         return self.qemu_answers

@@ -18,7 +18,7 @@ import pytest
 from lab.contracts import BootableKernel, GuestImage
 from lab.errors import DeadlinePassed, GuestLost, HostTrouble, LabTrouble
 from lab.host.records import write_record
-from lab.plan.cases import STANDARD
+from lab.plan.case import STANDARD
 from lab.plan.nics import NICS
 from lab.provision import accel
 from lab.provision.accel import Proof, boots, forget, is_refusal, prove, remembered

@@ -11,7 +11,7 @@ import pytest
 from lab.contracts import BootableKernel, GuestImage
 from lab.errors import HostTrouble
 from lab.host.digests import seal, sha256_of
-from lab.plan.cases import STANDARD
+from lab.plan.case import STANDARD
 from lab.plan.nics import NICS
 from lab.provision.pair import PairRequest, provisioned
 from lab.provision.sound import require_sound, unsound

@@ -8,15 +8,16 @@ from dataclasses import replace
 from lab.evidence.manifest import ClientRecord, HostRecord, KernelRecord, Manifest, PairRecord, Seconds
 from lab.evidence.model import Ledger, LedgerPoint
 from lab.evidence.timing import Span, Timing
-from lab.plan.designs import PREDICTIONS, acts_as, design_of
+from lab.plan.design import design_of
 from lab.report import RunResult, Session
 from lab.units import MIB
 from lab.verdict.model import Finding, Oom, OomOutcome, Verdict, Word
+from tests.known import CASES, predicted
 
 LIMIT = 64 * MIB
 EIGHT = (
-    *("hold", "pin-vmsplice", "release", "dead-memcg", "bystander"),
-    *("copy-control", "sock-control", "bytes-equal"),
+    *("hold", "pin-vmsplice", "dead-memcg", "release", "bystander"),
+    *("bytes-equal", "copy-control", "sock-control"),
 )
 
 
@@ -175,7 +176,7 @@ def thread_session() -> Session:
         (kernel, nic, case): _plain(kernel, nic, case)
         for kernel in KERNELS
         for nic in ("e1000e-split", "virtio", "e1000")
-        for case in PREDICTIONS
+        for case in CASES
     }
     cell = ("put-hook", "virtio", "release")
     repeats = [result(w, "release", *cell[:2], predicted="PASS", repeat=n) for n, w in enumerate(REPEATS, 1)]
@@ -202,7 +203,7 @@ def _plain(kernel: str, nic: str, case: str) -> RunResult:
 
 
 def _guess(kernel: str, nic: str, case: str) -> str:
-    return PREDICTIONS[case][acts_as(_design(kernel), nic, case)].value
+    return predicted(_design(kernel), nic, case).value
 
 
 def _design(kernel: str) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lab.plan.designs import PREDICTIONS
 from lab.report import RunResult, Session, html, markdown, text
 from lab.report.matrix import Cell, arrange
 from lab.verdict.cost import Cost, Ratio
 from lab.verdict.model import Word
+from tests.known import CASES
 from tests.unit.report import builder
 from tests.unit.report.page import Page
 from tests.unit.report.test_text import rendered
@@ -84,7 +84,7 @@ def test_many_kernels_get_a_table_for_each_nic_with_kernels_in_the_order_of_the_
     tables = arrange(builder.thread_session().results).tables()
     assert [t.heads for t in tables] == [(("e1000e-split", 8),), (("virtio", 8),), (("e1000", 8),)]
     assert tables[0].labels == builder.KERNELS
-    assert {row.case for row in tables[0].rows} == PREDICTIONS.keys()
+    assert {row.case for row in tables[0].rows} == CASES.keys()
 
 
 def test_surprises_are_listed_by_cell_with_the_sentence_of_the_finding() -> None:
@@ -106,7 +106,7 @@ def test_the_markdown_says_what_the_page_says() -> None:
     assert first.endswith("251.0 MiB escape")
     assert shown.index("Not as predicted") < shown.index("### e1000e-split") < shown.index("### virtio")
     rows = [line for line in lines if line.startswith("| `")]
-    assert len(rows) == 3 * len(PREDICTIONS)
+    assert len(rows) == 3 * len(CASES)
     assert {line.count("|") for line in rows} == {10}
     assert "| **FAIL 251.0 MiB** (PASS) |" in rows[0]
     assert any("**1 FAIL, 2 PASS** (PASS)" in line for line in rows)

@@ -21,15 +21,16 @@ from lab.host.digests import sha256_of
 from lab.pair.blame import Watch, account, blame, check_disk, explained
 from lab.pair.keeper import PairKeeper
 from lab.pair.timeline import Timeline
-from lab.plan.designs import Predicted
+from lab.plan.design import Predicted
 from lab.plan.limits import Limits
 from lab.plan.matrix import Run
 from lab.plan.session import SessionPlan
 from lab.provision.guest import Guest
 from lab.provision.hypervisor import Death
-from lab.trial.experiment import Experiment
+from lab.trial.steps import Steps
 from lab.trial.trial import Trial
 from lab.verdict.model import Word
+from tests.known import CASES
 from tests.unit.damaged import flip
 from tests.unit.provision.guests import NoHypervisor, guest
 
@@ -201,13 +202,13 @@ class NoPair(PairKeeper):
         raise self.ending
 
 
-def experiment(plan: SessionPlan, ending: BaseException = LOST) -> Experiment:
+def experiment(plan: SessionPlan, ending: BaseException = LOST) -> Steps:
     keeper = NoPair(NoHypervisor(), plan, lambda _: None)
     keeper.ending = ending
-    return Experiment(plan.runs[0], keeper, BundleWriter(plan.folder / "b"), lambda _: None, SHORT)
+    return Steps(plan.runs[0], CASES["hold"], keeper, BundleWriter(plan.folder / "b"), lambda _: None, SHORT)
 
 
-def kinds(subject: Experiment) -> list[str]:
+def kinds(subject: Steps) -> list[str]:
     return [incident.kind for incident in subject.incidents]
 
 
@@ -216,7 +217,7 @@ def test_what_the_host_saw_of_a_pair_that_never_was_is_told_too(plan: SessionPla
         lost = GuestLost("gone")
         lost.add_seen(seen)
         with experiment(plan, lost) as subject:
-            subject.start("abuser")
+            subject.start()
         assert kinds(subject) == told
 
 
@@ -224,7 +225,7 @@ def test_what_the_host_saw_of_a_pair_that_never_was_is_told_too(plan: SessionPla
 def test_a_pair_that_never_was_is_trouble_of_the_boot(plan: SessionPlan, trouble: LabTrouble) -> None:
     subject = experiment(plan, trouble)
     with subject:
-        subject.start("abuser")
+        subject.start()
     assert [(i.kind, i.detail) for i in subject.incidents] == [("boot", str(trouble))]
     assert "no QEMU" not in str(trouble) or "no QEMU" in (plan.folder / "b" / "driver.jsonl").read_text()
 
@@ -234,7 +235,7 @@ def test_trouble_after_a_damaged_file_was_booted_is_told_with_the_file(plan: Ses
     flip(plan.folder / name)
     subject = experiment(plan, LOST)
     with subject:
-        subject.start("abuser")
+        subject.start()
     assert kinds(subject) == ["boot", "damaged"]
     assert str(plan.folder / name) in subject.incidents[1].detail
 
@@ -274,9 +275,10 @@ def test_a_mistake_of_ours_is_told_by_name_and_no_guests(plan: SessionPlan) -> N
 
 def test_a_nic_that_this_qemu_does_not_have_is_a_skip_and_asks_for_no_pair(plan: SessionPlan) -> None:
     run = replace(plan.runs[0], nic="igb")
-    trial = Trial(run, plan, NoPair(NoHypervisor(), plan, lambda _: None), lambda _: None)
+    keeper = NoPair(NoHypervisor(), plan, lambda _: None)
+    trial = Trial(run, plan, keeper, lambda _: None, CASES["hold"])
     with trial as subject:
-        subject.start("abuser")
+        subject.start()
     assert trial.result is not None
     assert (trial.verdict, trial.predicted) == (Word.SKIP, Predicted.SKIP)
     assert [f.message for f in trial.result.verdict.findings] == ["igb needs QEMU 8.0, this host has 7.2.22"]
@@ -286,16 +288,17 @@ def test_a_nic_that_this_qemu_does_not_have_is_a_skip_and_asks_for_no_pair(plan:
 def test_a_kernel_without_the_nics_driver_is_a_skip(plan: SessionPlan) -> None:
     cloud = replace(plan, kernels=(replace(plan.kernels[0], modules=("virtio_net", "erofs")),))
     keeper = NoPair(NoHypervisor(), cloud, lambda _: None)
-    trial = Trial(replace(plan.runs[0], nic="e1000e-split"), cloud, keeper, lambda _: None)
+    trial = Trial(replace(plan.runs[0], nic="e1000e-split"), cloud, keeper, lambda _: None, CASES["hold"])
     with trial as subject:
-        subject.start("abuser")
-    assert (trial.verdict, trial.experiment.skip) == (Word.SKIP, "k has no driver e1000e")
+        subject.start()
+    assert (trial.verdict, trial.steps.skip) == (Word.SKIP, "k has no driver e1000e")
 
 
 def test_a_case_that_does_not_apply_to_a_design_is_a_skip_with_its_reason(plan: SessionPlan) -> None:
     keeper = NoPair(NoHypervisor(), plan, lambda _: None)
-    trial = Trial(replace(plan.runs[0], case="visible", design="precharge"), plan, keeper, lambda _: None)
+    run = replace(plan.runs[0], case="visible", design="precharge")
+    trial = Trial(run, plan, keeper, lambda _: None, CASES["visible"])
     with trial as subject:
-        subject.start("abuser")
+        subject.start()
     assert (trial.verdict, trial.predicted, trial.as_predicted) == (Word.SKIP, Predicted.SKIP, True)
-    assert trial.experiment.skip == "n/a for precharge: it has no pool of network pages to count"
+    assert trial.steps.skip == "n/a for precharge: it has no pool of network pages to count"

@@ -46,7 +46,7 @@ class Pairs:
 
 
 def run(name: str, pair_key: str = "") -> Run:
-    made: Any = SimpleNamespace(id=name, pair_key=pair_key or name, spec=SimpleNamespace(compares=False, shape=NONE))
+    made: Any = SimpleNamespace(id=name, pair_key=pair_key or name, reference="", shape=NONE)
     return cast(Run, made)
 
 

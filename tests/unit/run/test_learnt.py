@@ -10,13 +10,12 @@ import pytest
 
 from lab.contracts import BootableKernel, GuestImage
 from lab.evidence.manifest import Incident
-from lab.plan.cases import CASES
 from lab.plan.learnt import Learnt, Rate
-from lab.plan.matrix import expand
 from lab.plan.session import SessionPlan
 from lab.report import RunResult, Session
 from lab.session.learnt import learnt_file, lesson_of, load_learnt, remember
 from lab.verdict.model import Word
+from tests.known import CASES, expand
 from tests.unit.report import builder
 
 CASES_RUN = ("hold", "release", "bystander", "copy-control")

@@ -12,9 +12,9 @@ from lab.cli.mutants import _of_case, as_record, code_of, summary
 from lab.errors import BadInput
 from lab.kernels.naming import parse_name
 from lab.kernels.series import Patch
-from lab.plan.matrix import expand
 from lab.report.model import RunResult
 from lab.verdict.model import Word
+from tests.known import expand
 from tests.unit.report.builder import result
 
 MUTANT = Mutant("put-hook~x", "put-hook", "a defect", ("hold", "release"), "virtio")

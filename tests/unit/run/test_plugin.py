@@ -10,11 +10,10 @@ import pytest
 
 from lab.contracts import BootableKernel, GuestImage
 from lab.host.paths import suites_dir
-from lab.plan.cases import CASES
-from lab.plan.matrix import expand
 from lab.plan.order import running_order
 from lab.plan.session import PLAN_FILE, SessionPlan, dump
-from lab.session.plugin import case_of, item_name
+from lab.session.plugin import item_name
+from tests.known import expand
 
 pytest_plugins = ["pytester"]
 
@@ -57,13 +56,6 @@ def collected(pytester: pytest.Pytester, plan: SessionPlan, *args: str) -> list[
     return [line.split("::")[1] for line in result.outlines if "::" in line]
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_every_case_has_a_script(case: str) -> None:
-    scripts = "".join(path.read_text() for path in suites_dir().glob("test_*.py"))
-    assert f"def test_{case.replace('-', '_')}(trial: Trial)" in scripts
-    assert case_of(f"test_{case.replace('-', '_')}") == case
-
-
 def test_the_items_are_the_plans_runs_in_its_order(pytester: pytest.Pytester, plan: SessionPlan) -> None:
     assert collected(pytester, plan) == [item_name(run) for run in plan.runs]
 
@@ -81,14 +73,7 @@ def test_pytests_own_selection_works(pytester: pytest.Pytester, plan: SessionPla
 
 def test_names_of_items_tell_repeats_apart(plan: SessionPlan) -> None:
     run = plan.runs[0]
-    assert item_name(replace(run, repeat=2)) == f"test_{run.case}[{run.kernel}-{run.nic}-2]"
-
-
-def test_a_script_of_no_case_is_refused(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile("def test_nosuch(trial): pass")
-    result = pytester.runpytest_inprocess()
-    assert result.ret != 0
-    result.stdout.fnmatch_lines(["*test_nosuch: there is no case 'nosuch'*"])
+    assert item_name(replace(run, repeat=2)) == f"{run.case}[{run.kernel}-{run.nic}-2]"
 
 
 @pytest.mark.parametrize(

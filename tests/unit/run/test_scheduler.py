@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from lab.plan.matrix import Run, expand
+from lab.plan.matrix import Run
 from lab.session.plugin import item_name
 from lab.session.scheduler import PairScheduling
+from tests.known import expand
 
 
 @dataclass(eq=False)

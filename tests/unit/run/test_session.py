@@ -12,7 +12,6 @@ import pytest
 from lab.contracts import BootableKernel, GuestImage
 from lab.errors import BadInput, HostTrouble
 from lab.kernels.catalogue import LocalKernel
-from lab.plan.matrix import expand
 from lab.provision.accel import Proof
 from lab.provision.pair import PairRequest
 from lab.provision.qemu import Qemu
@@ -20,6 +19,7 @@ from lab.session import prepare as session
 from lab.session.prepare import check, choose_accelerator, combine, most_pairs
 from lab.session.suites import read_suite
 from lab.spec.request import SessionRequest
+from tests.known import expand
 
 
 def test_nothing_asked_for_means_the_default_suite() -> None:

@@ -22,39 +22,43 @@ from lab.plan.limits import Limits
 from lab.plan.matrix import Run
 from lab.provision.hypervisor import Death
 from lab.provision.pair import Pair
-from lab.trial.experiment import Experiment
+from lab.trial.steps import Steps
 from lab.units import Deadline
+from suites.rx_zerocopy.clients import HOLDS
+from tests.known import CASES
 from tests.unit.provision.guests import guest
 from tests.unit.verdict.builder import story
 
+HOLD = CASES["hold"]
+(ABUSER,) = HOLD.clients
 LIMITS = Limits(silence=timedelta(seconds=20))
 SHORT = timedelta(milliseconds=100)
 
 
 @pytest.fixture
-def subject(tmp_path: Path) -> Experiment:
+def subject(tmp_path: Path) -> Steps:
     """An experiment on a pair whose receiver is a folder: what it says is what we write there."""
     receiver = guest(tmp_path, "receiver")
     pair = ReadyPair(Pair(cast(Any, None), {"receiver": receiver}), {}, threading.Condition())
     run = Run("s", "k", "stock", "loopback", "hold", 0)
-    return Experiment(run, cast(Any, None), BundleWriter(tmp_path / "b"), lambda _: None, LIMITS, pair=pair)
+    return Steps(run, HOLD, cast(Any, None), BundleWriter(tmp_path / "b"), lambda _: None, LIMITS, pair=pair)
 
 
-def say(subject: Experiment, *numbers: int) -> None:
+def say(subject: Steps, *numbers: int) -> None:
     """The receiver's telemetry grows by samples of these numbers."""
     sample = story("hold").machine.telemetry[0]
     with subject.ready.pair.receiver.telemetry.open("a") as f:
         f.writelines(json.dumps({**sample, "seq": n, "t": n / 10}) + "\n" for n in numbers)
 
 
-def test_a_sample_that_is_there_is_enough(subject: Experiment) -> None:
+def test_a_sample_that_is_there_is_enough(subject: Steps) -> None:
     say(subject, 4, 5)
     seen: list[int] = []
     subject._await_sample("sample 5", lambda s: seen.append(s.seq) or s.seq == 5, SHORT)  # type: ignore[func-returns-value]
     assert seen[-1] == 5
 
 
-def test_each_sample_is_looked_at_once(subject: Experiment) -> None:
+def test_each_sample_is_looked_at_once(subject: Steps) -> None:
     seen: list[int] = []
 
     def is_it(sample: Sample) -> bool:
@@ -68,7 +72,7 @@ def test_each_sample_is_looked_at_once(subject: Experiment) -> None:
     assert seen == [5, 6, 7, 8]
 
 
-def test_what_does_not_come_is_told_with_what_came_last(subject: Experiment) -> None:
+def test_what_does_not_come_is_told_with_what_came_last(subject: Steps) -> None:
     with pytest.raises(DeadlinePassed, match="sample 9; last saw: no sample"):
         subject._await_sample("sample 9", lambda s: s.seq == 9, SHORT)
     say(subject, 3)
@@ -76,7 +80,7 @@ def test_what_does_not_come_is_told_with_what_came_last(subject: Experiment) -> 
         subject._await_sample("sample 9", lambda s: s.seq == 9, SHORT)
 
 
-def test_a_dead_guest_ends_the_wait(subject: Experiment) -> None:
+def test_a_dead_guest_ends_the_wait(subject: Steps) -> None:
     subject.ready.pair.receiver.signals.died(Death("gone", by_itself=True))
     with pytest.raises(GuestLost):
         subject._await_sample("sample 9", lambda s: s.seq == 9, timedelta(seconds=10))
@@ -92,7 +96,7 @@ class Counting(threading.Condition):
         return super().wait(timeout)
 
 
-def test_a_line_that_comes_between_look_and_wait_is_not_waited_for(subject: Experiment, tmp_path: Path) -> None:
+def test_a_line_that_comes_between_look_and_wait_is_not_waited_for(subject: Steps, tmp_path: Path) -> None:
     changed = Counting()
     program = Program("abuser", (), tmp_path / "out", cast(Any, None), changed)
 
@@ -113,15 +117,15 @@ def test_a_line_that_comes_between_look_and_wait_is_not_waited_for(subject: Expe
     assert changed.waits == 0
 
 
-def streaming(subject: Experiment, tmp_path: Path, *lines: dict[str, Any]) -> Program:
+def streaming(subject: Steps, tmp_path: Path, *lines: dict[str, Any]) -> Program:
     """A client of the experiment that has said these lines."""
     client = Program("abuser", (), tmp_path / "out", cast(Any, None), threading.Condition(), list(lines))
-    subject.streams["abuser"] = Stream(subject.run.spec.clients[0], client, client)
+    subject.streams["abuser"] = Stream(ABUSER, client, client)
     subject.limits, subject.log = replace(LIMITS, delivery=SHORT), structlog.get_logger()
     return client
 
 
-def test_a_client_flows_until_what_was_asked_for_has_grown(subject: Experiment, tmp_path: Path) -> None:
+def test_a_client_flows_until_what_was_asked_for_has_grown(subject: Steps, tmp_path: Path) -> None:
     client = streaming(subject, tmp_path, {"event": "progress", "delivered": 10, "held": 4})
 
     def speak() -> None:
@@ -130,15 +134,15 @@ def test_a_client_flows_until_what_was_asked_for_has_grown(subject: Experiment, 
             client.changed.notify_all()
 
     threading.Timer(0.02, speak).start()
-    subject.flowing("abuser", bytes_more=20)
+    subject.flowing(ABUSER, bytes_more=20)
     with pytest.raises(DeadlinePassed, match="20 bytes more held"):
-        subject.flowing("abuser", bytes_more=20, into="held")
+        subject.flowing(ABUSER, bytes_more=20, into=HOLDS)
 
 
 @pytest.mark.parametrize("how", ["it holds", "it has ended"])
-def test_a_client_that_takes_no_more_is_not_waited_for(subject: Experiment, tmp_path: Path, how: str) -> None:
+def test_a_client_that_takes_no_more_is_not_waited_for(subject: Steps, tmp_path: Path, how: str) -> None:
     client = streaming(subject, tmp_path, {"event": "holding", "delivered": 10, "held": 0})
     if how == "it has ended":
         client.events[-1]["event"], client.ended = "progress", True
-    subject.flowing("abuser", bytes_more=20, into="held")
-    assert subject.counter("abuser", "held") == 0  # and yet it came back before the deadline
+    subject.flowing(ABUSER, bytes_more=20, into=HOLDS)
+    assert subject.counter(ABUSER, HOLDS) == 0  # and yet it came back before the deadline

@@ -36,7 +36,6 @@ from lab.pair.warm import (
     restored,
     warm_pair,
 )
-from lab.plan.cases import SMALL
 from lab.plan.commands import wake_order
 from lab.plan.limits import ran_ahead
 from lab.plan.names import LinkAddress
@@ -45,6 +44,7 @@ from lab.provision import states
 from lab.provision.pair import PairRequest
 from lab.provision.states import RECORD, cannot_save
 from lab.units import MIB
+from suites.rx_zerocopy.case import SMALL
 from tests.unit.damaged import flip
 from tests.unit.provision.guests import NoHypervisor
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 import pytest
 
 from lab.errors import BadInput
-from lab.plan.cases import CASES
 from lab.plan.nics import NICS
 from lab.session.suites import read_suite, suite_names
 from lab.spec.suite import SuiteSpec, load_suite, unknown
+from tests.known import CASES
 
 GOOD = """
 description = "d"

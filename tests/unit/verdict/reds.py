@@ -10,7 +10,7 @@ from functools import partial
 
 from lab.units import MIB
 from lab.verdict.model import Word
-from lab.verdict.rules_claims import STRAY_PAGES
+from suites.rx_zerocopy.rules.claims import STRAY_PAGES
 from tests.unit.verdict.builder import compared, story
 from tests.unit.verdict.machine import KERNELS
 from tests.unit.verdict.spoil import (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The red side of the rules of lab.verdict.rules_designs."""
+"""The red side of the rules of suites.rx_zerocopy.rules.designs."""
 
 from __future__ import annotations
 

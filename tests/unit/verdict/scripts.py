@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from lab.plan.cases import ClientSpec
+from lab.plan.case import ClientSpec
 from lab.units import MIB, PAGE_SIZE
 from tests.unit.verdict.machine import Client
 from tests.unit.verdict.told import BURST, Story, wanted

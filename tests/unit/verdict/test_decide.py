@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from lab.errors import BadInput
 from lab.evidence.bundle import parse
 from lab.evidence.manifest import Incident
-from lab.plan.cases import CASES
 from lab.verdict.decide import decide, discounted
 from lab.verdict.model import Finding, Word
+from tests.known import CASES
 from tests.unit.verdict.builder import story
 
 HOLD = CASES["hold"]
-GREEN = tuple(Finding(rule, Word.PASS, "well", "manifest.json") for rule in HOLD.rules)
+NAMES = [rule.name for rule in HOLD.rules]
+GREEN = tuple(Finding(name, Word.PASS, "well", "manifest.json") for name in NAMES)
 
 
 def with_words(**words: Word) -> tuple[Finding, ...]:
@@ -48,7 +49,7 @@ def test_the_ladder(findings: tuple[Finding, ...], word: Word) -> None:
 
 def test_what_the_kernel_does_not_allow_is_a_skip_on_sound_ground_only() -> None:
     uring = CASES["pin-uring"]
-    refused = [Finding(r, Word.SKIP if r == "allowed" else Word.PASS, "", "") for r in uring.rules]
+    refused = [Finding(r.name, Word.SKIP if r.name == "allowed" else Word.PASS, "", "") for r in uring.rules]
     assert decide(refused, uring) is Word.SKIP
     for word in (Word.FAIL, Word.ERROR, Word.MISS):
         assert decide([*refused, Finding("billed", word, "", "")], uring) is word
@@ -69,12 +70,12 @@ def test_what_a_damaged_kernel_did_is_a_miss(kind: str) -> None:
         assert [f for f in judged if f.rule != "kernel-alive"] == [f for f in dead if f.rule != "kernel-alive"]
 
 
-@given(st.lists(st.tuples(st.sampled_from(HOLD.rules), st.sampled_from(list(Word)))))
+@given(st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(list(Word)))))
 def test_pass_needs_every_rule_and_nothing_else(pairs: list[tuple[str, Word]]) -> None:
     findings = [Finding(rule, word, "", "") for rule, word in pairs]
     if decide(findings, HOLD) is Word.PASS:
         assert {f.word for f in findings} == {Word.PASS}
-        assert {f.rule for f in findings} == set(HOLD.rules)
+        assert {f.rule for f in findings} == set(NAMES)
 
 
 def test_a_case_nobody_knows_is_refused() -> None:

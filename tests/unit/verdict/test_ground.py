@@ -12,9 +12,9 @@ from lab.evidence.bundle import parse
 from lab.evidence.manifest import Incident
 from lab.evidence.model import Grade, GuestEvidence, Splat
 from lab.evidence.selftest import parse_selftest
-from lab.verdict.decide import judge
 from lab.verdict.model import Finding, Word
 from lab.verdict.selftest import judge_selftest
+from tests.known import judge
 from tests.unit.verdict.builder import story
 from tests.unit.verdict.test_selftest import GOOD, PLAIN, captures
 

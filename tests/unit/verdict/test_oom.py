@@ -6,10 +6,10 @@ from __future__ import annotations
 import pytest
 
 from lab.evidence.bundle import parse
-from lab.plan.cases import CASES
 from lab.verdict.measure import run_kills
 from lab.verdict.model import Oom, OomOutcome, Word
 from lab.verdict.oom import WORST_FIRST, classify
+from tests.known import CASES
 from tests.unit.verdict.builder import story
 from tests.unit.verdict.machine import KERNELS
 from tests.unit.verdict.spoil import console, kill_line
@@ -17,7 +17,7 @@ from tests.unit.verdict.told import Story
 
 
 def outcome(told: Story) -> OomOutcome:
-    return classify(parse(told.files()), told.case)
+    return classify(parse(told.files()), told.case.subject)
 
 
 def test_every_outcome_has_a_rank() -> None:
@@ -80,7 +80,7 @@ def test_kills_of_earlier_runs_of_the_pair_do_not_count() -> None:
     evidence = parse(told.files())
     assert len(evidence.receiver.console.kills) == 1
     assert run_kills(evidence.receiver) == ()
-    assert classify(evidence, CASES["hold"]).outcome is Oom.ENOMEM
+    assert classify(evidence, CASES["hold"].subject).outcome is Oom.ENOMEM
     assert told.verdict().word is Word.PASS
 
 

@@ -6,51 +6,55 @@ from __future__ import annotations
 import pytest
 
 from lab.errors import BadInput
-from lab.plan.cases import CASES
-from lab.plan.designs import DESIGNS, PREDICTIONS, WHY_NOT, Predicted, design_of, inapplicable
+from lab.plan.design import Predicted, design_of
 from lab.plan.nics import NICS
 from lab.verdict.model import Word
-from lab.verdict.predict import agrees, predict
+from lab.verdict.predict import agrees
+from suites.rx_zerocopy.designs import DESIGNS
+from tests.known import CASES, inapplicable, predicted
 
 
-def test_each_case_has_a_row_and_each_row_a_case() -> None:
-    assert CASES.keys() == PREDICTIONS.keys()
+def test_each_case_says_what_it_expects_of_each_design() -> None:
+    assert all(case.expect.keys() == DESIGNS.keys() == case.designs.keys() for case in CASES.values())
 
 
 def test_what_does_not_apply_has_its_reason() -> None:
-    skipped = {case for case, row in PREDICTIONS.items() if Predicted.SKIP in row.values()}
-    assert skipped == WHY_NOT.keys()
+    skipped = {name for name, case in CASES.items() if Predicted.SKIP in case.expect.values()}
+    assert skipped == {name for name, case in CASES.items() if case.why_not}
 
 
-def test_predictions_name_what_they_do_not_know() -> None:
-    with pytest.raises(BadInput) as caught:
-        predict("nodesign", "nonic", "nocase")
-    assert len(caught.value.problems) == 3
+def test_a_nic_that_no_table_has_is_refused() -> None:
+    with pytest.raises(BadInput, match="'nonic' is not a NIC"):
+        predicted("stock", "nonic", "hold")
+
+
+def test_a_design_of_another_experiment_is_stock_to_a_case() -> None:
+    assert predicted("nodesign", "virtio", "hold") is predicted("stock", "virtio", "hold")
 
 
 def test_a_nic_that_maps_nothing_is_an_error_for_every_case_that_applies() -> None:
-    assert predict("stock", "vmxnet3", "hold") is Predicted.ERROR
-    assert predict("stock", "e1000e-split", "hold") is Predicted.FAIL
-    assert predict("put-hook", "e1000e-split", "hold") is Predicted.PASS
+    assert predicted("stock", "vmxnet3", "hold") is Predicted.ERROR
+    assert predicted("stock", "e1000e-split", "hold") is Predicted.FAIL
+    assert predicted("put-hook", "e1000e-split", "hold") is Predicted.PASS
 
 
 @pytest.mark.parametrize("design", ["put-hook", "pool-return"])
 def test_on_a_driver_it_does_not_account_for_a_design_is_stock(design: str) -> None:
     for nic in ("e1000", "vmxnet3"):
         for case in CASES.keys() - {"opt-in"}:
-            assert predict(design, nic, case) is predict("stock", nic, case)
-    assert predict(design, "virtio", "hold") is Predicted.PASS
-    assert predict(design, "e1000", "hold") is Predicted.FAIL
-    assert predict("precharge", "e1000", "hold") is Predicted.PASS
-    assert predict("put-hook", "loopback", "hold") is Predicted.FAIL
-    assert predict("pool-return", "loopback", "hold") is Predicted.PASS
+            assert predicted(design, nic, case) is predicted("stock", nic, case)
+    assert predicted(design, "virtio", "hold") is Predicted.PASS
+    assert predicted(design, "e1000", "hold") is Predicted.FAIL
+    assert predicted("precharge", "e1000", "hold") is Predicted.PASS
+    assert predicted("put-hook", "loopback", "hold") is Predicted.FAIL
+    assert predicted("pool-return", "loopback", "hold") is Predicted.PASS
 
 
 @pytest.mark.parametrize("nic", NICS)
 @pytest.mark.parametrize("design", DESIGNS)
 def test_a_skip_is_predicted_where_and_only_where_a_reason_is_given(design: str, nic: str) -> None:
     for case in CASES:
-        assert bool(inapplicable(design, nic, case)) is (predict(design, nic, case) is Predicted.SKIP)
+        assert bool(inapplicable(design, nic, case)) is (predicted(design, nic, case) is Predicted.SKIP)
 
 
 def test_the_reason_names_design_and_driver() -> None:

@@ -7,9 +7,9 @@ import pytest
 
 from lab.evidence.bundle import parse
 from lab.plan.limits import DEBUG_FRAGMENT, DEBUG_TIMES
-from lab.verdict.decide import judge
 from lab.verdict.model import Word
 from lab.verdict.rules_lab import MAX_SILENCE_S
+from tests.known import judge
 from tests.unit.verdict.builder import story
 from tests.unit.verdict.spoil import fewer
 from tests.unit.verdict.told import Story

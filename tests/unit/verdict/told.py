@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 
 from lab.evidence.bundle import parse
 from lab.evidence.seal import KEY, digest_of
-from lab.plan.cases import Case, ClientSpec
+from lab.plan.case import ClientSpec
 from lab.units import MIB
-from lab.verdict.decide import judge
+from lab.verdict.case import Case
 from lab.verdict.model import Verdict
+from tests.known import judge
 from tests.unit.verdict.machine import Client, Json, Machine
 
 STEP = 0.1  # telemetry interval; clients speak half-way between two samples

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What is planned of a case, whatever its experiment: clients, the shape of its pair, how long it takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NewType
+
+Checkpoint = NewType("Checkpoint", str)
+"""The name of a moment at which the guests count everything; a value, so that a wrong spelling is found early."""
+
+BASELINE, HELD, RELEASED, END, AFTER = map(Checkpoint, ("baseline", "held", "released", "end", "after"))
+"""Those that every experiment has, or may have: before the clients, when they hold what they took, when they let go,
+when they have ended, and when their cgroups are gone."""
+
+Counter = NewType("Counter", str)
+"""The name of a number in a client's own lines."""
+
+
+@dataclass(frozen=True)
+class ClientSpec:
+    """One traffic client in its own memcg, and the stream that feeds it.
+
+    behaviour  what it does with what it is sent, as its program calls that
+    limit      memory.max of its cgroup in bytes, None for no limit
+    deliver    bytes its sender offers; 0 means until the stream breaks
+    rate       bytes/s the sender is held to; 0 means as fast as the link goes
+    ring       bytes of anonymous memory that a copying client reuses; 0 keeps everything
+    rcvbuf     SO_RCVBUF of each socket; the kernel lets twice as much queue. 0 leaves it to the kernel
+    leave      bytes at the end of each socket's stream that it does not take
+    unkillable the OOM killer may not take it, so its limit has to hold by refusing
+    lowered    what memory.max is set to while it runs, None for no change
+    """
+
+    name: str
+    behaviour: str
+    limit: int | None
+    deliver: int
+    sockets: int = 1
+    rate: int = 0
+    ring: int = 0
+    rcvbuf: int = 0
+    verify: bool = False
+    leave: int = 0
+    unkillable: bool = False
+    lowered: int | None = None
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Memory of the two guests, in MiB. One vCPU each.
+
+    pairs    how many such pairs a run has at once: two where a reference kernel runs beside the one under test
+    counted  the receiver's QEMU counts the instructions it executes
+    """
+
+    name: str
+    receiver_mib: int
+    sender_mib: int
+    pairs: int = 1
+    counted: bool = False
+
+
+STANDARD = Shape("standard", 768, 256)
+
+
+@dataclass(frozen=True)
+class CaseSpec:
+    """What is planned of one case.
+
+    claim      the sentence that it tests, quoted;  source  where that was said
+    how        what is done, in a sentence
+    subject    the client whose ledger is judged
+    seconds    expected guest time; only orders the work
+    compares   the same is done, in turns, on a pair with the reference kernel; measured, so nothing is promised
+    """
+
+    name: str
+    claim: str
+    source: str
+    how: str
+    clients: tuple[ClientSpec, ...]
+    subject: str
+    shape: Shape = STANDARD
+    seconds: int = 5
+    compares: bool = False

@@ -1,0 +1,398 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a suite's script does with a pair, step by step."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from lab.collect.stream import last_lines, size
+from lab.drive.ssh import GuestShell, Program
+from lab.errors import DeadlinePassed
+from lab.evidence.bundle import FIRST
+from lab.evidence.memory import is_at_rest, nothing_stays, unexplained
+from lab.evidence.model import Sample
+from lab.evidence.telemetry import parse_checkpoints, parse_telemetry
+from lab.pair.blame import Watch
+from lab.pair.ready import Stream, await_canary
+from lab.pair.timeline import CASE
+from lab.plan.case import AFTER, BASELINE, END, Checkpoint, ClientSpec, Counter
+from lab.plan.commands import CGROUPS, FIRST_PORT, cgroup_of, checkpoint_argv, press_argv
+from lab.plan.names import Role, digest
+from lab.provision.guest import Guest
+from lab.trial.attempt import CLEAN, Attempt
+from lab.units import MIB, Deadline, wait_until
+
+CONTROL = Checkpoint("control")
+"""When an ordinary cgroup was made, used and removed."""
+
+DELIVERED = Counter("delivered")
+
+TRICKLE = 4 * MIB
+RECENT = 8
+"""Samples, ten a second and two with each checkpoint, that are enough to tell rest by."""
+
+
+@dataclass
+class Steps(Attempt):
+    """The steps of one run; inside the `with` block of its life."""
+
+    streams: dict[str, Stream] = field(default_factory=dict)
+    dying_control: int = 0
+    _gone_groups: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._watching = Watch(self.limits)
+
+    def start(self, *clients: ClientSpec) -> None:
+        """Start these clients of the case (all, when none is given) and the streams that feed them."""
+        if not self.streams:
+            self._require_preflight()
+            self._begin()
+        for port, spec in enumerate(self.case.clients, start=FIRST_PORT):
+            if clients and spec not in clients:
+                continue
+            with self._step("start", client=spec.name):
+                self._start(spec, port)
+
+    def _begin(self) -> None:
+        """What there is before the clients. That of a pair's first run is kept for those that come after it."""
+        self._bookend(BASELINE)
+        first, told = self.ready.captures / FIRST, self.bundle.root / "receiver" / "checkpoints.jsonl"
+        if not first.exists():
+            first.write_bytes(next(line for line in told.read_bytes().splitlines(True) if b'"baseline"' in line))
+
+    def _start(self, spec: ClientSpec, port: int) -> None:
+        with self._part("start client"):
+            client = self.ready.start_client(spec, port, self.run.seed, self.bundle.root / "clients")
+        self._await_seen(spec.name, client)
+        with self._part("start sender"):
+            sender = self.ready.start_sender(spec, port, self.run.seed, self.bundle.root / "senders")
+        self.streams[spec.name] = Stream(spec, client, sender)
+        with self._part("connections"):
+            client.wait("connections", lambda p: p.said("accepted"), Deadline.after("connections", self.limits.answer))
+
+    def _await_seen(self, name: str, client: Program) -> None:
+        """Wait for a sample of telemetry that shows a client in its cgroup before it is sent anything: with what it is
+        charged for of its own, and with its limit. One that is killed soon may be seen no more."""
+        since = client.last().get("t", 0.0)
+        with self._part("seen by telemetry"):
+            self._await_sample(
+                f"telemetry of {name}",
+                lambda s: s.t > since and name in s.cgroups and s.cgroups[name].procs > 0,
+                self.limits.silence,
+            )
+
+    def delivered(self, *clients: ClientSpec) -> None:
+        """Wait until these clients (all) hold what they were sent, or have ended."""
+        deadline = Deadline.after("delivery", self.limits.delivery)
+        for name in [client.name for client in clients] or tuple(self.streams):
+            with self._step("delivered", client=name):
+                self._watch(self.streams[name].client, lambda p: p.said("holding") or p.ended, deadline)
+
+    def flowing(self, who: ClientSpec, *, bytes_more: int, into: Counter = DELIVERED) -> None:
+        """Wait until a counter of a client has grown by so many bytes, or the client has all it wants or has ended."""
+        name, goal = who.name, self.counter(who, into) + bytes_more
+        deadline = Deadline.after(f"{bytes_more} bytes more {into} for {name}", self.limits.delivery)
+
+        def there(client: Program) -> bool:
+            return client.count(into) >= goal or client.said("holding") or client.ended
+
+        with self._step("flowing", client=name, bytes_more=bytes_more):
+            self._watch(self.streams[name].client, there, deadline)
+
+    def until_something_gives(self, who: ClientSpec, *, patience: timedelta | None = None) -> None:
+        """Wait until the abuser has all it wants, anybody has been killed or has ended, or the abuser gets no further.
+
+        That it gets no further shows after `patience` (`limits.stall`). At the end of memory, the guest's or its own,
+        a stream can trickle for minutes: a few MiB in that time then count as no further.
+        """
+        name, enough = who.name, patience or self.limits.stall
+        abuser = self.streams[name].client
+        kills = self._kills()
+        mark = (-1, time.monotonic())
+
+        def given() -> tuple[str | None, object]:
+            nonlocal mark
+            self._check_guests()
+            taken = abuser.count("delivered")
+            if taken - mark[0] > (TRICKLE if self._is_exhausted(name) else 0):
+                mark = (taken, time.monotonic())
+            ended = [s.spec.name for s in self.streams.values() if s.client.ended]
+            if ended:
+                return f"{', '.join(ended)} ended", taken
+            if self._kills() > kills:
+                return "the OOM killer came", taken
+            if abuser.said("holding"):
+                return f"{name} holds", taken
+            stalled = time.monotonic() - mark[1] > enough.total_seconds()
+            return (f"{name} gets no further than {taken}" if stalled else None), taken
+
+        with self._step("until something gives", client=name):
+            what = wait_until(given, deadline=Deadline.after("something to give", self.limits.delivery))
+        self._tell("something gave", what=what)
+
+    def observe(self, samples: int) -> None:
+        """Let the guests run while telemetry takes that many more samples (ten a second), unless it falls silent."""
+        goal = self._sequence() + samples
+        limit = self.limits.silence + timedelta(seconds=samples)
+        with self._step("observe", samples=samples):
+            self._await_sample(f"sample {goal}", lambda s: s.seq >= goal, limit)
+
+    def checkpoint(self, name: Checkpoint, *, until: Callable[[Sample], bool] = lambda _: True) -> Sample | None:
+        """Have the receiver count everything; None when its answer cannot be read (which the rules will see).
+
+        What is counted is compared with the samples on either side: nothing may move between those two.
+        It is counted again while `until` is not content and has time to become so; the last count is the evidence.
+        """
+        with self._step("checkpoint", name=name):
+            return self._checkpoint(name, until)
+
+    def _checkpoint(
+        self, name: Checkpoint, until: Callable[[Sample], bool], *, pages: bool = True, canary: str = ""
+    ) -> Sample | None:
+        deadline = Deadline.after(f"checkpoint {name}", self.limits.settle)
+        argv = checkpoint_argv(name, pages=pages, canary=canary)
+        line, counted = self._count(self.ready.receiver, argv)
+        while counted is not None and not until(counted) and not deadline.expired:
+            line, counted = self._count(self.ready.receiver, argv)
+        self._keep_checkpoint("receiver", line)
+        if counted is not None:
+            after = counted.t
+            with self._part("next sample"):
+                self._await_sample(f"telemetry after {name}", lambda s: s.t > after, self.limits.silence)
+        return counted
+
+    def _count(self, shell: GuestShell, argv: tuple[str, ...]) -> tuple[bytes, Sample | None]:
+        """One count, between two samples that telemetry takes for it."""
+        line = shell.check(list(argv), seconds=self.limits.answer.total_seconds())
+        return line, next(iter(parse_checkpoints(line).samples), None)
+
+    def _keep_checkpoint(self, role: Role, line: bytes) -> None:
+        with self.bundle.path(f"{role}/checkpoints.jsonl").open("ab") as f:
+            f.write(line)
+
+    def _bookend(
+        self, name: Checkpoint, until: Callable[[Sample], bool] = lambda _: True, *, pages: bool = True
+    ) -> None:
+        """A checkpoint of both guests that leaves a canary in their logs: what is between two of them was heard."""
+        token = f"{digest(self.run.session, self.run.id, length=12)}-{name}"
+        sender = self.ready.shells.get("sender")
+        with self._step("checkpoint", name=name), ThreadPoolExecutor(1) as beside:
+            argv = checkpoint_argv(name, pages=False, canary=token)
+            other = beside.submit(self._count, sender, argv) if sender else None
+            self._checkpoint(name, until, pages=pages, canary=token)
+            if other is not None:
+                self._keep_checkpoint("sender", other.result()[0])
+            for guest in self._guests():
+                self._await_canary(guest, token)
+
+    def _await_canary(self, guest: Guest, token: str) -> None:
+        """A console may print later than the log takes a line. One that does not show it is for the rules to see."""
+        with self._part("canary"):
+            try:
+                await_canary(guest, token)
+            except DeadlinePassed as exc:
+                self.log.info("no canary", what=str(exc))
+
+    def settled(self, what: str, is_settled: Callable[[Sample], bool]) -> None:
+        """Give counters that are batched or flushed late (2 s) time to arrive; what they say then is evidence."""
+        with self._step("settled", what=what):
+            try:
+                self._await_sample(what, is_settled, self.limits.settle)
+            except DeadlinePassed as exc:
+                self.log.info("not settled", what=str(exc))
+
+    def still(self, who: ClientSpec) -> None:
+        """Give what was on its way to a client that takes no more the time to come to rest in its sockets."""
+        self.settled("queues still", lambda _: is_at_rest(self._recent(RECENT), who.name))
+
+    def charge_gone(self, who: ClientSpec) -> None:
+        """Give the charge of a client that released time to go."""
+        self.settled("charge gone", lambda s: who.name in s.cgroups and s.cgroups[who.name].current < MIB)
+
+    def release(self, *clients: ClientSpec) -> None:
+        """Have these clients (all that live) drop every reference."""
+        living = self._living([client.name for client in clients])
+        with self._step("release", clients=" ".join(stream.spec.name for stream in living)):
+            for stream in living:
+                stream.client.tell("release")
+            for stream in living:
+                deadline = Deadline.after(f"release by {stream.spec.name}", self.limits.answer)
+                self._watch(stream.client, lambda p: p.said("released") or p.ended, deadline)
+
+    def lower_limit(self, who: ClientSpec) -> None:
+        """Set a running client's memory.max to what its case says."""
+        with self._step("lower limit", client=who.name, bytes=who.lowered):
+            self.ready.receiver.check(["sh", "-c", f"echo {who.lowered} > {cgroup_of(who.name)}/memory.max"])
+
+    def read_smaps(self, who: ClientSpec) -> None:
+        """Have a client read in /proc/self/smaps how much its mappings hold."""
+        client = self.streams[who.name].client
+        with self._step("smaps", client=who.name):
+            client.tell("smaps")
+            self._watch(client, lambda p: p.said("smaps") or p.ended, Deadline.after("smaps", self.limits.answer))
+
+    def bury(self, who: ClientSpec) -> None:
+        """Move a client out of its cgroup and remove the cgroup while the client's pages are out."""
+        name = who.name
+        client = self.streams[name].client
+        with self._step("bury", client=name):
+            client.tell("leave /sys/fs/cgroup")
+            client.wait("leaving its cgroup", lambda p: p.said("left"), Deadline.after("leave", self.limits.answer))
+            self.ready.remove_cgroup(name)
+        self._gone_groups.add(name)
+
+    def bury_control(self) -> None:
+        """The control of `bury`: a cgroup made, used by an ordinary process and removed."""
+        self._require_preflight()
+        group = f"{CGROUPS}/control"
+        enter = f"echo 0 > {group}/cgroup.procs; cat /proc/meminfo > /dev/null"
+        with self._step("bury control"):
+            self.ready.receiver.check(["sh", "-c", f"mkdir {group} && sh -c '{enter}' && rmdir {group}"])
+        sample = self.checkpoint(CONTROL)
+        self.dying_control = sample.dying if sample else 0
+
+    def is_buried(self, sample: Sample) -> bool:
+        """No removed cgroup lingers, and no page is charged to one."""
+        return sample.dying <= self.dying_control and not (sample.pages and sample.pages.offline)
+
+    def set_sysctl(self, name: str, value: int) -> None:
+        """Set a sysctl on the receiver. One that this kernel lacks is no trouble: telemetry says what there is."""
+        with self._step("sysctl", name=name, value=value):
+            result = self.ready.receiver.run(["sysctl", "-q", "-w", f"{name}={value}"], seconds=20)
+        self._tell("sysctl is set", status=result.status)
+
+    @contextlib.contextmanager
+    def pressure(self, size: int) -> Iterator[None]:
+        """Anonymous memory of that size is taken, or the kernel has killed its taker; it is given back at the end."""
+        deadline = Deadline.after("pressure on memory", self.limits.answer)
+        with self._step("press", bytes=size):
+            taker = self.ready.receiver.start("press", press_argv(size), self.bundle.root / "receiver" / "press.jsonl")
+            self._watch(taker, lambda p: p.said("pressed") or p.ended, deadline)
+        yield
+        with self._step("end of pressure"):
+            taker.close()
+            self._watch(taker, lambda p: p.ended, deadline)
+
+    def counter(self, who: ClientSpec, key: Counter) -> int:
+        """A counter of a client's last line."""
+        return self.streams[who.name].client.count(key)
+
+    def end(self, *, until: Callable[[Sample], bool] = lambda _: True) -> None:
+        """Clients quit, memory settles; the last checkpoint (see there for `until`); cgroups go."""
+        self._quit(*self.streams.values())
+        start = self._baseline
+        self.settled("memory back", lambda s: start is None or unexplained(s) - unexplained(start) < CLEAN // 2)
+        self.checkpoint(END, until=until)
+        self._remove_groups(*sorted(self.streams.keys() - self._gone_groups))
+        self._bookend(AFTER, lambda s: start is None or nothing_stays(s, start), pages=False)
+
+    def dismiss(self, who: ClientSpec) -> None:
+        """A client that is done quits, and its cgroup goes."""
+        self._quit(self.streams[who.name])
+        self._remove_groups(who.name)
+
+    # -- helpers of the steps -----------------------------------------------------------------------------------
+
+    def _tell(self, what: str, /, **fields: object) -> None:
+        self.log.info(what, **fields)
+        self.progress(" ".join([what, *map(str, fields.values())]))
+
+    @contextlib.contextmanager
+    def _step(self, step: str, /, **fields: object) -> Iterator[None]:
+        """What the block does is a step of the case, told as it begins, and timed."""
+        self._tell(step, **fields)
+        with self.timeline.span(step, lane=CASE, detail=" ".join(map(str, fields.values()))):
+            yield
+
+    def _part(self, name: str) -> contextlib.AbstractContextManager[None]:
+        """A part of a step that is worth a span of its own."""
+        return self.timeline.span(name, lane=CASE)
+
+    def _quit(self, *streams: Stream) -> None:
+        deadline = Deadline.after("programs to end", self.limits.answer)
+        with self._step("quit", clients=" ".join(stream.spec.name for stream in streams)):
+            for stream in streams:
+                stream.client.close()
+            for program in (program for stream in streams for program in (stream.client, stream.sender)):
+                self._watch(program, lambda p: p.ended, deadline)
+
+    def _remove_groups(self, *names: str) -> None:
+        with self._step("remove cgroups", clients=" ".join(names)):
+            if names:
+                self.ready.receiver.check(["rmdir", *map(cgroup_of, names)])
+            self._gone_groups.update(names)
+
+    def _living(self, names: Sequence[str]) -> list[Stream]:
+        return [s for n, s in self.streams.items() if (not names or n in names) and not s.client.ended]
+
+    def _watch(self, program: Program, is_true: Callable[[Program], bool], deadline: Deadline) -> None:
+        """Wait on a program, and on the guests: a dead one ends the wait at once."""
+
+        def seen() -> tuple[bool | None, object]:
+            self.ready.check_floods()
+            if is_true(program):
+                return True, ""
+            self._check_guests()
+            with program.changed:  # under the lock: a line that came since is_true would wake nobody
+                if not is_true(program):
+                    program.changed.wait(timeout=0.25)
+            return (True if is_true(program) else None), f"{program.name}: {program.tail(1)}"
+
+        wait_until(seen, deadline=deadline, pause=timedelta())
+
+    def _check_guests(self) -> None:
+        self.ready.check_floods()
+        self._watching.check(self._guests())
+
+    def _latest(self) -> Sample | None:
+        """The receiver's last sample of telemetry."""
+        return next(iter(self._recent(1)), None)
+
+    def _recent(self, count: int) -> tuple[Sample, ...]:
+        """The receiver's last samples of telemetry, oldest first."""
+        lines = last_lines(Path(self.ready.pair.receiver.plan.telemetry), count)
+        return parse_telemetry(b"\n".join([*lines, b""])).samples
+
+    def _await_sample(self, what: str, is_it: Callable[[Sample], bool], limit: timedelta) -> None:
+        """Wait for a sample; each is read once, and looked for so often that little time is added."""
+        telemetry, read = Path(self.ready.pair.receiver.plan.telemetry), -1
+        sample: Sample | None = None
+
+        def seen() -> tuple[bool | None, object]:
+            nonlocal read, sample
+            self._check_guests()
+            if (there := size(telemetry)) != read:
+                read, sample = there, self._latest()
+                if sample and is_it(sample):
+                    return True, ""
+            return None, f"sample {sample.seq}" if sample else "no sample"
+
+        wait_until(seen, deadline=Deadline.after(what, limit), pause=timedelta(milliseconds=5))
+
+    def _sequence(self) -> int:
+        sample = self._latest()
+        return sample.seq if sample else 0
+
+    def _kills(self) -> int:
+        sample = self._latest()
+        return sample.vmstat.get("oom_kill", 0) if sample else 0
+
+    def _is_exhausted(self, name: str) -> bool:
+        """Whether the guest has no memory left, or the client's cgroup none of what it may have."""
+        sample = self._latest()
+        group = sample.cgroups.get(name) if sample else None
+        at_limit = group is not None and group.max is not None and group.current > group.max * 9 // 10
+        return at_limit or (sample is not None and sample.meminfo["MemFree"] < sample.meminfo["MemTotal"] // 20)
+
+    @property
+    def _baseline(self) -> Sample | None:
+        path = self.bundle.root / "receiver" / "checkpoints.jsonl"
+        samples = parse_checkpoints(path.read_bytes()).samples if path.exists() else ()
+        return next((s for s in samples if s.name == "baseline"), None)

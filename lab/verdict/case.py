@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A case as it is judged: the rules that must each speak for a PASS, and what is expected of each kernel design."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from lab.evidence.model import Evidence, Ledger
+from lab.plan.case import CaseSpec
+from lab.plan.design import Design, Predicted
+from lab.verdict.model import Finding
+
+Judge = Callable[[Evidence, "Case", Ledger], Iterable[Finding]]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One question to the evidence, by the name that its findings bear.
+
+    may_skip  its SKIP says that the kernel did not allow what the case is about, so that nothing was tried
+    """
+
+    name: str
+    judge: Judge
+    may_skip: bool = False
+
+    def __call__(self, evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
+        return self.judge(evidence, case, ledger)
+
+    @property
+    def about(self) -> str:
+        """What it asks, in a sentence."""
+        return inspect.cleandoc(self.judge.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
+
+
+def rule(name: str, *, may_skip: bool = False) -> Callable[[Judge], Rule]:
+    """Make a rule of a function from evidence, case and ledger to findings that bear this name."""
+    return lambda judge: Rule(name, judge, may_skip)
+
+
+@dataclass(frozen=True)
+class Case(CaseSpec):
+    """One case of an experiment.
+
+    rules       each must speak before there can be a PASS
+    script      what is done with a pair: a function of its Steps (of two, where the case compares)
+    expect      by the name of a design what it should show; designs that are not there behave like stock
+    designs     those of its experiment, by name
+    why_not     why it does not apply to the designs of which a SKIP is expected
+    any_driver  it asks what happens on a driver that a design does not account for, as well as on one that it does
+    page        what a reader should know before believing it
+    file        where it is written, from the folder of all experiments
+    chapter     cases of one are shown together
+    """
+
+    rules: tuple[Rule, ...] = ()
+    script: Callable[..., None] = field(default=lambda *_: None, repr=False)
+    expect: Mapping[str, Predicted] = field(default_factory=dict)
+    designs: Mapping[str, Design] = field(default_factory=dict, repr=False)
+    why_not: str = ""
+    any_driver: bool = False
+    page: str = field(default="", repr=False)
+    file: str = ""
+    chapter: int = 0

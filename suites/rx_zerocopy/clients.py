@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The clients of this experiment: what zc-client can do with what it receives, and how much it is given."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from lab.plan.case import ClientSpec, Counter
+from lab.units import MIB, PAGE_SIZE
+
+
+class Behaviour(StrEnum):
+    """What a client does with its stream; images/guest/zc-client.c."""
+
+    MAP = "map"  # maps and unmaps as it goes: the well-behaved one
+    COPY = "copy"  # recv() into anonymous memory
+    DROP = "drop"  # reads, and keeps nothing
+    SLOW = "slow"  # never reads
+    HOLD = "hold"  # maps, and never unmaps
+    HOLD_OR_COPY = "hold-or-copy"  # the same; what is refused it copies
+    PIN_VMSPLICE = "pin-vmsplice"  # maps, vmsplices into pipes, unmaps
+    PIN_TEE = "pin-tee"
+    PIN_FORK = "pin-fork"
+    PIN_SENDZC = "pin-sendzc"
+    PIN_URING = "pin-uring"
+
+
+LIMIT = 64 * MIB
+PACE = LIMIT
+"""Bytes a second at most to a client that its limit may end: ten samples of telemetry lie between nothing and the
+limit, however fast the host. Under emulation streams hardly come to it."""
+
+QUEUED, MAPPED_NOW, HOLDS = Counter("queued"), Counter("mapped_now"), Counter("held")
+"""Bytes that lie in the client's sockets, that its page tables hold, and that it keeps in whatever way."""
+
+
+def abuser(behaviour: Behaviour) -> ClientSpec:
+    """Takes four times its limit, as fast as can be measured, and keeps all of it that way."""
+    return ClientSpec("abuser", behaviour, LIMIT, 4 * LIMIT, rate=PACE)
+
+
+def holder(behaviour: Behaviour = Behaviour.HOLD) -> ClientSpec:
+    """Takes as much as that limit without having one."""
+    return ClientSpec("abuser", behaviour, None, LIMIT)
+
+
+def against_the_limit(behaviour: Behaviour, sockets: int, limit: int = LIMIT, rcvbuf: int = 0) -> ClientSpec:
+    """Many sockets map at once until the limit refuses, without an OOM kill. A socket's share fills one page table."""
+    deliver = sockets * (2 * MIB - PAGE_SIZE)
+    return ClientSpec("abuser", behaviour, limit, deliver, sockets, rcvbuf=rcvbuf, unkillable=True)

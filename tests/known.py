@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The cases that there are, for tests that name them by a word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from lab.evidence.model import Evidence
+from lab.experiments.found import all_cases, case_named
+from lab.plan import matrix
+from lab.plan.design import Predicted
+from lab.plan.matrix import Run
+from lab.verdict import decide, predict
+from lab.verdict.case import Case
+from lab.verdict.model import Verdict
+
+CASES: Mapping[str, Case] = all_cases()
+
+
+def judge(evidence: Evidence, case: Case | None = None) -> Verdict:
+    """The verdict by the case that the manifest names, or by another one. Raises BadInput for one that is none."""
+    return decide.judge(evidence, case or case_named(evidence.manifest.case))
+
+
+def predicted(design: str, nic: str, case: str) -> Predicted:
+    return predict.predict(CASES[case], design, nic)
+
+
+def inapplicable(design: str, nic: str, case: str) -> str:
+    return predict.inapplicable(CASES[case], design, nic)
+
+
+def run_of(case: str, nic: str = "virtio", *, session: str = "s", repeat: int = 0) -> Run:
+    """One on a kernel called k."""
+    (*_, run) = expand(session, [("k", "stock")], [nic], [case], repeat + 1, {"k": "ref"})
+    return run
+
+
+def expand(
+    session: str,
+    kernels: Sequence[tuple[str, str]],
+    nics: Sequence[str],
+    cases: Sequence[str],
+    repeat: int,
+    references: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[Run, ...]:
+    return matrix.expand(session, kernels, nics, [CASES[name] for name in cases], repeat, references)
