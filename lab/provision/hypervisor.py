@@ -71,23 +71,24 @@ class Hypervisor:
     """An open connection. `on_death` listeners are called from libvirt's event thread.
 
     account  whom guests run as, where that is not the user of this process;  root  where an embedded driver lives
+    versions of QEMU and of libvirt as libvirt numbers them, read once: it may ask QEMU anew whenever it is asked, and
+    fails where that QEMU is killed
     """
 
     connection: Connection
     uri: str
     account: Account | None = None
     root: Path | None = None
+    versions: tuple[int, int] = (0, 0)
     _listeners: dict[str, Callable[[Death], None]] = field(default_factory=dict)
 
     @property
     def qemu_version(self) -> str:
-        n = int(self.connection.getVersion())
-        return f"{n // 1_000_000}.{n // 1000 % 1000}.{n % 1000}"
+        return _dotted(self.versions[0])
 
     @property
     def libvirt_version(self) -> str:
-        n = int(self.connection.getLibVersion())
-        return f"{n // 1_000_000}.{n // 1000 % 1000}.{n % 1000}"
+        return _dotted(self.versions[1])
 
     def create(
         self, name: str, xml: str, on_death: Callable[[Death], None], needs: Needs, *, paused: bool = False
@@ -257,6 +258,18 @@ def require_libvirt(*daemons: int) -> None:
             raise HostTrouble(problem, hint=f"a newer libvirt: {NEWER}")
 
 
+def _versions(connection: Connection) -> tuple[int, int]:
+    """Of QEMU and of libvirt. Raises HostTrouble."""
+    try:
+        return int(connection.getVersion()), int(connection.getLibVersion())
+    except libvirt.libvirtError as exc:
+        raise HostTrouble(f"libvirt cannot tell the version of QEMU: {exc}", hint="lab doctor") from exc
+
+
+def _dotted(number: int) -> str:
+    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
+
+
 @contextlib.contextmanager
 def connect(uri: str, root: Path) -> Iterator[Hypervisor]:
     """Open `uri` (or EMBEDDED, with its state under `root`: a short path, AF_UNIX sockets end at 108 bytes).
@@ -274,9 +287,10 @@ def connect(uri: str, root: Path) -> Iterator[Hypervisor]:
         )
     except (libvirt.libvirtError, OSError) as exc:
         raise HostTrouble(f"libvirt cannot open {full}: {exc}", hint="lab doctor, or another --connect URI") from exc
-    hypervisor = Hypervisor(connection, full, who, root if uri == EMBEDDED else None)
     try:
-        require_libvirt(int(connection.getLibVersion()))
+        versions = _versions(connection)
+        require_libvirt(versions[1])
+        hypervisor = Hypervisor(connection, full, who, root if uri == EMBEDDED else None, versions)
         key = connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, hypervisor.dispatch, None)
         yield hypervisor
         connection.domainEventDeregisterAny(key)
