@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from lab.units import MIB
+import pytest
+
+from lab.units import KIB, MIB
 from lab.verdict.model import Word
 from tests.unit.verdict.builder import story
 from tests.unit.verdict.told import Story
@@ -29,3 +31,17 @@ def test_queued_data_that_no_memory_is_missing_for_is_not_believed() -> None:
     verdict = told.verdict()
     assert verdict.word is Word.ERROR
     assert any("slab grew by 4.0 MiB" in f.message for f in verdict.findings if f.word is Word.ERROR)
+
+
+@pytest.mark.parametrize(("queued", "word"), [(6 * MIB, Word.PASS), (0, Word.FAIL)])
+def test_what_lies_in_queues_when_a_limit_kills_is_not_what_the_client_took(queued: int, word: Word) -> None:
+    """The charge has been over the limit, by data in queues or by nothing known: put-hook on a busy host."""
+    told = story("copy-control")
+    (at,) = (i for i, line in enumerate(told.machine.console) if "memory: usage" in line)
+    before, rest = told.machine.console[at].split("usage ")
+    usage, _, after = rest.partition("kB")
+    told.machine.console[at] = f"{before}usage {int(usage) + queued // KIB}kB{after}"
+    for sample in told.machine.telemetry:
+        if "abuser" in sample["cg"]:
+            sample["cg"]["abuser"]["peak"] = 70 * MIB
+    assert told.verdict().word is word
