@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lab.collect.bundle import BundleWriter
 from lab.collect.stream import Mark, copy_bytes, copy_lines, mark, size
-from lab.evidence.bundle import FIRST
+from lab.evidence.names import FIRST
 
 ROLES = ("receiver", "sender")
 GROWING = ("telemetry.jsonl", "instructions.jsonl")

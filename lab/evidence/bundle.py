@@ -17,6 +17,7 @@ from lab.evidence.files import Files, Inside, files_of, record_of
 from lab.evidence.lines import exceeded
 from lab.evidence.manifest import FORMATS, Manifest
 from lab.evidence.model import Evidence, GuestEvidence, ProgramLog
+from lab.evidence.names import COUNTS, FIRST, REFERENCE, TIMING
 from lab.evidence.programs import parse_program
 from lab.evidence.seal import is_as_written
 from lab.evidence.telemetry import longest_gap, lost, parse_checkpoints, parse_telemetry
@@ -24,20 +25,13 @@ from lab.evidence.timing import out_of_bounds, parse_timing
 from lab.plan.nics import NICS
 from lab.text.words import clipped
 
-__all__ = ["COUNTS", "MANIFEST", "REFERENCE", "TIMING", "parse", "read_manifest", "record_of"]
+__all__ = ["MANIFEST", "parse", "read_manifest", "record_of"]
 
 GUEST_FILES = {
     "receiver": ("receiver/console.log", "receiver/telemetry.jsonl", "receiver/checkpoints.jsonl"),
     "sender": ("sender/console.log", "sender/telemetry.jsonl"),  # the driver takes no checkpoints there
 }
 PREFLIGHT = "preflight/client.jsonl"
-COUNTS = "receiver/instructions.jsonl"
-TIMING = "timing.json"
-FIRST = "first.jsonl"
-"""The checkpoint with which the first run of the pair began."""
-REFERENCE = "reference"
-"""Where the bundle of the reference kernel lies inside that of the kernel compared with it."""
-
 
 MOST_TOLD = 100
 """Sentences about one bundle's files, and about one manifest: a reader has had enough then."""

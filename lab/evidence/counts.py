@@ -12,8 +12,6 @@ from lab.evidence.bounds import NUMBER, SECONDS
 from lab.evidence.lines import cut
 from lab.evidence.model import Count
 
-BEGIN, END = 1, 2
-
 
 class _Line(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")

@@ -7,12 +7,15 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
-from lab.evidence.manifest import ClientRecord
 from lab.evidence.memory import baseline, gone
 from lab.evidence.model import CgroupSample, ClientEvent, Evidence, Ledger, LedgerPoint, ProgramLog, Sample
-from lab.evidence.programs import COUNTED
+from lab.evidence.names import COUNTED
 from lab.units import MIB
+
+if TYPE_CHECKING:
+    from lab.evidence.manifest import ClientRecord
 
 NEAR = 0.3
 """Seconds: a sample farther from a client's line says nothing about it. Three telemetry intervals."""

@@ -6,9 +6,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from lab.evidence.manifest import Manifest
-from lab.evidence.timing import Timing
+if TYPE_CHECKING:
+    from lab.evidence.manifest import Manifest
+    from lab.evidence.timing import Timing
 
 
 @dataclass(frozen=True)

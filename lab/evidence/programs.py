@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, StrictFloat, StrictInt, StrictStr, TypeA
 from lab.evidence.bounds import NUMBER, SECONDS
 from lab.evidence.lines import cut
 from lab.evidence.model import ClientEvent, ProgramLog
+from lab.evidence.names import COUNTED
 
 _Finite = Annotated[StrictFloat, Field(allow_inf_nan=False)]
 _Number = Annotated[StrictInt, Field(ge=-NUMBER, le=NUMBER)]
@@ -22,9 +23,6 @@ COUNTERS = frozenset(
     {"delivered", "mapped", "copied", "mapped_now", "pinned", "anon", "queued", "distinct", "held", "resident"}
 )
 """Bytes, never below zero. A line that carries one wrongly is refused whole: half a line is no evidence."""
-
-COUNTED = frozenset({"accepted", "progress", "holding", "smaps", "released", "left", "done"})
-"""Events of zc-client that carry the counters."""
 
 
 def parse_program(name: str, path: str, data: bytes) -> ProgramLog:

@@ -17,13 +17,11 @@ from lab.evidence.ktap import Document, parse_ktap
 from lab.evidence.ktaplines import MAX_BYTES
 from lab.evidence.manifest import Duration, FileRecord, HostRecord, Incident, KernelRecord, PairRecord
 from lab.evidence.model import Console, GuestEvidence
+from lab.evidence.names import OUTPUT, RECORD
 from lab.evidence.seal import is_as_written
 from lab.plan.names import ROLES
 from lab.plan.nics import NICS
 
-RECORD = "selftest.json"
-OUTPUT = "output.log"
-PEER_OUTPUT = "peer.log"
 FORMAT = 2
 """What is written. Since 2 the record tells of host and pair and has a digest; telemetry and canaries are judged."""
 

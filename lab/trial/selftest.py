@@ -24,8 +24,9 @@ from lab.contracts import EMBEDDED, BootableKernel, GuestImage, Progress
 from lab.drive.ssh import GuestShell, Program
 from lab.errors import DeadlinePassed, Fault, HostTrouble, LabTrouble
 from lab.evidence.manifest import Incident, PairRecord
+from lab.evidence.names import OUTPUT, PEER_OUTPUT, RECORD
 from lab.evidence.seal import sealed
-from lab.evidence.selftest import OUTPUT, PEER_OUTPUT, RECORD, SelftestRecord
+from lab.evidence.selftest import SelftestRecord
 from lab.host.interrupt import held_back
 from lab.pair.blame import Watch, account, check_disk, explained
 from lab.pair.booted import booted_pair

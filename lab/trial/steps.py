@@ -14,9 +14,9 @@ from pathlib import Path
 from lab.collect.stream import last_lines, size
 from lab.drive.ssh import GuestShell, Program
 from lab.errors import DeadlinePassed
-from lab.evidence.bundle import FIRST
 from lab.evidence.memory import is_at_rest, nothing_stays, unexplained
 from lab.evidence.model import Sample
+from lab.evidence.names import FIRST
 from lab.evidence.telemetry import parse_checkpoints, parse_telemetry
 from lab.pair.blame import Watch
 from lab.pair.ready import Stream, await_canary

@@ -51,7 +51,7 @@ class Case(CaseSpec):
     why_not     why it does not apply to the designs of which a SKIP is expected
     any_driver  it asks what happens on a driver that a design does not account for, as well as on one that it does
     page        what a reader should know before believing it
-    file        where it is written, from the folder of all experiments
+    file        path of the file where it is written
     chapter     cases of one are shown together
     """
 

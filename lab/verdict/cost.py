@@ -9,8 +9,8 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from lab.evidence.counts import BEGIN, END
 from lab.evidence.model import Evidence, ProgramLog
+from lab.evidence.names import BEGIN, END
 
 IDLE, TURN = "idle", "turn"
 """Clients of a case that compares, but for a number: a trickle shows what the guest executes anyway; and the

@@ -5,15 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from lab.evidence.bundle import MANIFEST
+from lab.contracts import MANIFEST
 from lab.evidence.ledger import build_ledger
-from lab.evidence.manifest import Incident
 from lab.evidence.model import Evidence
 from lab.verdict.case import Case
 from lab.verdict.cost import compare
 from lab.verdict.model import Finding, Verdict, Word, faults
 from lab.verdict.oom import classify
+
+if TYPE_CHECKING:
+    from lab.evidence.manifest import Incident
 
 BEFORE_TRAFFIC = ("kernel-alive", "preflight")
 """The rules that can speak when the preflight forbade the traffic."""

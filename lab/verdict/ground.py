@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from lab.evidence.bundle import MANIFEST
-from lab.evidence.manifest import Incident
+from lab.contracts import MANIFEST
 from lab.evidence.model import Evidence, Grade, GuestEvidence, Splat
-from lab.evidence.selftest import RECORD, SelftestEvidence
+from lab.evidence.names import RECORD
 from lab.plan.limits import ran_ahead
 from lab.verdict import taint
 from lab.verdict.measure import failed, missed, passed, unclear
 from lab.verdict.model import Finding, Word
+
+if TYPE_CHECKING:
+    from lab.evidence.manifest import Incident
+    from lab.evidence.selftest import SelftestEvidence
 
 TIMED = frozenset(
     {"soft-lockup", "hard-lockup", "workqueue-lockup", "csd-lockup", "hung-task", "rcu-stall", "netdev-watchdog"}

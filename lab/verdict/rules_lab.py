@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from lab.evidence.ledger import client_record
-from lab.evidence.manifest import ClientRecord
 from lab.evidence.model import Evidence, GuestEvidence, Ledger, OomKill, ProgramLog
 from lab.plan.limits import DEBUG_FRAGMENT, DEBUG_TIMES
 from lab.units import MIB, mib
@@ -15,6 +15,9 @@ from lab.verdict import ground
 from lab.verdict.case import Case, rule
 from lab.verdict.measure import at, at_kill, at_sample, killed, missed, passed, run_kills, unclear
 from lab.verdict.model import Finding
+
+if TYPE_CHECKING:
+    from lab.evidence.manifest import ClientRecord
 
 MAX_SILENCE_S = 3.0
 """DEBUG_TIMES as long with a kernel that has its own checks on: one was seen silent for 4.1 s with nothing amiss."""

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 
 from lab.evidence.ktap import Document, Result, leaves, problems_in
 from lab.evidence.model import Grade
-from lab.evidence.selftest import OUTPUT, RECORD, SelftestEvidence
+from lab.evidence.names import OUTPUT, RECORD
+from lab.evidence.selftest import SelftestEvidence
 from lab.plan.selftests import Expect, Selftest
 from lab.verdict import ground
 from lab.verdict.ground import GROUND_RULES, Ground

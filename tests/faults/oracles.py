@@ -16,7 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from lab.collect.bundle import MANIFEST
-from lab.evidence.selftest import RECORD as SELFTEST_RECORD
+from lab.evidence.names import RECORD as SELFTEST_RECORD
 from tests.faults.effects import Effect
 from tests.faults.files import digest
 from tests.faults.processes import wait_gone

@@ -6,9 +6,9 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Iterator
 
-from lab.evidence.bundle import COUNTS, REFERENCE
 from lab.evidence.ledger import build_ledger
 from lab.evidence.model import Evidence, Ledger
+from lab.evidence.names import COUNTS, REFERENCE
 from lab.verdict.case import Case, rule
 from lab.verdict.cost import TURN, Cost, Turn, compare, turns_of
 from lab.verdict.measure import passed, unclear

@@ -11,9 +11,10 @@ import pytest
 
 from lab.errors import BadInput
 from lab.evidence import bounds
-from lab.evidence.bundle import MOST_TOLD, TIMING, parse, record_of
+from lab.evidence.bundle import MOST_TOLD, parse, record_of
 from lab.evidence.counts import parse_counts
 from lab.evidence.lines import cut, exceeded
+from lab.evidence.names import TIMING
 from lab.evidence.programs import parse_program
 from lab.evidence.telemetry import parse_checkpoints, parse_telemetry
 from lab.evidence.timing import MOST_SPANS, out_of_bounds, parse_timing

@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from lab.errors import BadInput
 from lab.evidence.manifest import Incident, KernelRecord
+from lab.evidence.names import OUTPUT, RECORD
 from lab.evidence.seal import sealed
-from lab.evidence.selftest import OUTPUT, RECORD, SelftestRecord, file_records, parse_selftest
+from lab.evidence.selftest import SelftestRecord, file_records, parse_selftest
 from lab.plan.selftests import SELFTEST_ROWS, Selftest, lacking, row_for
 from lab.report.selftest import SelftestResult, as_record, ktap
 from lab.verdict.model import Word

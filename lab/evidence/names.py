@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What files of a bundle, and words in them, are called. Who only names them need not load what reads them."""
+
+from __future__ import annotations
+
+COUNTS = "receiver/instructions.jsonl"
+TIMING = "timing.json"
+FIRST = "first.jsonl"
+"""The checkpoint with which the first run of the pair began."""
+REFERENCE = "reference"
+"""Where the bundle of the reference kernel lies inside that of the kernel compared with it."""
+
+RECORD = "selftest.json"
+OUTPUT = "output.log"
+PEER_OUTPUT = "peer.log"
+
+COUNTED = frozenset({"accepted", "progress", "holding", "smaps", "released", "left", "done"})
+"""Events of zc-client that carry the counters."""
+
+BEGIN, END = 1, 2
+"""Marks of images/guest/count-mark.h."""
