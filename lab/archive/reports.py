@@ -20,11 +20,12 @@ from lab.collect.bundle import MANIFEST, file_mode, read_bundle, write_whole
 from lab.collect.stored import Stored, read_file
 from lab.errors import BadInput
 from lab.evidence.bounds import OTHER
-from lab.evidence.bundle import TIMING, parse, read_manifest
-from lab.evidence.selftest import RECORD, parse_selftest
+from lab.evidence.bundle import parse, read_manifest
+from lab.evidence.names import RECORD, TIMING
+from lab.evidence.selftest import parse_selftest
 from lab.evidence.timing import parse_timing
 from lab.experiments.found import case_named
-from lab.host.paths import project_root, suites_dir
+from lab.host.paths import named_suites, project_root, suites_dir
 from lab.plan.selftests import row_for
 from lab.plan.session import PLAN_FILE, SessionPlan, load
 from lab.report import RunResult, Session, jsonl
@@ -71,8 +72,9 @@ def source() -> str:
     """A hash of the code that makes a verdict of a bundle's bytes."""
     digest, root = hashlib.sha256(), project_root()
     general = (path for room in ROOMS for path in (root / "lab").glob(f"{room}/*.py"))
-    for path in sorted((*general, *suites_dir().rglob("*.py"))):
-        digest.update(f"{path.relative_to(root)} {path.stat().st_size}\n".encode() + path.read_bytes())
+    own = (path for folder in (suites_dir(), *named_suites()) for path in folder.rglob("*.py"))
+    for path in sorted((*general, *own)):
+        digest.update(f"{path} {path.stat().st_size}\n".encode() + path.read_bytes())
     return digest.hexdigest()
 
 

@@ -35,6 +35,14 @@ def suites_and_cases() -> Iterable[tuple[str, str]]:
 
 
 @_never_fails
+def cases() -> Iterable[tuple[str, str]]:
+    """Names that `lab cases` takes."""
+    from lab.experiments.found import all_cases
+
+    return [(case.name, case.how) for case in all_cases().values()]
+
+
+@_never_fails
 def nics() -> Iterable[tuple[str, str]]:
     """NIC profiles."""
     from lab.plan.nics import NICS

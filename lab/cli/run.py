@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 def run(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Suites or cases; default: the suite `default`.", autocompletion=complete.suites_and_cases),
+        typer.Argument(
+            help="Suites, cases, FOLDER, FOLDER:CASE; default: `default`.",
+            autocompletion=complete.suites_and_cases,
+        ),
     ] = None,
     suite: Annotated[
         list[str] | None,
@@ -60,13 +63,17 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per run on standard output.")] = False,
     timing: Annotated[bool, typer.Option("--timing", help="Show where the time of each run went.")] = False,
 ) -> None:
-    """Run suites or cases on pairs of guests, and judge them."""
+    """Run suites or cases on pairs of guests, and judge them.
+
+    [cyan]lab run ~/my-suite:my-case[/cyan] runs a case of an experiment that lies elsewhere.
+    """
     from lab.host.paths import results_folder
     from lab.session.conduct import conduct
+    from lab.session.suites import with_folders
     from lab.spec.request import SessionRequest
 
     request = SessionRequest(
-        names=tuple(names or ()),
+        names=with_folders(names or ()),
         suites=tuple(suite or ()),
         kernels=tuple(kernel or ()),
         nics=tuple(nic or ()),

@@ -1,37 +1,80 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which experiments there are: packages of suites/, found by their files and never named here."""
+"""Which experiments there are, never named here: packages of suites/, folders that the user names, installed ones.
+
+A folder is named by `lab run FOLDER`, `pytest FOLDER` or LAB_SUITES=FOLDER:FOLDER; an installed package by an entry
+point of the group `lab.experiments`, which is its EXPERIMENT.
+"""
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib
+import importlib.metadata
+import importlib.util
 import pkgutil
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import ModuleType
 
 from lab.errors import BadInput
 from lab.experiments.contract import Experiment
-from lab.host.paths import suites_dir
+from lab.host.paths import named_suites, suites_dir
 from lab.plan.design import Design
 from lab.verdict.case import Case
 
-PACKAGE, MODULE, VALUE = "suites", "experiment", "EXPERIMENT"
+PACKAGE, MODULE, VALUE, GROUP = "suites", "experiment", "EXPERIMENT", "lab.experiments"
+
+
+def is_experiment(folder: Path) -> bool:
+    """Whether a folder is a package with an experiment.py."""
+    return all((folder / name).is_file() for name in ("__init__.py", f"{MODULE}.py"))
 
 
 @functools.cache
 def all_experiments() -> Mapping[str, Experiment]:
-    """All experiments by name. Raises BadInput when two cases have one name."""
-    folders = sorted(path.parent.name for path in suites_dir().glob(f"*/{MODULE}.py"))
-    found: list[Experiment] = [
-        getattr(importlib.import_module(f"{PACKAGE}.{name}.{MODULE}"), VALUE) for name in folders
-    ]
-    names = [name for experiment in found for name in experiment.cases]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    """All experiments by name, those of named folders by the folder as well: its path.
+
+    Raises BadInput for folders that cannot be loaded, and when two cases have one name.
+    """
+    found = dict(_found())
+    names = [name for experiment in found.values() for name in experiment.cases]
+    twice = [f"two experiments have a case {name!r}" for name in sorted({n for n in names if names.count(n) > 1})]
     if twice:
-        raise BadInput(
-            [f"two experiments have a case {name!r}" for name in twice], hint="give one of them another name"
-        )
-    return {experiment.name: experiment for experiment in found}
+        raise BadInput(twice, hint="give one of them another name")
+    return found
+
+
+def _found() -> Iterator[tuple[str, Experiment]]:
+    for path in sorted(suites_dir().glob(f"*/{MODULE}.py")):
+        yield path.parent.name, getattr(importlib.import_module(f"{PACKAGE}.{path.parent.name}.{MODULE}"), VALUE)
+    for point in importlib.metadata.entry_points(group=GROUP):
+        yield point.name, point.load()
+    for folder in named_suites():
+        yield str(folder), _loaded(folder)
+
+
+def _loaded(folder: Path) -> Experiment:
+    """The experiment of a folder; its modules import each other by relative imports. Raises BadInput."""
+    if not is_experiment(folder):
+        raise BadInput([f"{folder}: no experiment: it needs __init__.py and {MODULE}.py"], hint="docs/extend.md")
+    name = f"suite_{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
+    try:
+        if name not in sys.modules:
+            spec = importlib.util.spec_from_file_location(
+                name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+            )
+            if spec is None or spec.loader is None:
+                raise ImportError(name)
+            sys.modules[name] = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(sys.modules[name])
+        made = getattr(importlib.import_module(f"{name}.{MODULE}"), VALUE)
+    except Exception as exc:  # whatever somebody else's module may raise
+        raise BadInput([f"{folder}: cannot be loaded: {type(exc).__name__}: {exc}"]) from exc
+    if not isinstance(made, Experiment):
+        raise BadInput([f"{folder / MODULE}.py: {VALUE} is no lab.experiments.contract.Experiment"])
+    return made
 
 
 @functools.cache
@@ -46,11 +89,24 @@ def all_designs() -> Mapping[str, Design]:
     return {name: design for experiment in all_experiments().values() for name, design in experiment.designs.items()}
 
 
+def forget() -> None:
+    """Another folder was named: what was found is looked for anew."""
+    for found in (all_experiments, all_cases, all_designs):
+        found.cache_clear()
+
+
 def case_named(name: str) -> Case:
     """Raises BadInput for a case this lab does not know."""
     if name not in all_cases():
-        raise BadInput([f"{name!r} is not a case"], hint=f"cases are {', '.join(sorted(all_cases()))}")
+        known = ", ".join(sorted(all_cases()))
+        raise BadInput([f"{name!r} is not a case"], hint=f"cases are {known}; LAB_SUITES=FOLDER names more")
     return all_cases()[name]
+
+
+def as_typed(case: str) -> str:
+    """How `lab run` takes a case: its name, or FOLDER:NAME where its experiment is in a folder that was named."""
+    owner = next((name for name, experiment in all_experiments().items() if case in experiment.cases), "")
+    return f"{owner}:{case}" if owner.startswith("/") else case
 
 
 def cases_in(package: ModuleType) -> Mapping[str, Case]:

@@ -14,6 +14,8 @@ import platformdirs
 from lab.errors import BadInput
 from lab.host.interrupt import held_back
 
+SUITES = "LAB_SUITES"
+
 
 def cache_root() -> Path:
     """Kernels, images and keys: made once, safe to delete. `LAB_CACHE` overrides it."""
@@ -43,6 +45,17 @@ def project_root() -> Path:
 def suites_dir() -> Path:
     """Where suites and the scripts of cases lie."""
     return project_root() / "suites"
+
+
+def named_suites() -> tuple[Path, ...]:
+    """Folders of experiments outside of this checkout: `LAB_SUITES`, with colons between them."""
+    named = filter(None, os.environ.get(SUITES, "").split(":"))
+    return tuple(dict.fromkeys(Path(name).expanduser().resolve() for name in named))
+
+
+def name_suite(folder: Path) -> None:
+    """Have this process, and those it starts, know the experiment of a folder."""
+    os.environ[SUITES] = ":".join(map(str, dict.fromkeys((*named_suites(), folder.expanduser().resolve()))))
 
 
 def runtime_root() -> Path:

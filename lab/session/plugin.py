@@ -67,11 +67,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--lab-plan", default="", help="run a plan made before (plan.json) instead of the options above")
 
 
-def _targets_suites(config: pytest.Config) -> bool:
-    from lab.host.paths import suites_dir
+def _roots(config: pytest.Config) -> list[Path]:
+    return [Path(str(arg).split("::")[0]).resolve() for arg in config.args]
 
-    roots = [Path(str(arg).split("::")[0]).resolve() for arg in config.args]
-    return any(suites_dir() == root or suites_dir() in root.parents for root in roots)
+
+def _targets_suites(config: pytest.Config) -> bool:
+    from lab.host.paths import named_suites, suites_dir
+
+    folders = {suites_dir(), *named_suites()}
+    return any(not folders.isdisjoint((root, *root.parents)) for root in _roots(config))
+
+
+def _name_suites(config: pytest.Config) -> None:
+    """`pytest ~/my-suite`: who names the folder of an experiment, or a file in it, wants it known."""
+    from lab.experiments.found import forget, is_experiment
+    from lab.host.paths import name_suite, suites_dir
+
+    for root in _roots(config):
+        folder = next((path for path in (root, *root.parents) if is_experiment(path)), None)
+        if folder is not None and suites_dir() not in folder.parents:
+            name_suite(folder)
+            forget()
 
 
 def _request(config: pytest.Config) -> Any:  # noqa: ANN401 - imported late
@@ -212,9 +228,8 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     if file_path.suffix != ".py" or not _targets_suites(parent.config):
         return None
     from lab.experiments.found import all_cases
-    from lab.host.paths import suites_dir
 
-    cases = [case for case in all_cases().values() if suites_dir() / case.file == file_path]
+    cases = [case for case in all_cases().values() if Path(case.file) == file_path]
     return CaseFile.of(parent, file_path, cases) if cases else None
 
 
@@ -336,6 +351,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """A signal ends the work in order from here on; what was asked for is refused here, once, or planned."""
+    _name_suites(config)
     if _targets_suites(config):
         end_in_order()
         atexit.register(gc.freeze)  # see lab.start

@@ -102,10 +102,10 @@ def _end(engine: Engine) -> None:
 
 def pytest_argv(plan: SessionPlan) -> list[str]:
     """Arguments of the pytest that runs a plan."""
-    from lab.host.paths import suites_dir
+    from lab.host.paths import named_suites, suites_dir
     from lab.plan.session import PLAN_FILE
 
-    argv = [str(suites_dir()), "-q", "-p", "no:cacheprovider", "--assert=plain"]
+    argv = [str(suites_dir()), *map(str, named_suites()), "-q", "-p", "no:cacheprovider", "--assert=plain"]
     argv += [word for plugin in PLUGINS for word in ("-p", plugin)]
     argv += ["--basetemp", str(plan.sockets / "t")]  # xdist has it made, and pytest leaves it behind
     return [*argv, "-n", str(plan.pairs), "--lab-tidy", "--lab-plan", str(plan.folder / PLAN_FILE)]

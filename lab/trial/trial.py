@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import itertools
+import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,9 +18,10 @@ from lab.archive.reports import judged, write_verdict
 from lab.collect.bundle import BundleWriter
 from lab.contracts import Progress
 from lab.errors import HostTrouble, LabError, LabTrouble
-from lab.evidence.bundle import REFERENCE, TIMING
 from lab.evidence.manifest import Manifest, PairRecord, Seconds
+from lab.evidence.names import REFERENCE, TIMING
 from lab.evidence.timing import Timing, dump_timing
+from lab.experiments.found import as_typed
 from lab.host.interrupt import held_back
 from lab.pair.keeper import PairKeeper
 from lab.pair.timeline import CASE
@@ -209,12 +211,14 @@ def _fields(subject: Steps, plan: SessionPlan, started: str, predicted: Predicte
         "lab_version": importlib.metadata.version("lab"),
         "skip": subject.skip,
         "reference": run.reference,
-        "reproduce": f"lab run {run.case} --kernel '{run.kernel}' --nic {run.nic}{_compared(run)}",
+        "reproduce": _reproduce(run),
     }
 
 
-def _compared(run: Run) -> str:
-    return f" --reference '{run.reference}'" if run.reference else ""
+def _reproduce(run: Run) -> str:
+    """The command that runs this cell again."""
+    compared = f" --reference '{run.reference}'" if run.reference else ""
+    return f"lab run {shlex.quote(as_typed(run.case))} --kernel '{run.kernel}' --nic {run.nic}{compared}"
 
 
 def _client_records(subject: Steps) -> list[dict[str, Any]]:

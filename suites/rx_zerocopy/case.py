@@ -6,7 +6,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.plan.case import HELD, RELEASED, STANDARD, Checkpoint, ClientSpec, Shape
@@ -65,7 +64,6 @@ def case(  # noqa: PLR0913 - all that a case says of itself stands in one place
     """
 
     def made(script: Callable[..., None]) -> Case:
-        file = Path(inspect.getfile(script))
         return Case(
             name=script.__name__.replace("_", "-"),
             claim=claim,
@@ -83,7 +81,7 @@ def case(  # noqa: PLR0913 - all that a case says of itself stands in one place
             why_not=why_not,
             any_driver=any_driver,
             page=inspect.cleandoc(inspect.getmodule(script).__doc__ or ""),
-            file=f"{file.parent.parent.name}/{file.parent.name}/{file.name}",
+            file=inspect.getfile(script),
             chapter=chapter,
         )
 

@@ -29,6 +29,26 @@ def test_cases_are_listed_with_their_claims_and_suites(lab: Lab) -> None:
     assert records[0]["clients"][0]["behaviour"] == "hold"
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_a_case_is_printed_whole(lab: Lab, name: str) -> None:
+    told, case = lab("cases", name), CASES[name]
+    assert told.exit_code == 0
+    said = " ".join(told.stdout.split())
+    assert all(word in said for word in (case.claim[:60], case.source, *(c.name for c in case.clients)))
+    assert all(rule.name in said for rule in case.rules)
+    assert case.script.__code__.co_varnames[0] in said.partition("Steps")[2]
+    assert case.file in "".join(told.stdout.split())
+    (record,) = map(json.loads, lab("cases", name, "--json").stdout.splitlines())
+    assert record["expect"]["stock"] == case.expect["stock"].value
+
+
+def test_unknown_cases_are_told_at_once(lab: Lab) -> None:
+    told = lab("cases", "holt", "hold", "zzz")
+    assert told.exit_code == 2
+    assert "did you mean hold?" in told.stderr
+    assert "'zzz'" in told.stderr
+
+
 def test_nics_are_listed_with_shares_and_what_this_host_lacks(lab: Lab) -> None:
     listed = lab("nics")
     assert max(map(len, listed.stdout.splitlines())) <= 80

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Experiments that lie elsewhere: named by their folder, found, collected, and refused with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.contracts import BootableKernel, GuestImage
+from lab.errors import BadInput
+from lab.evidence.bundle import parse
+from lab.experiments import found
+from lab.experiments.found import all_cases, as_typed, case_named
+from lab.host.paths import SUITES
+from lab.plan.matrix import expand
+from lab.plan.session import PLAN_FILE, SessionPlan, dump
+from lab.session.plugin import item_name
+from lab.session.suites import with_folders
+from tests.extend import written
+from tests.known import judge
+from tests.unit.verdict.builder import story
+
+pytest_plugins = ["pytester"]
+
+CASE = "hold-little"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The experiment of docs/extend.md, which nobody has named yet."""
+    monkeypatch.setenv(SUITES, "")
+    yield written(tmp_path / "my-suite")
+    monkeypatch.setenv(SUITES, "")
+    found.forget()
+
+
+def test_a_folder_is_all_its_cases_and_a_colon_chooses_one(folder: Path) -> None:
+    assert CASE not in all_cases()
+    assert with_folders([str(folder)]) == (CASE,)
+    assert with_folders(["hold", f"{folder}:{CASE}"]) == ("hold", CASE)
+    assert (as_typed(CASE), as_typed("hold")) == (f"{folder}:{CASE}", "hold")
+    assert case_named(CASE).expect["stock"].value == "FAIL"
+
+
+def test_what_cannot_be_had_is_told_with_the_folder(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="unknown case 'hold-litle'; did you mean hold-little"):
+        with_folders([f"{folder}:hold-litle"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadInput, match=r"empty: no experiment: it needs __init__\.py and experiment\.py"):
+        with_folders([str(tmp_path / "empty")])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("cases/hold_little.py", "import nosuchmodule", "ModuleNotFoundError: No module named 'nosuchmodule'"),
+        ("experiment.py", "EXPERIMENT =", "SyntaxError"),
+        ("experiment.py", "EXPERIMENT = 1", "EXPERIMENT is no lab.experiments.contract.Experiment"),
+        ("experiment.py", "", "AttributeError"),
+    ],
+)
+def test_a_folder_that_cannot_be_loaded_is_bad_input(folder: Path, name: str, text: str, told: str) -> None:
+    (folder / name).write_text(text)
+    with pytest.raises(BadInput) as caught:
+        with_folders([str(folder)])
+    assert str(folder) in str(caught.value)
+    assert told in str(caught.value)
+
+
+def test_a_case_with_a_name_that_is_taken_is_refused(folder: Path) -> None:
+    case = folder / "cases" / "hold_little.py"
+    case.write_text(case.read_text().replace("def hold_little", "def hold"))
+    with pytest.raises(BadInput, match="two experiments have a case 'hold'"):
+        with_folders([str(folder)])
+
+
+def test_its_rules_judge(folder: Path) -> None:
+    with_folders([str(folder)])
+    told = story("hold")
+    told.manifest |= {"case": CASE}
+    verdict = judge(parse(told.files()))
+    assert {f.rule for f in verdict.findings} >= {"billed", "exercised"}
+
+
+def test_pytest_collects_what_is_planned(folder: Path, pytester: pytest.Pytester, plan: SessionPlan) -> None:
+    result = pytester.runpytest_inprocess(
+        str(folder), "--lab-plan", str(plan.folder / PLAN_FILE), "--collect-only", "-q"
+    )
+    lines = [line.split("::")[1] for line in result.outlines if "::" in line]
+    assert lines == [item_name(run) for run in plan.runs]
+
+
+@pytest.fixture
+def plan(folder: Path, tmp_path: Path) -> SessionPlan:
+    """One run of its case; on disk."""
+    with_folders([str(folder)])
+    runs = expand("s", [("k", "stock")], ["virtio"], [case_named(CASE)], 1)
+    made = SessionPlan(
+        name="s",
+        started="2026-01-01T00:00:00+00:00",
+        command="pytest",
+        folder=tmp_path,
+        sockets=tmp_path,
+        connect="none",
+        accelerator="tcg",
+        pairs=1,
+        image=GuestImage(Path("/u"), "0", "0"),
+        kernels=(BootableKernel("k", Path("/k"), Path("/i"), "6.12", "stock", "0", ""),),
+        runs=runs,
+    )
+    (tmp_path / PLAN_FILE).write_bytes(dump(made))
+    return made
