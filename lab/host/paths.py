@@ -37,6 +37,12 @@ def results_folder(chosen: Path | None = None) -> Path:
     return folder
 
 
+def archives_file() -> Path:
+    """The user's own rows for the table of archives: `LAB_ARCHIVES`, else in the user's configuration."""
+    chosen = os.environ.get("LAB_ARCHIVES")
+    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_config_dir("lab")) / "archives.toml"
+
+
 def project_root() -> Path:
     """The checkout: `images/`, `playbooks/` and `suites/` lie here, beside the package."""
     return Path(__file__).resolve().parents[2]

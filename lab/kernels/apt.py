@@ -4,129 +4,99 @@
 from __future__ import annotations
 
 import contextlib
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
 
 from lab.errors import CommandFailed
 from lab.host.commands import run
+from lab.host.filecache import key_of
 from lab.host.paths import cache_root
+from lab.host.records import load_record, write_record
+from lab.kernels import packages
 from lab.kernels.deb import Deb
+from lab.kernels.packages import Listed, Offer
 
-# Not: meta packages (no third number), -rt, -dbg, -unsigned, other architectures.
-_PACKAGE = re.compile(r"linux-image-(?P<release>\d+\.\d+\.\d+\S*?-(?P<cloud>cloud-)?amd64)")
+T = TypeVar("T")
 
-_Key = tuple[tuple[tuple[int, ...], int], ...]
-
-
-@dataclass(frozen=True)
-class Offer:
-    """One kernel package that can be fetched. size of the .deb and installed, in bytes."""
-
-    package: str
-    release: str
-    version: str
-    flavour: str
-    size: int
-    installed_size: int
-    sha256: str
+_PLACES = {"lists": "Dir::State::lists/d", "main": "Dir::Etc::sourcelist/f", "parts": "Dir::Etc::sourceparts/d"}
 
 
 def offers() -> tuple[Offer, ...]:
-    """Every kernel package on offer, the newest version of each."""
-    try:
-        return parse_offers(_show("linux-image-*-amd64"))
-    except CommandFailed as exc:
-        if "No packages found" in exc.output:
-            return ()
-        raise
+    """Every kernel that the host's own lists offer, the newest version of each."""
+    return packages.offers_of(_host())
 
 
-def _show(names: str) -> str:
-    """apt keeps what it has parsed, and sees when its lists have changed; images for containers turn that off.
+def source_packages(package: str) -> tuple[Deb, ...]:
+    """Every version in the host's lists of a package, oldest first; none when there is no such package."""
+    known = _host() if packages.is_wanted(package) else packages.parse(show(package))
+    return packages.sources_of(known, package)
 
-    Without it every call parses all lists anew: 0.9 s of CPU time instead of 0.1. Raises CommandFailed.
+
+def show(*names: str, config: Path | None = None) -> str:
+    """What apt has on packages, "" where it knows none of these names. Raises CommandFailed.
+
+    apt keeps what it has parsed, and sees when its lists have changed; images for containers turn that off. Without it
+    every call parses all lists anew: 0.9 s of CPU time instead of 0.3.
     """
     kept = cache_root() / "apt" / "pkgcache.bin"
     with contextlib.suppress(OSError):  # apt does without it
         kept.parent.mkdir(parents=True, exist_ok=True)
-    return run(["apt-cache", "-o", f"Dir::Cache::pkgcache={kept}", "show", names]).decode()
-
-
-def parse_offers(text: str) -> tuple[Offer, ...]:
-    """Output of `apt-cache show`; stanzas without a checksum are installed packages that nobody offers any more."""
-    newest: dict[str, Offer] = {}
-    for fields in _stanzas(text):
-        match = _release(fields.get("Package", ""))
-        if not match or "SHA256" not in fields:
-            continue
-        offer = Offer(
-            package=fields["Package"],
-            release=match["release"],
-            version=fields["Version"],
-            flavour="cloud" if match["cloud"] else "generic",
-            size=int(fields["Size"]),
-            installed_size=int(fields["Installed-Size"]) * 1024,
-            sha256=fields["SHA256"],
-        )
-        known = newest.get(offer.release)
-        if known is None or version_key(known.version) < version_key(offer.version):
-            newest[offer.release] = offer
-    return tuple(sorted(newest.values(), key=lambda o: (version_key(o.version), o.flavour)))
-
-
-def source_packages(package: str) -> tuple[Deb, ...]:
-    """Every version on offer of a source package, oldest first; none when there is no such package."""
+    words = ["-c", str(config)] if config else ["-o", f"Dir::Cache::pkgcache={kept}"]
     try:
-        text = _show(package)
+        return run(["apt-cache", *words, "show", *names]).decode(errors="replace")
     except CommandFailed as exc:
         if "No packages found" in exc.output:
-            return ()
+            return ""
         raise
-    found = {
-        fields["Version"]: Deb(fields["Package"], fields["Version"], int(fields["Size"]), fields["SHA256"])
-        for fields in _stanzas(text)
-        if "SHA256" in fields
-    }
-    return tuple(sorted(found.values(), key=lambda deb: version_key(deb.version)))
 
 
-def version_key(version: str) -> tuple[_Key, _Key]:
-    """Orders versions as dpkg does (deb-version(7)): numbers by value, `~` before the end, letters before the rest.
+def wanted_packages(config: Path | None = None) -> tuple[Listed, ...]:
+    """The packages of kernels and of their sources that an apt knows, the host's or that of a configuration."""
+    return tuple(p for p in packages.parse(show(*packages.WANTED, config=config)) if packages.is_wanted(p.package))
 
-    An epoch is not treated: kernel packages have none.
+
+def quietly(path: Path, shape: Callable[[dict[str, Any]], T]) -> T | None:
+    """What `shape` makes of a record that is made again where it is missing or damaged; then None."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return shape(load_record(path))
+    return None
+
+
+def _host() -> tuple[Listed, ...]:
+    """The kernel packages in the host's lists, remembered until a list or a source changes.
+
+    To have apt look them up takes 0.3 s of CPU time: it unpacks its lists for it.
     """
-    upstream, dash, revision = version.rpartition("-")
-    return (_key(upstream), _key(revision)) if dash else (_key(version), _key("0"))
+    record, key = cache_root() / "apt" / "host.json", _state_of_lists()
+    known = quietly(record, lambda facts: packages.listed(facts["packages"]) if facts["key"] == key else None)
+    if known is not None:
+        return known
+    found = wanted_packages()
+    with contextlib.suppress(OSError):
+        write_record(record, {"key": key, "packages": [asdict(p) for p in found]})
+    return found
 
 
-def line_of(version: str) -> str:
-    """`6.12.117-1~deb12u1` belongs to the line `6.12`."""
-    return ".".join(version.split(".")[:2])
+def _state_of_lists() -> str:
+    """Changes with every list and source of the host."""
+    words = [word for pair in _PLACES.items() for word in pair]
+    told = run(["apt-config", "shell", *words]).decode(errors="replace")
+    places = [line.partition("=")[2].strip("'") for line in told.splitlines()]
+    return key_of(told, *(line for place in places for line in _files(Path(place))))
 
 
-def _key(text: str) -> _Key:
-    """The last match is empty; it makes the end of the text comparable with what another text has there."""
-    return tuple(((*map(_weight, word), 0), int(number or 0)) for word, number in re.findall(r"(\D*)(\d*)", text))
-
-
-def _weight(char: str) -> int:
-    if char == "~":
-        return -1
-    return ord(char) if char.isalpha() else ord(char) + 256
-
-
-def flavour_of(package: str) -> str:
-    """`generic` or `cloud`; "" for a package that is no kernel of ours."""
-    match = _release(package)
-    return "" if match is None else "cloud" if match["cloud"] else "generic"
-
-
-def _release(package: str) -> re.Match[str] | None:
-    match = _PACKAGE.fullmatch(package)
-    return None if match is None or "-rt-" in package else match
-
-
-def _stanzas(text: str) -> Iterator[dict[str, str]]:
-    for block in text.split("\n\n"):
-        yield dict(line.split(": ", 1) for line in block.splitlines() if ": " in line and not line.startswith(" "))
+def _files(place: Path) -> list[str]:
+    """Names, sizes and times of the files that stand there; lists that are being fetched lie in a folder below."""
+    found = []
+    with contextlib.suppress(OSError):
+        for entry in [*os.scandir(place)] if place.is_dir() else []:
+            if entry.is_file():
+                seen = entry.stat()
+                found.append(f"{entry.path} {seen.st_size} {seen.st_mtime_ns}")
+    if place.is_file():
+        seen = place.stat()
+        found.append(f"{place} {seen.st_size} {seen.st_mtime_ns}")
+    return sorted(found)

@@ -3,19 +3,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from lab.errors import BadInput, CommandFailed, HostTrouble
+from lab.errors import BadInput, CommandFailed, HostTrouble, LabError
 from lab.host.commands import run
 from lab.host.digests import sha256_of
 from lab.host.filecache import key_of
 from lab.host.paths import cache_root
-from lab.host.records import read_record, write_record
-from lab.kernels import apt
+from lab.host.records import read_record, tell, write_record
+from lab.kernels import apt, lists, packages
+from lab.kernels.deb import Deb
 
-HINT = "a base is a line (6.12) or version (6.12.115) with a linux-source package, a TARBALL, or GIT_DIRECTORY#REVISION"
+HINT = (
+    "a base is a line (6.12) or version (6.12.115) with a linux-source package, a TARBALL, or GIT_DIRECTORY[#REVISION]"
+)
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ class Base:
     spec      as it was named;  label  what to call it in a report
     key       of its content: sha256 of package or tarball, or the commit
     location  package name, or path;  revision  version of the package, or commit;  size of a package in bytes
+    archive   suite that offers the package, "" for the host's own lists
     """
 
     spec: str
@@ -34,6 +39,7 @@ class Base:
     location: str
     revision: str = ""
     size: int = 0
+    archive: str = ""
 
     @property
     def tree_key(self) -> str:
@@ -52,9 +58,21 @@ def find_base(spec: str, *, refresh: bool = False) -> Base:
     if spec.startswith("git:"):
         raise BadInput([f"base {spec}: no revision; write {spec}#REVISION."], hint=HINT)
     path = Path(spec).expanduser()
+    if path.is_dir() and ("/" in spec or spec in (".", "..")):
+        return _head(spec, path.resolve())
     if "/" in spec or path.suffix in (".xz", ".gz", ".zst", ".bz2", ".tar", ".tgz"):
         return _tarball(spec, path.resolve())
     return _package(spec, refresh=refresh)
+
+
+def _head(spec: str, where: Path) -> Base:
+    """A git tree without a revision: what is committed. What is not is told, it is not built."""
+    base = _git(spec, where, "HEAD")
+    try:
+        run(["git", "--no-optional-locks", "-c", "safe.directory=*", "-C", str(where), "diff", "--quiet", "HEAD", "--"])
+    except CommandFailed:
+        tell(f"base {spec}: HEAD is built ({base.revision[:12]}); changes that are not committed are left out")
+    return base
 
 
 def _git(spec: str, where: Path, revision: str) -> Base:
@@ -88,15 +106,38 @@ def _package(spec: str, *, refresh: bool) -> Base:
     record = cache_root() / "bases" / f"{spec}.json"
     if not refresh and (known := read_record(record, lambda facts: Base(**facts))) is not None:
         return known
-    line = apt.line_of(spec)
-    offered = apt.source_packages(f"linux-source-{line}")
-    fitting = [d for d in offered if spec == line or spec in (d.version, d.version.partition("-")[0])]
-    if not fitting:
-        there = f"offers {', '.join(d.version for d in offered)}" if offered else f"has no linux-source-{line}"
-        if not apt.offers():
-            raise HostTrouble("the package manager offers no kernel", hint="sudo apt-get update")
-        raise BadInput([f"base {spec!r} is not known: the package manager {there}."], hint=HINT)
-    deb = fitting[-1]
-    base = Base(spec, "package", f"{deb.package} {deb.version}", deb.sha256, deb.package, deb.version, deb.size)
+    package = f"linux-source-{packages.line_of(spec)}"
+    deb = _fitting(spec, apt.source_packages(package)) or _fitting(spec, _elsewhere(spec, package))
+    if deb is None:
+        raise _unknown(spec, package)
+    base = Base(
+        spec, "package", f"{deb.package} {deb.version}", deb.sha256, deb.package, deb.version, deb.size, deb.archive
+    )
     write_record(record, base.as_record())
     return base
+
+
+def _fitting(spec: str, offered: Sequence[Deb]) -> Deb | None:
+    """The newest version of a line, or the one that was asked for."""
+    line = packages.line_of(spec)
+    fitting = [d for d in offered if spec == line or spec in (d.version, packages.upstream_of(d.version))]
+    return fitting[-1] if fitting else None
+
+
+def _elsewhere(spec: str, package: str) -> tuple[Deb, ...]:
+    """What other suites offer; their lists are read where what is remembered of them does not have it."""
+    found = lists.sources(lists.listings(), package)
+    due = () if _fitting(spec, found) or not spec[:1].isdigit() else lists.due(lists.listings())
+    if due:
+        lists.refresh_told(due)
+        found = lists.sources(lists.listings(), package)
+    return found
+
+
+def _unknown(spec: str, package: str) -> LabError:
+    offered = (*apt.source_packages(package), *lists.sources(lists.listings(), package))
+    if not offered and not apt.offers():
+        return HostTrouble("the package manager offers no kernel", hint="sudo apt-get update")
+    there = f"offers {', '.join(d.version for d in offered)}" if offered else f"has no {package}"
+    told = [f"base {spec!r} is not known: the package manager {there}."]
+    return BadInput([" ".join([*told, *(f"{k.told}." for k in lists.listings() if k.told)])], hint=HINT)

@@ -112,9 +112,8 @@ def _built(recipe: Recipe, progress: Progress) -> _Parts:
 def _stock(kernel: CatalogueKernel, progress: Progress) -> _Parts:
     where = ensure_fetched(kernel, progress)
     facts = json.loads((where / "kernel.json").read_text())
-    return _Parts(
-        where / "boot", facts["sha256"], facts["config_sha256"], kernel.release, where / "modules", kernel.deb_sha256
-    )
+    key = kernel.deb_sha256 or kernel.mark
+    return _Parts(where / "boot", facts["sha256"], facts["config_sha256"], kernel.release, where / "modules", key)
 
 
 def _own(kernel: LocalKernel, progress: Progress) -> _Parts:
@@ -132,9 +131,9 @@ def _own(kernel: LocalKernel, progress: Progress) -> _Parts:
 
 
 def _config_sha256(image: Path) -> str:
-    """Of the .config of the build tree the image lies in, "" when there is none."""
+    """Of the .config of the build tree the image lies in, or the config beside it, "" when there is none."""
     tree = (image.parent, *image.parents[1:4])
-    config = next((d / ".config" for d in tree if (d / ".config").is_file()), None)
+    config = next((d / name for d in tree for name in (".config", "config") if (d / name).is_file()), None)
     return sha256_of(config) if config else ""
 
 
@@ -142,5 +141,5 @@ def _modules_key(modules_dir: Path | None) -> str:
     """Changes when a module of the directory was replaced; reading them all would take longer than packing."""
     if modules_dir is None:
         return ""
-    files = sorted(modules_dir.rglob("*.ko*"))
+    files = modules.files_of(modules_dir)
     return key_of(str(modules_dir), *(f"{p} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in files))

@@ -4,28 +4,30 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from lab.contracts import Progress
 from lab.errors import CommandFailed, DeadlinePassed, FetchFailed
-from lab.host.commands import missing, run
+from lab.host.commands import run
 from lab.host.filecache import MOVE_CACHE
-from lab.units import Deadline, mib, wait_until
+from lab.kernels.aptget import apt_get
+from lab.kernels.archives import config_of
+from lab.units import Deadline, mib
 
 _FETCH_LIMIT = timedelta(minutes=30)
 
 
 @dataclass(frozen=True)
 class Deb:
-    """One version of a package as the package lists describe it. size in bytes."""
+    """One version of a package as the package lists describe it. size in bytes; archive: "" is the host's own lists."""
 
     package: str
     version: str
     size: int
     sha256: str
+    archive: str = ""
 
 
 def unpacked(deb: Deb, work: Path, progress: Progress) -> Path:
@@ -50,29 +52,20 @@ def _fetched(wanted: Deb, work: Path, progress: Progress) -> Path:
                 _download(wanted, work, progress)
                 return _verified(wanted, work)
     except (CommandFailed, DeadlinePassed) as exc:
-        raise FetchFailed(f"cannot fetch {wanted.package}: {exc.message}", hint=_hint(str(exc))) from exc
+        raise FetchFailed(
+            f"cannot fetch {wanted.package}: {exc.message}", hint=_hint(str(exc), wanted.archive)
+        ) from exc
     raise AssertionError("retry_context ends by return or raise")
 
 
 def _download(wanted: Deb, work: Path, progress: Progress) -> None:
-    argv = ["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", f"{wanted.package}={wanted.version}"]
-    with (work / "log").open("wb") as log:
-        try:
-            process = subprocess.Popen(argv, cwd=work, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        except FileNotFoundError as exc:
-            raise missing(argv[0]) from exc
-        with process:
-            try:
-                status = wait_until(
-                    lambda: (process.poll(), _seen(wanted, work, progress)),
-                    deadline=Deadline.after(f"the download of {wanted.package}", _FETCH_LIMIT),
-                    pause=timedelta(milliseconds=250),
-                )
-            except BaseException:
-                process.terminate()
-                raise
-    if status:
-        raise CommandFailed(argv, status, (work / "log").read_text(errors="replace"))
+    words = ["-o", "APT::Sandbox::User=root", "download", f"{wanted.package}={wanted.version}"]
+    apt_get(
+        ["-c", str(config_of(wanted.archive)), *words] if wanted.archive else words,
+        work=work,
+        deadline=Deadline.after(f"the download of {wanted.package}", _FETCH_LIMIT),
+        seen=lambda: _seen(wanted, work, progress),
+    )
 
 
 def _seen(wanted: Deb, work: Path, progress: Progress) -> str:
@@ -92,7 +85,7 @@ def _verified(wanted: Deb, work: Path) -> Path:
         deb.unlink()
         raise FetchFailed(
             f"{deb.name} has sha256 {found}, the package lists say {wanted.sha256}",
-            hint="sudo apt-get update, then again; if it stays so, do not trust the mirror",
+            hint=f"{_reread(wanted.archive)}, then again; if it stays so, do not trust the mirror",
         )
     return deb
 
@@ -108,9 +101,13 @@ def _may_pass(error: Exception) -> bool:
     return isinstance(error, CommandFailed) and "No space left" not in str(error) and "Can't find" not in str(error)
 
 
-def _hint(text: str) -> str:
+def _hint(text: str, archive: str = "") -> str:
     if "No space left" in text:
         return MOVE_CACHE
     if "404" in text or "Hash Sum mismatch" in text or "Can't find" in text or "Unable to locate" in text:
-        return "sudo apt-get update (the package lists do not fit what the mirror has)"
+        return f"{_reread(archive)} (the package lists do not fit what the mirror has)"
     return "check the network and the mirror in /etc/apt, then run the same command again"
+
+
+def _reread(archive: str) -> str:
+    return "lab kernels --refresh" if archive else "sudo apt-get update"

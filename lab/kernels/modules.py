@@ -84,8 +84,8 @@ def closure(wanted: Iterable[str], find: Callable[[str], Module | None]) -> list
 
 
 def finder(modules_dir: Path) -> Callable[[str], Module | None]:
-    """Modules of a lib/modules/RELEASE directory by name, read when asked for."""
-    files = index(str(p.relative_to(modules_dir)) for p in modules_dir.rglob("*.ko*"))
+    """Modules of a lib/modules/RELEASE directory, or of a tree they were built in, by name, read when asked for."""
+    files = index(str(p.relative_to(modules_dir)) for p in files_of(modules_dir))
     builtin = _builtin(modules_dir)
     read: dict[str, Module] = {}
 
@@ -98,6 +98,19 @@ def finder(modules_dir: Path) -> Callable[[str], Module | None]:
         return read[name]
 
     return find
+
+
+def files_of(modules_dir: Path) -> list[Path]:
+    """The files of modules there. Of a tree that was built, those of the last build: older ones may lie about.
+
+    The tree's modules.order names objects (`fs/erofs/erofs.o`), before Linux 6.4 what would be installed
+    (`kernel/fs/erofs/erofs.ko`); see scripts/Makefile.modinst.
+    """
+    order = modules_dir / "modules.order"
+    if not (modules_dir / "vmlinux").is_file() or not order.is_file():
+        return sorted(modules_dir.rglob("*.ko*"))
+    named = (Path(line.removeprefix("kernel/")).with_suffix(".ko") for line in order.read_text().split())
+    return [path for name in named if (path := modules_dir / name).is_file()]
 
 
 def present(modules_dir: Path, steps: Iterable[LoadStep]) -> tuple[str, ...]:

@@ -157,7 +157,7 @@ def _unpack(base: Base, partial: Path, root: Path, progress: Progress) -> None:
         _untar(Path(base.location), root)
         return
     with temporary_folder(partial) as work:
-        deb = Deb(base.location, base.revision, base.size, base.key)
+        deb = Deb(base.location, base.revision, base.size, base.key, base.archive)
         files = unpacked(deb, work, progress)
         _untar(next((files / "usr" / "src").glob(f"{base.location}.tar*")), root)
 

@@ -47,7 +47,13 @@ def extract_vmlinux(image: bytes) -> bytes | None:
     return elf if has_pvh_note(elf) else None
 
 
-def has_pvh_note(elf: bytes) -> bool:
+def boots_by_pvh(image: Path) -> bool:
+    """As `has_pvh_note`, of a file that may be large."""
+    with image.open("rb") as stream, _mapped(stream.fileno()) as data:
+        return has_pvh_note(data)
+
+
+def has_pvh_note(elf: bytes | mmap.mmap | memoryview) -> bool:
     """Whether a PT_NOTE segment names the 32-bit entry point that QEMU jumps to."""
     if elf[:5] != b"\x7fELF\x02" or len(elf) < 64:
         return False
@@ -56,7 +62,7 @@ def has_pvh_note(elf: bytes) -> bool:
         return False
     for at in range(table, table + entry_size * count, entry_size):
         kind, _, offset, _, _, size = struct.unpack_from("<IIQQQQ", elf, at)
-        if kind == _PT_NOTE and _names_entry(elf[offset : offset + size]):
+        if kind == _PT_NOTE and _names_entry(bytes(elf[offset : offset + size])):
             return True
     return False
 

@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from lab.kernels.apt import line_of, parse_offers, version_key
+from lab.kernels.packages import Offer, line_of, offers_of, parse, version_key
 
 CORPUS = Path(__file__).parents[2] / "corpus" / "apt" / "show-bookworm.txt"
+
+
+def parse_offers(text: str) -> tuple[Offer, ...]:
+    return offers_of(parse(text))
 
 
 def test_offers_are_the_plain_and_cloud_images_oldest_first() -> None:
