@@ -52,13 +52,13 @@ def nics() -> Iterable[tuple[str, str]]:
 
 @_never_fails
 def kernels() -> Iterable[tuple[str, str]]:
-    """Stock kernels, by line, by full name, and the newest; kernels that the lab builds."""
-    from lab.kernels.catalogue import catalogue
+    """Stock kernels, by line, by full name, and the newest; kernels that the lab builds. Asks no network."""
+    from lab.kernels.catalogue import everything, fitting
 
-    offered = catalogue()
-    lines = {k.line: k.name for k in offered if k.flavour == "generic"}
-    newest = [("newest", list(lines.values())[-1])] if lines else []
-    return [*newest, *lines.items(), *((k.name, k.package) for k in offered), *built("")]
+    offered = everything()
+    short = [*("newest", "newest-any"), *dict.fromkeys(k.line for k in offered)]
+    meant = [(name, kernel.name) for name in short if (kernel := fitting(name, offered))]
+    return [*meant, *((k.name, k.archive or k.package) for k in offered), *built("")]
 
 
 @_never_fails

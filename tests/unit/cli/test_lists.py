@@ -115,6 +115,6 @@ def test_completion_never_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> None:
         raise RuntimeError
 
-    monkeypatch.setattr("lab.kernels.catalogue.catalogue", broken)
+    monkeypatch.setattr("lab.kernels.catalogue.everything", broken)
     assert complete.kernels("6") == []
     assert complete.runs("") == complete.runs_and_sessions("") == []
