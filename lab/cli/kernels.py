@@ -88,7 +88,7 @@ def _told(kernel: CatalogueKernel, offered: Sequence[CatalogueKernel]) -> str:
 
     found = [kernel.archive] if kernel.archive else []
     found += ["fetched" if kernel.fetched else f"{kernel.size / 1e6:.0f} MB to fetch"]
-    found += ["its modules are gone from the mirror: loopback only"] if kernel.is_bare else []
+    found += ["its modules are gone from the mirror: loopback at most"] if kernel.is_bare else []
     found += [f"lacks {', '.join(kernel.lacks)}"] if kernel.lacks and not kernel.is_bare else []
     short = "".join(f" = {name}" for name in ("newest", "newest-any") if fitting(name, offered) == kernel)
     return ", ".join(found) + short

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab.contracts import BootableKernel, Progress
+from lab.errors import BadInput
 from lab.host.digests import sealed, sha256_of
 from lab.host.filecache import ensure_sealed, key_of
 from lab.host.paths import cache_root
@@ -23,7 +24,7 @@ _RECIPE = "3"  # raise it whenever the content of the initrd changes for the sam
 
 @dataclass(frozen=True)
 class _Parts:
-    """What a kernel consists of on disk."""
+    """What a kernel consists of on disk. drivers: those built in, where no list of modules says so."""
 
     boot: Path
     sha256: str
@@ -34,6 +35,7 @@ class _Parts:
     base: str = ""
     series: str = ""
     fragments: tuple[str, ...] = ()
+    drivers: tuple[str, ...] = ()
 
 
 def make_bootable(kernel: Kernel, *, init: Path, progress: Progress) -> BootableKernel:
@@ -49,7 +51,7 @@ def make_bootable(kernel: Kernel, *, init: Path, progress: Progress) -> Bootable
         progress(f"packing the initrd of {kernel.name}")
         steps = modules.plan_loading(modules.finder(parts.modules)) if parts.modules else ()
         (partial / "initrd").write_bytes(cpio.newc(initrd_entries(init.read_bytes(), steps)))
-        names = modules.present(parts.modules, steps) if parts.modules else ()
+        names = modules.present(parts.modules, steps) if parts.modules else parts.drivers
         (partial / "modules.json").write_text(json.dumps(names))
 
     ensure_sealed(target, make, progress=progress)
@@ -112,8 +114,16 @@ def _built(recipe: Recipe, progress: Progress) -> _Parts:
 def _stock(kernel: CatalogueKernel, progress: Progress) -> _Parts:
     where = ensure_fetched(kernel, progress)
     facts = json.loads((where / "kernel.json").read_text())
-    key = kernel.deb_sha256 or kernel.mark
-    return _Parts(where / "boot", facts["sha256"], facts["config_sha256"], kernel.release, where / "modules", key)
+    key, lib = kernel.deb_sha256 or kernel.mark, where / "modules"
+    parts = _Parts(where / "boot", facts["sha256"], facts["config_sha256"], kernel.release, lib, key)
+    if lib.is_dir():
+        return parts
+    drivers = modules.built_into(parts.boot.read_bytes())
+    if lacking := [name for name in modules.REQUIRED if name not in drivers]:
+        gone = f"{kernel.archive or 'this host'} offers only its vmlinuz, its modules are gone from the mirror"
+        told = f"kernel {kernel.name}: {gone}; {', '.join(lacking)} are among them, so no guest comes up."
+        raise BadInput([told], hint="lab kernels (another version or line that is complete)")
+    return replace(parts, modules=None, drivers=drivers)
 
 
 def _own(kernel: LocalKernel, progress: Progress) -> _Parts:

@@ -16,6 +16,7 @@ from lab.host.commands import run
 from lab.host.digests import sha256_of
 from lab.host.filecache import ensure_sealed, key_of
 from lab.host.paths import cache_root, temporary_folder
+from lab.host.records import tell
 from lab.kernels import modules
 from lab.kernels.fetch import keep
 from lab.kernels.vmlinux import boots_by_pvh, kernel_release
@@ -119,20 +120,26 @@ def _package(deb: Path, problems: list[str]) -> tuple[Path, Path | None] | None:
         problems.append(f"kernel {deb}: it is damaged: {exc}.")
         return None
     lib = target / "modules"
+    if deb.name.startswith("linux-binary-") and not lib.is_dir():
+        others = ", ".join(path.name for path in _places_of_rest(deb))
+        problems.append(f"kernel {deb}: its modules are in other packages; put {others} beside it.")
+        return None
     return target / "vmlinuz", lib if lib.is_dir() else None
 
 
 def _beside(deb: Path) -> list[Path]:
     """Since Linux 6.19 a kernel of Debian comes in three: linux-binary-RELEASE, linux-modules-RELEASE, linux-base-."""
-    if not deb.name.startswith("linux-binary-"):
-        return []
-    others = [deb.with_name(deb.name.replace("linux-binary-", f"linux-{part}-", 1)) for part in ("modules", "base")]
-    return [other for other in others if other.is_file()]
+    return [path for path in _places_of_rest(deb) if path.is_file()] if deb.name.startswith("linux-binary-") else []
+
+
+def _places_of_rest(deb: Path) -> list[Path]:
+    return [deb.with_name(deb.name.replace("linux-binary-", f"linux-{part}-", 1)) for part in ("modules", "base")]
 
 
 def _unpack(debs: Sequence[Path], target: Path) -> None:
     with temporary_folder(target) as work:
         for deb in debs:
+            tell(f"unpacking {deb.name}")
             run(["dpkg-deb", "-x", str(deb), str(work)])
         images = [
             *work.glob("boot/vmlinuz-*"),

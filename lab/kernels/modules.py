@@ -17,6 +17,8 @@ import zstandard
 
 # virtio_net carries the control channel of every guest; the rest of CORE is disk, console ports and entropy.
 CORE = ("virtio_pci", "virtio_blk", "virtio_console", "virtio_net", "virtio_rng", "erofs")
+# Without these no guest comes up: its userland is an erofs on a virtio disk, and commands reach it by virtio_net.
+REQUIRED = ("virtio_blk", "virtio_net", "erofs")
 NICS = ("e1000e", "e1000", "vmxnet3", "igb")
 # What a module asks for by the name of a crypto algorithm. The generic one loads on every CPU.
 _PROVIDERS = {"crc32c": "crc32c_generic"}
@@ -118,6 +120,11 @@ def present(modules_dir: Path, steps: Iterable[LoadStep]) -> tuple[str, ...]:
     loaded = [s.module.name for s in steps]
     builtin = _builtin(modules_dir)
     return tuple(dict.fromkeys([*loaded, *(n for n in (*CORE, *NICS) if n in builtin)]))
+
+
+def built_into(vmlinux: bytes) -> tuple[str, ...]:
+    """Which drivers a kernel without a modules.builtin has: the name of each (KBUILD_MODNAME) is a string in it."""
+    return tuple(name for name in (*CORE, *NICS) if b"\0%s\0" % name.encode() in vmlinux)
 
 
 def index(paths: Iterable[str]) -> Mapping[str, str]:
