@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.unit.kernels.binaries import bzimage, module, vmlinux, xz_with_size
@@ -23,7 +25,7 @@ def kernel_package(work: Path) -> Path:
         f"Package: {PACKAGE}\nVersion: 6.99.1-1\nArchitecture: amd64\nMaintainer: nobody <a@b>\n"
         "Description: a kernel\nInstalled-Size: 1\n"
     )
-    (root / "boot" / f"vmlinuz-{RELEASE}").write_bytes(bzimage(xz_with_size(vmlinux(release=RELEASE))))
+    (root / "boot" / f"vmlinuz-{RELEASE}").write_bytes(bzimage(xz_with_size(vmlinux(release=RELEASE)), release=RELEASE))
     (root / "boot" / f"config-{RELEASE}").write_text("CONFIG_X86_64=y\n")
     for made in (module("erofs", depends=["libcrc32c"]), module("libcrc32c"), module("e1000e"), module("sound")):
         name = made.partition(b"\0name=")[2].partition(b"\0")[0].decode()
@@ -33,6 +35,59 @@ def kernel_package(work: Path) -> Path:
     deb.parent.mkdir()
     subprocess.run(["dpkg-deb", "-Znone", "-b", str(root), str(deb)], check=True, capture_output=True)
     return deb
+
+
+SPLIT = "6.98.4+test-amd64"
+
+
+def split_packages(
+    folder: Path, *, version: str = "6.98.4-1", parts: Sequence[str] = ("binary", "modules", "base")
+) -> Path:
+    """A directory with a kernel in three packages, as Debian has them since Linux 6.19, and a list of them."""
+    lib = Path("usr/lib/modules") / SPLIT
+    files = {
+        "binary": {lib / "vmlinuz": bzimage(xz_with_size(vmlinux(release=SPLIT)), release=SPLIT)},
+        "modules": {
+            lib / "kernel" / "erofs.ko": module("erofs", depends=["libcrc32c"]),
+            lib / "kernel" / "libcrc32c.ko": module("libcrc32c"),
+        },
+        "base": {
+            lib / "config": b"CONFIG_X86_64=y\n",
+            lib / "modules.builtin": b"kernel/drivers/virtio/virtio_pci.ko\n",
+        },
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    stanzas = [
+        stanza(f"linux-image-{SPLIT}", version, b"", "nothing.deb", f"Depends: linux-binary-{SPLIT} (= {version})\n")
+    ]
+    for part in parts:
+        package = f"linux-{part}-{SPLIT}"
+        deb = folder / f"{package}_{version}_amd64.deb"
+        _packed(package, version, files[part], deb)
+        stanzas.append(stanza(package, version, deb.read_bytes(), deb.name))
+    (folder / "Packages").write_text("\n".join(stanzas))
+    return folder
+
+
+def stanza(package: str, version: str, data: bytes, name: str, more: str = "") -> str:
+    """What a list says of a file that lies beside it."""
+    digest = hashlib.sha256(data).hexdigest()
+    return (
+        f"Package: {package}\nVersion: {version}\nArchitecture: amd64\nInstalled-Size: 1\nMaintainer: nobody <a@b>\n"
+        f"{more}Filename: ./{name}\nSize: {len(data)}\nSHA256: {digest}\nDescription: a kernel\n"
+    )
+
+
+def _packed(package: str, version: str, files: Mapping[Path, bytes], deb: Path) -> None:
+    with tempfile.TemporaryDirectory() as work:
+        root = Path(work) / "root"
+        control = (
+            f"Package: {package}\nVersion: {version}\nArchitecture: amd64\nMaintainer: nobody <a@b>\nDescription: x\n"
+        )
+        for path, data in {Path("DEBIAN/control"): control.encode(), **files}.items():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_bytes(data)
+        subprocess.run(["dpkg-deb", "-Znone", "-b", str(root), str(deb)], check=True, capture_output=True)
 
 
 def apt_config(work: Path, deb: Path, *, sha256: str = "") -> Path:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,21 @@ KNOWN = (
 )
 
 
+def elsewhere(release: str, line: str, *, is_bare: bool = False) -> CatalogueKernel:
+    version = f"{release.partition('+')[0]}-1"
+    return replace(offered(release, line), version=version, archive="sid", is_bare=is_bare)
+
+
+ELSEWHERE = (
+    elsewhere("6.12.118+deb13-amd64", "6.12"),
+    elsewhere("7.1.13+deb13-amd64", "7.1", is_bare=True),
+    elsewhere("7.2.11+deb13-amd64", "7.2"),
+    elsewhere("7.2.12+deb13-amd64", "7.2"),
+    elsewhere("7.3.4+deb13-amd64", "7.3"),
+    elsewhere("7.3.5+deb13-amd64", "7.3", is_bare=True),
+)
+
+
 def names(wanted: Sequence[str]) -> list[str]:
     return [k.name for k in resolve(wanted, known=KNOWN)]
 
@@ -47,6 +63,27 @@ def test_a_name_a_line_and_the_newest() -> None:
         "6.12.115+deb12-amd64",
         "6.12.117+deb12-amd64",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("newest", "6.12.117+deb12-amd64"),
+        ("6.12", "6.12.117+deb12-amd64"),
+        ("6.1", "6.1.0-56-amd64"),
+        ("6.12.118", "6.12.118+deb13-amd64"),
+        ("7.2", "7.2.12+deb13-amd64"),
+        ("7.2.11", "7.2.11+deb13-amd64"),
+        ("7.1", "7.1.13+deb13-amd64"),
+        ("7.3", "7.3.4+deb13-amd64"),
+        ("7.3.5", "7.3.5+deb13-amd64"),
+        ("newest-any", "7.3.4+deb13-amd64"),
+        ("7.2.12+deb13-amd64", "7.2.12+deb13-amd64"),
+    ],
+)
+def test_the_hosts_own_come_first_and_complete_ones_before_bare_ones(name: str, meant: str) -> None:
+    for known in ((*KNOWN, *ELSEWHERE), (*ELSEWHERE, *KNOWN)):
+        assert [k.name for k in resolve([name], known=known)] == [meant]
 
 
 def test_the_same_kernel_by_two_names_is_taken_once() -> None:
