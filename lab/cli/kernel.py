@@ -37,7 +37,7 @@ def build(
             help="[BASE:]DESIGN[+OVERLAY...][~MUTANT]; `all` for every design.", autocompletion=complete.built
         ),
     ] = None,
-    base: Annotated[str, typer.Option("--base", help="6.12, 6.12.115, a TARBALL, or GIT_DIRECTORY#REVISION.")] = "",
+    base: Annotated[str, typer.Option("--base", help="6.12, 7.2.12, a TARBALL, or GIT_DIRECTORY[#REVISION].")] = "",
     series: Annotated[str, typer.Option("--series", help="An mbox, one patch, or a directory of patches.")] = "",
     config: Annotated[list[Path] | None, typer.Option("--config", help="A config fragment; repeatable.")] = None,
     name: Annotated[str, typer.Option("--name", help="What to call it from now on.")] = "",

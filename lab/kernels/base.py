@@ -107,7 +107,7 @@ def _package(spec: str, *, refresh: bool) -> Base:
     if not refresh and (known := read_record(record, lambda facts: Base(**facts))) is not None:
         return known
     package = f"linux-source-{packages.line_of(spec)}"
-    deb = _fitting(spec, apt.source_packages(package)) or _fitting(spec, _elsewhere(spec, package))
+    deb = _fitting(spec, apt.source_packages(package)) or _fitting(spec, _elsewhere(spec, package, refresh=refresh))
     if deb is None:
         raise _unknown(spec, package)
     base = Base(
@@ -124,10 +124,12 @@ def _fitting(spec: str, offered: Sequence[Deb]) -> Deb | None:
     return fitting[-1] if fitting else None
 
 
-def _elsewhere(spec: str, package: str) -> tuple[Deb, ...]:
+def _elsewhere(spec: str, package: str, *, refresh: bool) -> tuple[Deb, ...]:
     """What other suites offer; their lists are read where what is remembered of them does not have it."""
-    found = lists.sources(lists.listings(), package)
-    due = () if _fitting(spec, found) or not spec[:1].isdigit() else lists.due(lists.listings())
+    remembered = lists.listings()
+    found = lists.sources(remembered, package)
+    wanted = spec[:1].isdigit() and not _fitting(spec, found)
+    due = tuple(k.archive for k in remembered) if refresh else lists.due(remembered) if wanted else ()
     if due:
         lists.refresh_told(due)
         found = lists.sources(lists.listings(), package)
