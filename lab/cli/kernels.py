@@ -55,7 +55,7 @@ def kernels(
     if not every:
         say(f"\nThese are the newest of each line; lab kernels --all: {len(offered) - len(rows)} more")
     here = {p.record["name"] for p in products.everything()}
-    say("\nKernels that the lab builds: lab run --kernel [BASE:]DESIGN[+OVERLAY...]; see lab kernel list\n")
+    say("\nKernels that the lab builds: [BASE:]DESIGN[+OVERLAY...]; see lab kernel list\n")
     print_entries((n, ["built" if n in here else "to build"]) for n in (*recipes.designs(), *recipes.own_names()))
     say("\nDesigns that a kernel of yours may claim: PATH[:MODULES_DIR]@DESIGN\n")
     print_entries((design.name, [design.summary]) for design in all_designs().values())

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -90,6 +89,8 @@ def due(known: Iterable[Listing], *, unread_only: bool = False) -> tuple[str, ..
 
 def refresh(names: Sequence[str], progress: Progress) -> tuple[Listing, ...]:
     """Read the lists of these archives, all at once. One that cannot be read keeps what it had, and says why."""
+    from concurrent.futures import ThreadPoolExecutor  # 20 ms, and lists of kernels are shown without it
+
     if not names:
         return ()
     mirror = _mirror()
