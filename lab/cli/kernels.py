@@ -36,7 +36,7 @@ def kernels(
     from lab.kernels.catalogue import everything
 
     remembered = lists.listings()
-    due = [listing.archive for listing in remembered] if refresh else lists.due(remembered, unread_only=True)
+    due = [listing.archive for listing in remembered] if refresh else lists.due(remembered, unasked=True)
     if due:
         with shown() as progress:
             lists.refresh(due, progress)

@@ -117,8 +117,8 @@ Acquire::Languages "none";
 Acquire::PDiffs "false";
 Acquire::GzipIndexes "true";
 Acquire::Retries "1";
-Acquire::http::Timeout "20";
-Acquire::https::Timeout "20";
+Acquire::http::Timeout "10";
+Acquire::https::Timeout "10";
 """
 
 

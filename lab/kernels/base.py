@@ -131,7 +131,7 @@ def _elsewhere(spec: str, package: str, *, refresh: bool) -> tuple[Deb, ...]:
     wanted = spec[:1].isdigit() and not _fitting(spec, found)
     due = tuple(k.archive for k in remembered) if refresh else lists.due(remembered) if wanted else ()
     if due:
-        lists.refresh_told(due)
+        lists.refresh(due, tell)
         found = lists.sources(lists.listings(), package)
     return found
 
@@ -141,5 +141,5 @@ def _unknown(spec: str, package: str) -> LabError:
     if not offered and not apt.offers():
         return HostTrouble("the package manager offers no kernel", hint="sudo apt-get update")
     there = f"offers {', '.join(d.version for d in offered)}" if offered else f"has no {package}"
-    told = [f"base {spec!r} is not known: the package manager {there}."]
-    return BadInput([" ".join([*told, *(f"{k.told}." for k in lists.listings() if k.told)])], hint=HINT)
+    troubles = [f"{k.told}." for k in lists.listings() if k.told]
+    return BadInput([f"base {spec!r} is not known: the package manager {there}.", *troubles], hint=HINT)

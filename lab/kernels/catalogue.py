@@ -105,7 +105,8 @@ def _offered(bare: str, design: str, known: Known, problems: list[str]) -> Catal
         lines = dict.fromkeys(k.line for k in known.kernels if k.flavour == "generic")
         words = ["newest", ANY, *lines, *(k.name for k in known.kernels)]
         words += [*recipes.designs(), *recipes.own_names()]
-        problems.append(" ".join([_unknown("kernel", bare, words), *(f"{t}." for t in known.troubles)]))
+        problems.append(_unknown("kernel", bare, words))
+        problems += [told for trouble in known.troubles if (told := f"{trouble}.") not in problems]
         return None
     return replace(found, name=display(found.name, design), design=design_of(design))
 
@@ -120,9 +121,9 @@ def _known_for(names: Sequence[str]) -> Known:
         return Known(own)
     every = everything()
     wanting = [name for name in names if _VERSION.match(name) and not fitting(name, every)]
-    due = lists.due(lists.listings(), unread_only=not wanting) if wanting or ANY in names else ()
+    due = lists.due(lists.listings(), unasked=not wanting) if wanting or ANY in names else ()
     if due:
-        lists.refresh_told(due)
+        lists.refresh(due, tell)
         every = everything()
     if not every or ("newest" in names and not fitting("newest", every)):
         raise HostTrouble("the package manager offers no kernel", hint="sudo apt-get update")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +16,7 @@ from lab.contracts import Progress
 from lab.errors import CommandFailed, DeadlinePassed
 from lab.host.commands import run
 from lab.host.filecache import locked
-from lab.host.records import tell, write_record
+from lab.host.records import write_record
 from lab.kernels import apt, packages
 from lab.kernels.aptget import apt_get
 from lab.kernels.archives import archives, configure, folder_of
@@ -29,6 +30,7 @@ OLD = timedelta(days=1)
 """A list that lacks what was asked for is read again after this."""
 AGAIN = timedelta(minutes=10)
 """An archive that could not be read is tried again, unasked, after this."""
+_FETCHING = re.compile(r"Failed to fetch \S+ +")
 _READ_LIMIT = timedelta(minutes=10)
 
 
@@ -76,15 +78,13 @@ def sources(known: Iterable[Listing], package: str) -> tuple[Deb, ...]:
     return tuple(sorted(found, key=lambda deb: packages.version_key(deb.version)))
 
 
-def due(known: Iterable[Listing], *, unread_only: bool = False) -> tuple[str, ...]:
-    """Archives that are worth asking for what nobody knows, or only those that were never read."""
+def due(known: Iterable[Listing], *, unasked: bool = False) -> tuple[str, ...]:
+    """Archives that are worth asking for what nobody knows; unasked, those that were never read, and not again and
+    again while they cannot be."""
     now = time.time()
-    return tuple(
-        listing.archive
-        for listing in known
-        if now - listing.tried > AGAIN.total_seconds()
-        and (not listing.read if unread_only else now - listing.read > OLD.total_seconds())
-    )
+    if unasked:
+        return tuple(k.archive for k in known if not k.read and now - k.tried > AGAIN.total_seconds())
+    return tuple(k.archive for k in known if now - k.read > OLD.total_seconds())
 
 
 def refresh(names: Sequence[str], progress: Progress) -> tuple[Listing, ...]:
@@ -93,22 +93,17 @@ def refresh(names: Sequence[str], progress: Progress) -> tuple[Listing, ...]:
 
     if not names:
         return ()
+    progress(f"reading the package lists of {', '.join(names)}")
     mirror = _mirror()
     with ThreadPoolExecutor(len(names)) as pool:
         return tuple(pool.map(partial(_refresh, mirror=mirror, progress=progress), names))
-
-
-def refresh_told(names: Sequence[str]) -> tuple[Listing, ...]:
-    """As `refresh`, for who has nowhere to show progress: said once, since it takes seconds."""
-    tell(f"reading the package lists of {', '.join(names)}")
-    return refresh(names, lambda _: None)
 
 
 def _refresh(name: str, *, mirror: str, progress: Progress) -> Listing:
     before = _remembered(name)
     try:
         with locked(folder_of(name), progress=progress):
-            listing = _read(name, mirror, progress)
+            listing = _read(name, mirror)
     except (CommandFailed, DeadlinePassed, OSError, ValueError) as exc:
         listing = replace(before, tried=time.time(), trouble=_cause(exc))
     with contextlib.suppress(OSError):
@@ -116,7 +111,7 @@ def _refresh(name: str, *, mirror: str, progress: Progress) -> Listing:
     return listing
 
 
-def _read(name: str, mirror: str, progress: Progress) -> Listing:
+def _read(name: str, mirror: str) -> Listing:
     """Raises CommandFailed, DeadlinePassed, and OSError or ValueError for what cannot be written or understood."""
     _require_keyring(name)
     folder, config = folder_of(name), configure(name, mirror)
@@ -124,7 +119,7 @@ def _read(name: str, mirror: str, progress: Progress) -> Listing:
         ["-c", str(config), "update"],
         work=folder,
         deadline=Deadline.after(f"the package list of {name}", _READ_LIMIT),
-        seen=lambda: _seen(name, folder, progress),
+        seen=lambda: _seen(folder),
     )
     now = time.time()
     return Listing(name, apt.wanted_packages(config), now, now, _dated(folder))
@@ -154,11 +149,8 @@ def _require_keyring(name: str) -> None:
         raise FileNotFoundError(f"there is no {archive.keyring} (sudo apt-get install debian-archive-keyring)")
 
 
-def _seen(name: str, folder: Path, progress: Progress) -> str:
-    have = sum(p.stat().st_size for p in (folder / "lists" / "partial").glob("*") if p.is_file())
-    text = f"reading the package list of {name}" + (f": {mib(have)}" if have else "")
-    progress(text)
-    return text
+def _seen(folder: Path) -> str:
+    return mib(sum(p.stat().st_size for p in (folder / "lists" / "partial").glob("*") if p.is_file()))
 
 
 def _dated(folder: Path) -> str:
@@ -176,4 +168,4 @@ def _cause(error: Exception) -> str:
     if not isinstance(error, CommandFailed):
         return one_line(str(error), 200)
     said = [line for line in error.output.splitlines() if line.startswith(("E: ", "W: ")) and "index files" not in line]
-    return one_line(said[0][3:] if said else error.message, 200)
+    return one_line(_FETCHING.sub("", said[0][3:]) if said else error.message, 200).rstrip(".")

@@ -176,9 +176,14 @@ def test_a_suite_that_cannot_be_reached_is_one_line_and_keeps_nobody_else_from_a
     assert len(told) == 1
     assert "nothing of it is offered" in told[0]
     assert "127.0.0.1" in told[0]
-    with pytest.raises(BadInput, match=r"kernel '6\.97' is not known.*gone cannot be read"):
-        resolve(["6.97"])
+    with pytest.raises(BadInput, match=r"kernel '6\.97' is not known") as caught:
+        resolve(["6.97", "6.96"])
+    assert [
+        p.startswith("gone cannot be read, nothing of it is offered: Could not") for p in caught.value.problems
+    ] == [*(False, True, False)]
     assert only("newest").name == RELEASE
+    remembered = lists.listings()
+    assert (lists.due(remembered), lists.due(remembered, unasked=True)) == (("gone",), ())
     listed = CliRunner().invoke(assembled(), ["kernels"])
     assert (listed.exit_code, listed.stderr.count("gone cannot be read")) == (0, 1)
     assert SPLIT in listed.stdout
@@ -219,7 +224,7 @@ def test_what_nobody_knows_is_not_asked_for_again_at_once(pool: Path, monkeypatc
     assert lists.due(lists.listings()) == ()
     monkeypatch.setattr(time, "time", lambda: later)
     assert lists.due(lists.listings()) == ("other",)
-    assert lists.due(lists.listings(), unread_only=True) == ()
+    assert lists.due(lists.listings(), unasked=True) == ()
 
 
 @pytest.mark.usefixtures("pool")
