@@ -77,6 +77,11 @@ def _loaded(folder: Path) -> Experiment:
     return made
 
 
+def skeletons() -> Mapping[str, Path]:
+    """By the name of an experiment of this checkout, the files that `lab new` begins with, where it brings any."""
+    return {path.parent.name: path for path in sorted(suites_dir().glob("*/skeleton"))}
+
+
 @functools.cache
 def all_cases() -> Mapping[str, Case]:
     """The cases of all experiments by name, in the order in which they are shown."""

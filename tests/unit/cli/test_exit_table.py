@@ -57,6 +57,18 @@ ROWS: dict[tuple[str, str], tuple[list[str], int, str]] = {
         2,
         "lab: ",
     ),
+    ("new case", "the case is written"): (["lab new experiment own; lab new case second --in own"], 0, "second"),
+    ("new case", "a name that is taken or no name, a folder that is no experiment"): (
+        ["lab new case hold", "lab new case No_name", "lab new case x --in empty"],
+        2,
+        "lab: ",
+    ),
+    ("new experiment", "the experiment is written"): (["lab new experiment another"], 0, "another"),
+    ("new experiment", "no name, or a folder that is there"): (
+        ["lab new experiment empty", "lab new experiment No_name"],
+        2,
+        "lab: ",
+    ),
     ("report", "the reports are written"): (["lab report"], 0, r"report\.html"),
     ("report", "unknown session, or none stored"): (["lab report nosuch", "lab report --results empty"], 2, "lab: "),
     ("judge", "PASS or FAIL as predicted"): (["lab judge passed", "lab judge foreseen passed"], 0, "as predicted"),

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from lab.cli import assembled
 from lab.contracts import BootableKernel, GuestImage
 from lab.errors import BadInput
 from lab.evidence.bundle import parse
@@ -90,6 +92,16 @@ def test_pytest_collects_what_is_planned(folder: Path, pytester: pytest.Pytester
     )
     lines = [line.split("::")[1] for line in result.outlines if "::" in line]
     assert lines == [item_name(run) for run in plan.runs]
+
+
+def test_what_lab_new_writes_is_found_and_runs_as_it_is(folder: Path, tmp_path: Path) -> None:
+    own, run = tmp_path / "own", CliRunner()
+    for argv in (["new", "experiment", str(own)], ["new", "case", "second-one", "--in", str(own)]):
+        assert run.invoke(assembled(), argv).exit_code == 0
+    assert with_folders([str(own)]) == ("first", "second-one")
+    told = story("hold")
+    told.manifest |= {"case": "second-one"}
+    assert {f.rule for f in judge(parse(told.files())).findings} >= {"billed", "exercised"}
 
 
 @pytest.fixture
