@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""An experiment that lies elsewhere, as `lab new` writes it: by `lab run` and by pytest, and judged again."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lab.host.paths import SUITES
+from tests.vm.sessions import running
+
+LAB = str(Path(sys.executable).with_name("lab"))
+SUBJECT = ("--kernel", "6.12", "--nic", "loopback")
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("outside") / "own"
+    subprocess.run([LAB, "new", "experiment", str(folder)], check=True)
+    return folder
+
+
+def judged(results: Path, own: Path) -> list[dict[str, object]]:
+    """What `lab judge` says of all that a session left."""
+    argv = [LAB, "judge", "--json", *map(str, results.glob("*/first.*"))]
+    said = subprocess.run(argv, env={**os.environ, SUITES: str(own)}, capture_output=True, text=True, check=False)
+    return [json.loads(line) for line in said.stdout.splitlines()]
+
+
+def test_lab_run_takes_its_folder(tmp_path: Path, own: Path) -> None:
+    argv = [LAB, "run", str(own), *SUBJECT, "--results", str(tmp_path / "r")]
+    with running(tmp_path, argv, log=tmp_path / "log") as session:
+        assert session.end() == 0, session.text
+    (run,) = judged(tmp_path / "r", own)
+    assert (run["case"], run["verdict"], run["as_predicted"]) == ("first", "FAIL", True)
+
+
+def test_pytest_takes_its_folder(tmp_path: Path, own: Path) -> None:
+    argv = [sys.executable, "-m", "pytest", str(own), "-n", "1", "--lab-names", "first", *SUBJECT]
+    with running(tmp_path, [*argv, "--results", str(tmp_path / "r")], log=tmp_path / "log") as session:
+        assert session.end() == pytest.ExitCode.OK, session.text
+    (run,) = judged(tmp_path / "r", own)
+    assert run["as_predicted"] is True
