@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The lab: pairs of QEMU machines that say whether a kernel bills every byte of TCP receive zerocopy."""
+"""The lab: pairs of QEMU machines that say whether a kernel keeps every byte on somebody's bill."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from lab.evidence.memory import baseline, gone
 from lab.evidence.model import CgroupSample, ClientEvent, Evidence, Ledger, LedgerPoint, ProgramLog, Sample
 from lab.evidence.names import COUNTED
+from lab.plan.case import Line
 from lab.units import MIB
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ LET_GO = frozenset({"released", "done"})
 PHASES = frozenset({"ready", "accepted", "holding", "released", "left", "done", "error"})
 
 
-def build_ledger(evidence: Evidence, subject: str) -> Ledger:
+def build_ledger(evidence: Evidence, subject: str, lines: tuple[Line, ...] = ()) -> Ledger:
     """The ledger of a client, the subject of its case.
 
     One point for each line of the client that has samples within NEAR on both sides, before its death. `charged` and
@@ -43,12 +44,12 @@ def build_ledger(evidence: Evidence, subject: str) -> Ledger:
     log = evidence.clients.get(subject)
     start = baseline(evidence)
     if log is None or start is None:
-        return Ledger(subject, limit, (), None, tuple(_marks(evidence, log)))
-    meter = _Meter(evidence, log, start)
+        return Ledger(subject, limit, (), None, tuple(_marks(evidence, log)), lines)
+    meter = _Meter(evidence, log, start, lines)
     known = sorted((*meter.points(), *meter.at_rest()), key=lambda k: k.point.t)
     points = tuple(k.point for k in known)
     last = meter.settled() or _most(known)
-    return Ledger(subject, limit, points, last, tuple(_marks(evidence, log)))
+    return Ledger(subject, limit, points, last, tuple(_marks(evidence, log)), lines)
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,8 @@ def living(evidence: Evidence, name: str) -> tuple[Sample, ...]:
 class _Meter:
     """What one client's cgroup and the guest's free memory say at a moment."""
 
-    def __init__(self, evidence: Evidence, log: ProgramLog, start: Sample) -> None:
-        self._evidence, self._log, self._start = evidence, log, start
+    def __init__(self, evidence: Evidence, log: ProgramLog, start: Sample, lines: tuple[Line, ...]) -> None:
+        self._evidence, self._log, self._start, self._lines = evidence, log, start, lines
         self._samples = living(evidence, log.name)
         self._base = self._charge_before()
 
@@ -161,9 +162,7 @@ class _Meter:
         share = 0.0 if high.t == low.t else (t - low.t) / (high.t - low.t)
         return LedgerPoint(
             t,
-            delivered=event.count("delivered"),
-            mapped=event.count("mapped"),
-            pinned=event.count("pinned"),
+            counts={line.name: event.count(line.name) for line in self._lines},
             held=keeps(event),
             charged=_between(self._charged(low), self._charged(high), share),
             gone=_between(gone(low, self._start), gone(high, self._start), share),

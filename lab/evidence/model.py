@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from lab.plan.case import Line
+
 if TYPE_CHECKING:
     from lab.evidence.manifest import Manifest
     from lab.evidence.timing import Timing
@@ -239,8 +241,9 @@ class Evidence:
 
 @dataclass(frozen=True)
 class LedgerPoint:
-    """One moment of one client's ledger, bytes, cumulative where the word says so (delivered, mapped).
+    """One moment of one client's ledger, bytes.
 
+    counts    what its last line said of the numbers that its experiment shows, by name
     held      what the client keeps from everybody else, by its own count
     charged   growth of its memcg's memory.current since its cgroup was made
     gone      fall of the guest's free memory that no counter of /proc/meminfo explains
@@ -250,9 +253,7 @@ class LedgerPoint:
     """
 
     t: float
-    delivered: int
-    mapped: int
-    pinned: int
+    counts: Mapping[str, int]
     held: int
     charged: int
     gone: int
@@ -265,10 +266,14 @@ class LedgerPoint:
 
 @dataclass(frozen=True)
 class Ledger:
-    """The time series of a run for its subject client. `last` is the line judged: the moment the client held most."""
+    """The time series of a run for its subject client. `last` is the line judged: the moment the client held most.
+
+    lines  which of the client's own numbers are shown beside it
+    """
 
     client: str
     limit: int | None
     points: tuple[LedgerPoint, ...]
     last: LedgerPoint | None
     marks: tuple[tuple[float, str], ...]
+    lines: tuple[Line, ...] = ()

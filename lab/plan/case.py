@@ -18,6 +18,18 @@ Counter = NewType("Counter", str)
 
 
 @dataclass(frozen=True)
+class Line:
+    """A number of bytes in a client's lines that is shown beside what it holds and is charged for.
+
+    drawn  in the curve as well; two at most can be told apart
+    """
+
+    name: Counter
+    meaning: str
+    drawn: bool = False
+
+
+@dataclass(frozen=True)
 class ClientSpec:
     """One traffic client in its own memcg, and the stream that feeds it.
 
@@ -73,6 +85,7 @@ class CaseSpec:
     subject    the client whose ledger is judged
     seconds    expected guest time; only orders the work
     compares   the same is done, in turns, on a pair with the reference kernel; measured, so nothing is promised
+    lines      what the ledger shows of its client's own numbers
     """
 
     name: str
@@ -84,3 +97,4 @@ class CaseSpec:
     shape: Shape = STANDARD
     seconds: int = 5
     compares: bool = False
+    lines: tuple[Line, ...] = ()

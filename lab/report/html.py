@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from lab.evidence.manifest import HostRecord, KernelRecord
-from lab.experiments.found import all_cases, all_designs
+from lab.experiments.found import all_cases, all_designs, all_experiments
 from lab.report import plot, waterfall, wording
 from lab.report.matrix import arrange, in_order
 from lab.report.model import RunResult, Session
@@ -66,8 +66,15 @@ def render(session: Session, drawn: Mapping[str, str] | None = None) -> str:
         wrong=matrix.surprises(),
         kernels=_kernels(session.results),
         hosts=_hosts(session.results),
-        series=plot.SERIES,
+        question=_question(session.results),
     )
+
+
+def _question(results: Sequence[RunResult]) -> str:
+    """What the experiments ask whose cases were run."""
+    ran = {result.manifest.case for result in results}
+    asked = (e.question for e in all_experiments().values() if not ran.isdisjoint(e.cases))
+    return " ".join(dict.fromkeys(asked))
 
 
 @functools.cache
@@ -83,7 +90,9 @@ def page() -> Template:
         finalize=lambda value: printable(value, MOST_SHOWN) if type(value) is str else value,
     )
     environment.globals.update(w=wording, marks_of=plot.marks_of, id=id, href=href)
-    environment.globals.update(cases=all_cases(), designs=all_designs(), kinds=waterfall.KINDS)
+    environment.globals.update(
+        series_of=plot.series_of, cases=all_cases(), designs=all_designs(), kinds=waterfall.KINDS
+    )
     for included in environment.list_templates():
         environment.get_template(included)
     return environment.get_template("report.html.j2")

@@ -38,7 +38,7 @@ OWN = "curve-"
 """What all ids of a standalone picture begin with."""
 
 STAMP = "data-drawn-from"
-DRAWING = 1
+DRAWING = 2
 """To be raised when a ledger is drawn in another way: older pictures are not taken for one of today's then."""
 
 SVG = "http://www.w3.org/2000/svg"
@@ -47,26 +47,64 @@ XLINK = "http://www.w3.org/1999/xlink"
 
 @dataclass(frozen=True)
 class Series:
-    """One line of the picture. `meaning` goes into the key; `dashes` in points, None for a solid line."""
+    """One line of the picture. `meaning` goes into the key; `dashes` in points, None for a solid line.
+
+    kind  its class, where that is not its name
+    """
 
     name: str
     meaning: str
     width: float
     dashes: tuple[float, ...] | None
     colour: str
+    kind: str = ""
+
+    @property
+    def css(self) -> str:
+        return self.kind or self.name
+
+    def value(self, point: LedgerPoint) -> int:
+        """Bytes at a moment."""
+        return point.counts[self.name] if self.kind else getattr(point, self.name)
 
 
-# Drawn in this order: the two that a verdict compares come last, on top. Dashes tell the lines apart without colour.
+OWN_LINES: tuple[tuple[str, tuple[float, ...], str], ...] = (
+    ("line-1", (1.0, 2.0), "#6b7480"),
+    ("line-2", (6.0, 2.0, 1.0, 2.0), "#0b7285"),
+)
+"""Class, dashes and colour of the lines that an experiment shows of its clients' numbers."""
+
 SERIES = (
-    Series("delivered", "received from the link", 1.4, (1.0, 2.0), "#6b7480"),
-    Series("mapped", "of it by TCP_ZEROCOPY_RECEIVE", 1.4, (6.0, 2.0, 1.0, 2.0), "#0b7285"),
     Series("gone", "free memory lost", 1.6, (5.0, 2.5), "#7048a8"),
     Series("held", "kept by the client", 2.4, None, "#b3400f"),
     Series("charged", "growth of memory.current", 2.4, None, "#1b5fb4"),
 )
 
 
-CLASSES = frozenset({*(s.name for s in SERIES), "escape", "limit", "grid", "axis", "mark", "oom", "key"})
+def series_of(ledger: Ledger) -> tuple[Series, ...]:
+    """All lines in the order in which they are drawn: the two that a verdict compares come last, on top. Dashes tell
+    them apart without colour."""
+    drawn = [line for line in ledger.lines if line.drawn]
+    own = (
+        Series(line.name, line.meaning, 1.4, dashes, colour, kind)
+        for line, (kind, dashes, colour) in zip(drawn, OWN_LINES, strict=False)
+    )
+    return (*own, *SERIES)
+
+
+CLASSES = frozenset(
+    {
+        *(s.name for s in SERIES),
+        *(kind for kind, _, _ in OWN_LINES),
+        "escape",
+        "limit",
+        "grid",
+        "axis",
+        "mark",
+        "oom",
+        "key",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -174,7 +212,7 @@ def _draw(ledger: Ledger) -> str:
         _lines(axes, ledger)
         _frame(axes, ledger)
         _marks(axes, marks)
-        _key(figure, marks, height)
+        _key(figure, series_of(ledger), marks, height)
         out = StringIO()
         FigureCanvasSVG(figure).print_svg(  # type: ignore[no-untyped-call]
             out, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -193,12 +231,12 @@ def _lines(axes: Axes, ledger: Ledger) -> None:
     charged = [p.charged / MIB for p in points]
     under = [min(pair) for pair in zip(held, charged, strict=True)]
     axes.fill(times + times[::-1], held + under[::-1], gid="escape", facecolor="#b3400f", alpha=0.12, linewidth=0)
-    for series in SERIES:
+    for series in series_of(ledger):
         style: str | tuple[float, tuple[float, ...]] = (0, series.dashes) if series.dashes else "-"
         axes.plot(
             times,
-            [getattr(p, series.name) / MIB for p in points],
-            gid=series.name,
+            [series.value(p) / MIB for p in points],
+            gid=series.css,
             label=series.name,
             color=series.colour,
             linewidth=series.width,
@@ -214,7 +252,7 @@ def _lines(axes: Axes, ledger: Ledger) -> None:
 def _frame(axes: Axes, ledger: Ledger) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    highest = max((max(p.delivered, p.held, p.charged, p.gone) for p in ledger.points), default=0)
+    highest = max((max(*p.counts.values(), p.held, p.charged, p.gone) for p in ledger.points), default=0)
     lowest = min((min(p.charged, p.gone) for p in ledger.points), default=0)
     top = max(highest, ledger.limit or 0, MIB) / MIB
     axes.set_ylim(min(0.0, lowest / MIB) * 1.05, top * 1.08)
@@ -265,16 +303,16 @@ def _label(axes: Axes, text: str, at: tuple[float, float], offset: tuple[float, 
     )
 
 
-def _key(figure: Figure, marks: Sequence[Mark], height: float) -> None:
+def _key(figure: Figure, lines: Sequence[Series], marks: Sequence[Mark], height: float) -> None:
     """The meaning of the lines and the numbers, below the axes."""
     handles = [line for line in figure.axes[0].lines if not str(line.get_label()).startswith("_")]
     place = (0.0, len(marks) * ROW / height)
     legend = figure.legend(
-        handles=handles, loc="lower left", bbox_to_anchor=place, ncols=len(SERIES), frameon=False, fontsize=10
+        handles=handles, loc="lower left", bbox_to_anchor=place, ncols=len(lines), frameon=False, fontsize=10
     )
     legend.set_gid("key")
     for handle in legend.get_lines():
-        handle.set_gid(str(handle.get_label()))
+        handle.set_gid(next(s.css for s in lines if s.name == handle.get_label()))
     for mark in marks:
         y = (len(marks) - mark.number) * ROW + 5
         figure.text(

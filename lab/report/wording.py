@@ -82,9 +82,7 @@ def ledger_rows(ledger: Ledger) -> tuple[tuple[str, str, str], ...]:
     if line is None:
         return (limit,)
     return (
-        ("delivered", size(line.delivered), "received from the link"),
-        ("mapped", size(line.mapped), "of it by TCP_ZEROCOPY_RECEIVE"),
-        ("pinned", size(line.pinned), "in pipes at that moment"),
+        *((own.name, size(line.counts[own.name]), own.meaning) for own in ledger.lines),
         ("held", size(line.held), "kept from everybody else, by the client's count"),
         ("charged", size(line.charged), "growth of its memory.current"),
         ("escape", size(line.escape), "held - charged"),

@@ -51,7 +51,7 @@ def decide(findings: Sequence[Finding], case: Case) -> Word:
 
 def judge(evidence: Evidence, case: Case) -> Verdict:
     """The verdict on a bundle of this case. An exception in a rule is a bug."""
-    ledger, oom = build_ledger(evidence, case.subject), classify(evidence, case.subject)
+    ledger, oom = build_ledger(evidence, case.subject, case.lines), classify(evidence, case.subject)
     if MANIFEST in evidence.altered:  # it says what ran, and which bytes are evidence: without it nothing is
         finding = Finding("complete", Word.ERROR, evidence.problems[0].partition(": ")[2], MANIFEST)
         return Verdict(Word.ERROR, (finding,), ledger, oom)

@@ -12,6 +12,7 @@ from lab.plan.case import HELD, RELEASED, STANDARD, Checkpoint, ClientSpec, Shap
 from lab.plan.design import Predicted
 from lab.verdict.case import Case, Rule
 from lab.verdict.rules import GROUND
+from suites.rx_zerocopy.clients import LINES
 from suites.rx_zerocopy.designs import DESIGNS
 from suites.rx_zerocopy.rules.exercised import Proof, exercised
 from suites.rx_zerocopy.rules.witnesses import witnesses
@@ -74,6 +75,7 @@ def case(  # noqa: PLR0913 - all that a case says of itself stands in one place
             shape=shape,
             seconds=seconds,
             compares=compares,
+            lines=LINES,
             rules=(*GROUND, exercised(exercised_by, maps=maps), witnesses, *judged_by),
             script=script,
             expect=expect,

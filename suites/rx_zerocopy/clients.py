@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from lab.plan.case import ClientSpec, Counter
+from lab.plan.case import ClientSpec, Counter, Line
 from lab.units import MIB, PAGE_SIZE
 
 
@@ -24,6 +24,12 @@ class Behaviour(StrEnum):
     PIN_SENDZC = "pin-sendzc"
     PIN_URING = "pin-uring"
 
+
+LINES = (
+    Line(Counter("delivered"), "received from the link", drawn=True),
+    Line(Counter("mapped"), "of it by TCP_ZEROCOPY_RECEIVE", drawn=True),
+    Line(Counter("pinned"), "in pipes at that moment"),
+)
 
 LIMIT = 64 * MIB
 PACE = LIMIT

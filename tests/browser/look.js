@@ -29,7 +29,7 @@ const pale = texts
   .map((e) => ({ what: `${e.tagName} ${e.getAttribute("class")} ${e.textContent.trim().slice(0, 30)}`,
                  ratio: contrast(frontOf(e), behind(e)) }))
   .filter((t) => t.ratio < 4.5);
-const strokes = ["held", "charged", "gone", "mapped", "limit"].map((name) => {
+const strokes = ["held", "charged", "gone", "line-2", "limit"].map((name) => {
   const path = document.querySelector(`figure > .curve .${name} path`);
   return [name, contrast(channels(getComputedStyle(path).stroke).rgb, behind(path))];
 });

@@ -33,7 +33,7 @@ def reference(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Findin
     other = evidence.reference
     if other is None:
         return [unclear("reference", "there is no bundle of a reference kernel", "manifest.json")]
-    theirs = build_ledger(other, case.subject)
+    theirs = build_ledger(other, case.subject, case.lines)
     found = [
         f
         for asked in case.rules

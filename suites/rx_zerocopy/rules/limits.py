@@ -176,7 +176,7 @@ def twice(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
     )
     if over > bound + slack:
         return [failed("twice", message, pointer)]
-    if last.charged - sock < last.mapped // 2:
+    if last.charged - sock < last.counts["mapped"] // 2:
         return [unclear("twice", f"{message}; what is mapped is not even charged once", pointer)]
     return [passed("twice", message, pointer)]
 

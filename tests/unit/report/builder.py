@@ -12,6 +12,7 @@ from lab.plan.design import design_of
 from lab.report import RunResult, Session
 from lab.units import MIB
 from lab.verdict.model import Finding, Oom, OomOutcome, Verdict, Word
+from suites.rx_zerocopy.clients import LINES
 from tests.known import CASES, predicted
 
 LIMIT = 64 * MIB
@@ -86,16 +87,18 @@ def ledger(
         line.append(
             LedgerPoint(
                 t=100.0 + 6 * i / max(1, points),
-                delivered=int(max(held, 4 * LIMIT) * share),
-                mapped=int(have * 0.97),
-                pinned=have if pinned else 0,
+                counts={
+                    "delivered": int(max(held, 4 * LIMIT) * share),
+                    "mapped": int(have * 0.97),
+                    "pinned": have if pinned else 0,
+                },
                 held=have,
                 charged=int(charged * share),
                 gone=int(have * 1.02) + 3 * MIB,
             )
         )
     marks = ((100.2, "connected"), (104.0, "holding"), (105.6, "released"))
-    return Ledger("abuser", limit, tuple(line), line[-1] if line else None, marks)
+    return Ledger("abuser", limit, tuple(line), line[-1] if line else None, marks, LINES)
 
 
 def result(  # noqa: PLR0913 - one argument for each thing that a report tells

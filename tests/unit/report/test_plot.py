@@ -25,7 +25,7 @@ def classes(root: ET.Element) -> set[str]:
 
 def test_the_curve_shows_every_series_the_limit_and_the_marks() -> None:
     root = parsed(plot.curve(builder.ledger(), "r1-", "the title"))
-    series = {"delivered", "mapped", "gone", "held", "charged"}
+    series = {"line-1", "line-2", "gone", "held", "charged"}
     assert classes(root) >= {"curve", *series, "limit", "escape", "mark", "grid"}
     assert {"1", "2", "3", "limit", "MiB", "seconds"} <= {text.text for text in root.iter(f"{SVG}text")}
 
