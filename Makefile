@@ -3,7 +3,7 @@
 # run    runs the default matrix          test  lint, types, imports, unit tests and real pairs
 # lint   the quick part of test           clean-cache  removes fetched and built kernels, source trees, images
 # bench-NAME  one bench of bench/README.md; bench runs them all
-# faults MINUTES=30 SEED=7  sessions with one fault each (docs/faults.md); not part of test
+# faults MINUTES=30 SEED=7  sessions with one fault each (docs/faults.md); five minutes are part of test
 # kvm    the lab under KVM in a first-level guest of this host's QEMU (docs/kvm.md); not part of test
 # kvm-page FILE=page.txt  for a host with KVM: what it is and what the lab said there, as text to send us
 # kernels  builds every design's kernel (a quarter of an hour on 2 cores, less where ccache is warm)
