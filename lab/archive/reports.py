@@ -24,8 +24,8 @@ from lab.evidence.bundle import parse, read_manifest
 from lab.evidence.names import RECORD, TIMING
 from lab.evidence.selftest import parse_selftest
 from lab.evidence.timing import parse_timing
-from lab.experiments.found import case_named
-from lab.host.paths import named_suites, project_root, suites_dir
+from lab.experiments.found import all_cases, case_named
+from lab.host.paths import project_root, suites_dir
 from lab.plan.selftests import row_for
 from lab.plan.session import PLAN_FILE, SessionPlan, load
 from lab.report import RunResult, Session, jsonl
@@ -43,7 +43,7 @@ CURVE = "curve.svg"
 VERDICT = "verdict.json"
 
 ROOMS = (".", "evidence", "plan", "spec", "verdict", "experiments", "report")
-"""Where the code lies that makes a result of a bundle, beside all of suites/."""
+"""Where the code lies that makes a result of a bundle, beside suites/ and the experiments from elsewhere."""
 
 
 def judged(bundle: Path, relative: str) -> RunResult:
@@ -72,7 +72,8 @@ def source() -> str:
     """A hash of the code that makes a verdict of a bundle's bytes."""
     digest, root = hashlib.sha256(), project_root()
     general = (path for room in ROOMS for path in (root / "lab").glob(f"{room}/*.py"))
-    own = (path for folder in (suites_dir(), *named_suites()) for path in folder.rglob("*.py"))
+    folders = {suites_dir(), *(Path(case.file).parents[1] for case in all_cases().values())}
+    own = {path for folder in folders for path in folder.rglob("*.py")}
     for path in sorted((*general, *own)):
         digest.update(f"{path} {path.stat().st_size}\n".encode() + path.read_bytes())
     return digest.hexdigest()

@@ -72,10 +72,11 @@ def _roots(config: pytest.Config) -> list[Path]:
 
 
 def _targets_suites(config: pytest.Config) -> bool:
+    """Whether cases are to be run: they lie where experiments do, or there is a plan of them."""
     from lab.host.paths import named_suites, suites_dir
 
     folders = {suites_dir(), *named_suites()}
-    return any(not folders.isdisjoint((root, *root.parents)) for root in _roots(config))
+    return bool(config.option.lab_plan) or any(not folders.isdisjoint((root, *root.parents)) for root in _roots(config))
 
 
 def _name_suites(config: pytest.Config) -> None:
@@ -229,7 +230,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
         return None
     from lab.experiments.found import all_cases
 
-    cases = [case for case in all_cases().values() if Path(case.file) == file_path]
+    cases = [case for case in all_cases().values() if Path(case.file).resolve() == file_path.resolve()]
     return CaseFile.of(parent, file_path, cases) if cases else None
 
 

@@ -102,10 +102,13 @@ def _end(engine: Engine) -> None:
 
 def pytest_argv(plan: SessionPlan) -> list[str]:
     """Arguments of the pytest that runs a plan."""
-    from lab.host.paths import named_suites, suites_dir
+    from lab.experiments.found import case_named
+    from lab.host.paths import suites_dir
     from lab.plan.session import PLAN_FILE
 
-    argv = [str(suites_dir()), *map(str, named_suites()), "-q", "-p", "no:cacheprovider", "--assert=plain"]
+    # wherever their experiments lie; without a path pytest would look where it was started
+    files = sorted({case_named(run.case).file for run in plan.runs}) or [str(suites_dir())]
+    argv = [*files, "-c", str(suites_dir() / "pytest.ini"), "-q", "-p", "no:cacheprovider", "--assert=plain"]
     argv += [word for plugin in PLUGINS for word in ("-p", plugin)]
     argv += ["--basetemp", str(plan.sockets / "t")]  # xdist has it made, and pytest leaves it behind
     return [*argv, "-n", str(plan.pairs), "--lab-tidy", "--lab-plan", str(plan.folder / PLAN_FILE)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -19,6 +20,7 @@ from lab.host.paths import SUITES
 from lab.plan.matrix import expand
 from lab.plan.session import PLAN_FILE, SessionPlan, dump
 from lab.session.plugin import item_name
+from lab.session.start_engine import pytest_argv
 from lab.session.suites import with_folders
 from tests.extend import written
 from tests.known import judge
@@ -102,6 +104,18 @@ def test_what_lab_new_writes_is_found_and_runs_as_it_is(folder: Path, tmp_path: 
     told = story("hold")
     told.manifest |= {"case": "second-one"}
     assert {f.rule for f in judge(parse(told.files())).findings} >= {"billed", "exercised"}
+
+
+def test_an_installed_experiment_is_known_without_its_folder(
+    folder: Path, plan: SessionPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = found.all_experiments()[str(folder)]
+    point = SimpleNamespace(name="theirs", load=lambda: installed)
+    monkeypatch.setenv(SUITES, "")
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [point] if group == "lab.experiments" else [])
+    found.forget()
+    assert as_typed(CASE) == CASE
+    assert pytest_argv(plan)[0] == str(folder / "cases" / "hold_little.py")
 
 
 @pytest.fixture
