@@ -12,12 +12,13 @@ import typer
 
 from lab.errors import BadInput
 from lab.experiments.found import MODULE, all_cases, is_experiment, skeletons
+from lab.host.paths import suites_dir
 from lab.host.records import write_whole
 from lab.text.terminal import say
 
 new = typer.Typer(no_args_is_help=True, help="Write a case, or an experiment in a folder of its own, to begin with.")
 
-NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 Like = Annotated[str, typer.Option("--like", help="The experiment whose skeleton is taken.")]
 
 
@@ -57,18 +58,20 @@ def new_experiment(
     problems = _named(folder.name)
     if folder.exists():
         problems.append(f"{folder} is there already")
+    if folder.parent == suites_dir() and "-" in folder.name:
+        problems.append(f"{folder.name}: in suites/ it is a package, so write _ for -")
     if problems:
         raise BadInput(problems, hint="lab new experiment ~/my-suite")
     (folder / "cases").mkdir(parents=True)
-    for empty in (folder / "__init__.py", folder / "cases" / "__init__.py"):
-        empty.touch()
+    for package in (folder / "__init__.py", folder / "cases" / "__init__.py"):
+        package.write_text("# SPDX-License-Identifier: GPL-2.0-only\n")
     _write(folder / f"{MODULE}.py", skeleton / f"{MODULE}.py.txt", name=folder.name)
     _write(folder / "cases" / "first.py", skeleton / "case.py.txt", function="first")
     say(f"{folder}\nlab run {folder}")
 
 
 def _named(name: str) -> list[str]:
-    return [] if NAME.fullmatch(name) else [f"{name!r}: a name has small letters, digits and single hyphens"]
+    return [] if NAME.fullmatch(name) else [f"{name!r}: a name has small letters, digits, and - or _ between them"]
 
 
 def _skeleton(like: str) -> Path:
