@@ -35,6 +35,7 @@ class BootableKernel:
     sha256    of `boot`;  config_sha256 of its kernel config ("" when not known);  initrd_sha256 ("" in older plans)
     modules   drivers the guests can count on, loaded or built in; empty when not known (own kernel without modules)
     base, series, fragments   of a kernel the lab built: its source, the key of its patches, its config fragments
+    asked     how `lab run --kernel` takes it, where that is not its name
     """
 
     name: str
@@ -49,6 +50,7 @@ class BootableKernel:
     series: str = ""
     fragments: tuple[str, ...] = ()
     initrd_sha256: str = ""
+    asked: str = ""
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,7 @@ def make_bootable(kernel: Kernel, *, init: Path, progress: Progress) -> Bootable
         base=parts.base,
         series=parts.series,
         fragments=parts.fragments,
+        asked=kernel.typed if isinstance(kernel, LocalKernel) else "",
     )
 
 

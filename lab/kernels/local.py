@@ -35,6 +35,7 @@ class LocalKernel:
     """A kernel somebody built: bzImage or vmlinux, and its lib/modules/RELEASE (None: everything is built in).
 
     modules may also be the tree that it was built in.
+    typed    how `lab run --kernel` is given it from any folder
     """
 
     name: str
@@ -42,6 +43,7 @@ class LocalKernel:
     modules: Path | None
     release: str
     design: str
+    typed: str = ""
 
 
 def local(bare: str, design: str, problems: list[str]) -> LocalKernel | None:
@@ -59,7 +61,8 @@ def local(bare: str, design: str, problems: list[str]) -> LocalKernel | None:
         return None
     release, wrong = _checked(*found)
     problems += wrong
-    return None if wrong else LocalKernel(display(release, design), *found, release, design_of(design))
+    typed = str(image) + (f":{found[1]}" if modules_text else "") + ("" if design == "stock" else f"@{design}")
+    return None if wrong else LocalKernel(display(release, design), *found, release, design_of(design), typed)
 
 
 def display(release: str, design: str) -> str:

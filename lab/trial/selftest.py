@@ -197,7 +197,15 @@ class _Attempt:
             floor=nic.floor,
             incidents=tuple(self.incidents),
             reproduce=shlex.join(
-                ["lab", "selftest", self.test.name, "--kernel", plan.kernel.name, "--nic", plan.nic.name]
+                [
+                    "lab",
+                    "selftest",
+                    self.test.name,
+                    "--kernel",
+                    plan.kernel.asked or plan.kernel.name,
+                    "--nic",
+                    plan.nic.name,
+                ]
             ),
             files=self.bundle.files(RECORD),
             **self.learnt,

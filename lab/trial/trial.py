@@ -211,14 +211,18 @@ def _fields(subject: Steps, plan: SessionPlan, started: str, predicted: Predicte
         "lab_version": importlib.metadata.version("lab"),
         "skip": subject.skip,
         "reference": run.reference,
-        "reproduce": _reproduce(run),
+        "reproduce": _reproduce(run, plan),
     }
 
 
-def _reproduce(run: Run) -> str:
+def _reproduce(run: Run, plan: SessionPlan) -> str:
     """The command that runs this cell again."""
-    compared = f" --reference '{run.reference}'" if run.reference else ""
-    return f"lab run {shlex.quote(as_typed(run.case))} --kernel '{run.kernel}' --nic {run.nic}{compared}"
+
+    def asked(name: str) -> str:
+        return shlex.quote(plan.kernel(name).asked or name)
+
+    compared = f" --reference {asked(run.reference)}" if run.reference else ""
+    return f"lab run {shlex.quote(as_typed(run.case))} --kernel {asked(run.kernel)} --nic {run.nic}{compared}"
 
 
 def _client_records(subject: Steps) -> list[dict[str, Any]]:

@@ -110,9 +110,23 @@ def test_a_kernel_of_ones_own(tmp_path: Path) -> None:
     image.write_bytes(bzimage(b""))
     lib.mkdir()
     (lib / "modules.builtin").touch()
-    assert resolve([f"{image}:{lib}@put-hook"], known=()) == (
-        LocalKernel("6.99.1-test@put-hook", image, lib, "6.99.1-test", "put-hook"),
-    )
+    typed = f"{image}:{lib}@put-hook"
+    (kernel,) = resolve([typed], known=())
+    assert kernel == LocalKernel("6.99.1-test@put-hook", image, lib, "6.99.1-test", "put-hook", typed)
+
+
+def test_what_a_run_says_of_a_kernel_of_ones_own_names_it_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bzImage").write_bytes(bzimage(b""))
+    for typed in ("./bzImage", "./bzImage@put-hook"):
+        (kernel,) = resolve([typed], known=())
+        assert isinstance(kernel, LocalKernel)
+        assert kernel.typed == typed.replace(".", str(tmp_path), 1)
+        monkeypatch.chdir("/")
+        assert resolve([kernel.typed], known=()) == (kernel,)
+        monkeypatch.chdir(tmp_path)
 
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:

@@ -294,6 +294,18 @@ def test_a_kernel_without_the_nics_driver_is_a_skip(plan: SessionPlan) -> None:
     assert (trial.verdict, trial.steps.skip) == (Word.SKIP, "k has no driver e1000e")
 
 
+def test_the_command_that_repeats_a_run_names_a_kernel_as_it_was_given(plan: SessionPlan) -> None:
+    mine = replace(plan, kernels=(replace(plan.kernels[0], asked="/a b/bzImage@put-hook"),))
+    for told, words in ((plan, "lab run hold --kernel k --nic igb"), (mine, "'/a b/bzImage@put-hook' --nic igb")):
+        keeper = NoPair(NoHypervisor(), told, lambda _: None)
+        run = replace(plan.runs[0], nic="igb", session=words[:3])
+        trial = Trial(run, told, keeper, lambda _: None, CASES["hold"])
+        with trial as subject:
+            subject.start()
+        assert trial.result is not None
+        assert trial.result.manifest.reproduce.endswith(words)
+
+
 def test_a_case_that_does_not_apply_to_a_design_is_a_skip_with_its_reason(plan: SessionPlan) -> None:
     keeper = NoPair(NoHypervisor(), plan, lambda _: None)
     run = replace(plan.runs[0], case="visible", design="precharge")
