@@ -81,7 +81,7 @@ def named(argv: Sequence[str], environ: Mapping[str, str]) -> str:
 
 
 def main() -> None:
-    """All of `lab`; see lab.start."""
+    """All of `lab`; see lab.__main__."""
     make_lasting()
     try:
         assembled(named(sys.argv, os.environ))(prog_name="lab")

@@ -37,7 +37,7 @@ import lab.session.scheduler
 for _name in default_plugins:
     importlib.import_module(f"_pytest.{_name}")
 
-atexit.register(gc.freeze)  # see lab.start
+atexit.register(gc.freeze)  # see lab.__main__
 
 
 def main() -> int:

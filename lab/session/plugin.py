@@ -355,7 +355,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     _name_suites(config)
     if _targets_suites(config):
         end_in_order()
-        atexit.register(gc.freeze)  # see lab.start
+        atexit.register(gc.freeze)  # see lab.__main__
         plan = session_plan(config)
         if not hasattr(config, "workerinput"):
             config.stash[DRAWING] = Drawing(plan)

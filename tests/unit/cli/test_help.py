@@ -139,7 +139,7 @@ class Interrupt:
         if name == "lab.cli":
             os.kill(os.getpid(), signal.SIGINT)
 sys.meta_path.insert(0, Interrupt)
-from lab.start import main
+from lab.__main__ import main
 main()
 """
 
@@ -149,7 +149,7 @@ import atexit, os, signal, sys
 import lab.cli
 atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))
 lab.cli.main = lambda: sys.exit(3)
-from lab.start import main
+from lab.__main__ import main
 main()
 """
 
@@ -164,7 +164,7 @@ import lab.cli
 def main():
     raise KeyboardInterrupt
 lab.cli.main = main
-from lab.start import main
+from lab.__main__ import main
 main()
 """
 

@@ -17,7 +17,7 @@ HEAVY = {
 def heavy(*words: str, completing: str = "") -> set[str]:
     """What of it `lab WORDS` has imported when it ends, or `lab` that completes what stands before the cursor."""
     told = "atexit.register(lambda: print('loaded:', *sys.modules, file=sys.stderr))"
-    code = f"import atexit, sys; {told}; import lab.start; lab.start.main()"
+    code = f"import atexit, sys; {told}; import lab.__main__; lab.__main__.main()"
     environ = {"PATH": "/usr/bin:/bin", "LAB_RESULTS": "/nowhere"}
     if completing:
         cursor = completing.count(" ")

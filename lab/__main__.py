@@ -28,3 +28,7 @@ def main() -> None:
     finally:  # nothing is left to end: one more Ctrl-C must change neither the exit status nor what was said
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
+
+
+if __name__ == "__main__":
+    main()
