@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import functools
 import gc
 import json
 import os
@@ -20,17 +19,16 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab.errors import BadInput, LabError
+from lab.errors import LabError
 from lab.host.interrupt import end_in_order
 from lab.host.workers import registered
 from lab.plan.matrix import Run
-from lab.plan.session import EVENTS_FILE, PLAN_FILE, SessionPlan, load
-from lab.provision.private import private_folder
-from lab.provision.sweep import tidy
+from lab.plan.session import EVENTS_FILE, PLAN_FILE, SessionPlan
+from lab.session.planned import PLAN, name_suites, say, session_plan, targets_suites
 from lab.text.words import printable
 
 if TYPE_CHECKING:
@@ -39,7 +37,6 @@ if TYPE_CHECKING:
     from lab.report.model import Session
     from lab.verdict.case import Case
 
-PLAN = pytest.StashKey[SessionPlan]()
 NEXT = pytest.StashKey[Run | None]()
 SUMMARY = pytest.StashKey[str]()
 DRAWING = pytest.StashKey["Drawing"]()
@@ -67,120 +64,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--lab-plan", default="", help="run a plan made before (plan.json) instead of the options above")
 
 
-def _roots(config: pytest.Config) -> list[Path]:
-    return [Path(str(arg).split("::")[0]).resolve() for arg in config.args]
-
-
-def _targets_suites(config: pytest.Config) -> bool:
-    """Whether cases are to be run: they lie where experiments do, or there is a plan of them."""
-    from lab.host.paths import named_suites, suites_dir
-
-    folders = {suites_dir(), *named_suites()}
-    return bool(config.option.lab_plan) or any(not folders.isdisjoint((root, *root.parents)) for root in _roots(config))
-
-
-def _name_suites(config: pytest.Config) -> None:
-    """`pytest ~/my-suite`: who names the folder of an experiment, or a file in it, wants it known."""
-    from lab.experiments.found import forget, is_experiment
-    from lab.host.paths import name_suite, suites_dir
-
-    for root in _roots(config):
-        folder = next((path for path in (root, *root.parents) if is_experiment(path)), None)
-        if folder is not None and suites_dir() not in folder.parents:
-            name_suite(folder)
-            forget()
-
-
-def _request(config: pytest.Config) -> Any:  # noqa: ANN401 - imported late
-    from lab.spec.request import SessionRequest
-
-    option = config.option
-    wanted = getattr(option, "numprocesses", None)
-    return SessionRequest(
-        names=tuple(option.lab_names),
-        kernels=tuple(option.kernel),
-        nics=tuple(option.nic),
-        repeat=option.repeat,
-        pairs=wanted if isinstance(wanted, int) else 0,
-        connect=option.connect,
-        accelerator=option.accel,
-        reference=option.reference,
-        cold=option.cold,
-        command=shlex.join(["pytest", *config.invocation_params.args]),
-    )
-
-
-def session_plan(config: pytest.Config) -> SessionPlan:
-    """The plan of this pytest run, made at first use; a worker reads the one its controller made."""
-    if PLAN not in config.stash:
-        workerinput = getattr(config, "workerinput", None)
-        given = workerinput["lab_plan"] if workerinput is not None else config.option.lab_plan
-        if given:
-            config.stash[PLAN] = _given_plan(Path(given))
-            if workerinput is None and config.option.lab_tidy:
-                config.add_cleanup(functools.partial(tidy, config.stash[PLAN].sockets))
-        else:
-            config.stash[PLAN] = _make_plan(config)
-        if workerinput is None:
-            _register(config)
-    return config.stash[PLAN]
-
-
-def _given_plan(path: Path) -> SessionPlan:
-    try:
-        return load(path.read_bytes())
-    except (LabError, OSError) as exc:
-        raise pytest.UsageError(f"{path}: {exc}") from exc
-
-
-def _say(what: str) -> None:
-    print(printable(f"lab: {what}"), file=sys.stderr)
-
-
-def _register(config: pytest.Config) -> None:
-    """This process leaves reports: who tidies up before it has, waits for it."""
-    at_work = contextlib.ExitStack()
-    config.add_cleanup(at_work.close)
-    at_work.enter_context(registered(config.stash[PLAN].sockets, "controller"))
-
-
-def _make_plan(config: pytest.Config) -> SessionPlan:
-    from lab.host.paths import results_folder
-    from lab.host.size import require_files
-    from lab.session.prepare import prepare
-
-    try:
-        folder = results_folder(Path(config.option.results) if config.option.results else None)
-        require_files()
-        sockets = private_folder(config.add_cleanup)
-        return prepare(_request(config), folder, sockets, _say)
-    except BadInput as exc:
-        raise pytest.UsageError(str(exc)) from exc
-    except (LabError, OSError) as exc:
-        _give_up(str(exc), pytest.ExitCode.INTERNAL_ERROR)
-    except KeyboardInterrupt:
-        _give_up("interrupted before the first run", pytest.ExitCode.INTERRUPTED)
-
-
-def _give_up(why: str, status: pytest.ExitCode) -> NoReturn:
-    """Before there is a session: pytest itself knows of wrong usage only."""
-    print(printable(f"ERROR: {why}"), file=sys.stderr)
-    raise SystemExit(status)
-
-
 # -- xdist: workers under a reaper, grouped by pair ------------------------------------------------------------------
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """`-n auto` is the number of pairs that fit."""
-    return session_plan(config).pairs if _targets_suites(config) else None
+    return session_plan(config).pairs if targets_suites(config) else None
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
     """Start each worker under a child subreaper: libvirt waits for QEMU's zombie, and not every pid 1 reaps at once."""
-    if not _targets_suites(config):
+    if not targets_suites(config):
         return
     plan = session_plan(config)
     if len(specs) > plan.pairs:
@@ -193,7 +89,7 @@ def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:  # noqa: ANN401 - xdist classes
-    if not _targets_suites(config):
+    if not targets_suites(config):
         return None
     from lab.session.scheduler import PairScheduling
 
@@ -202,18 +98,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:  # noqa
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - an xdist class
-    if _targets_suites(node.config):
+    if targets_suites(node.config):
         node.workerinput["lab_plan"] = str(session_plan(node.config).folder / PLAN_FILE)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:  # noqa: ANN401 - an xdist class
     """A worker that was killed leaves guests, and xdist gives its runs to another one at once."""
-    if error and _targets_suites(node.config):
+    if error and targets_suites(node.config):
         from lab.provision.sweep import sweep
 
         for name in sweep(session_plan(node.config).sockets / node.gateway.id):
-            _say(f"{node.gateway.id} is gone; ended its {name}")
+            say(f"{node.gateway.id} is gone; ended its {name}")
 
 
 # -- collection ----------------------------------------------------------------------------------------------------
@@ -226,7 +122,7 @@ def item_name(run: Run) -> str:
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """A file that holds cases has an item for each run of them that is planned."""
-    if file_path.suffix != ".py" or not _targets_suites(parent.config):
+    if file_path.suffix != ".py" or not targets_suites(parent.config):
         return None
     from lab.experiments.found import all_cases
 
@@ -352,8 +248,8 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """A signal ends the work in order from here on; what was asked for is refused here, once, or planned."""
-    _name_suites(config)
-    if _targets_suites(config):
+    name_suites(config)
+    if targets_suites(config):
         end_in_order()
         atexit.register(gc.freeze)  # see lab.__main__
         plan = session_plan(config)
@@ -421,13 +317,13 @@ def _conclude(plan: SessionPlan, known: Known | None) -> Session | None:
     try:
         session = write_reports(plan, known)
     except (LabError, OSError) as exc:
-        _say(f"no reports: {exc}")
+        say(f"no reports: {exc}")
         return None
     else:
         try:
-            remember(plan, session, _say)
+            remember(plan, session, say)
         except OSError as exc:
-            _say(f"nothing learnt: {exc}")
+            say(f"nothing learnt: {exc}")
         return session
 
 
