@@ -11,19 +11,19 @@ import pytest
 from typer.testing import CliRunner
 
 from lab.cli import assembled
-from lab.contracts import BootableKernel, GuestImage
 from lab.errors import BadInput
 from lab.evidence.bundle import parse
 from lab.experiments import found
 from lab.experiments.found import all_cases, as_typed, case_named
 from lab.host.paths import SUITES
 from lab.plan.matrix import expand
-from lab.plan.session import PLAN_FILE, SessionPlan, dump
+from lab.plan.session import PLAN_FILE, SessionPlan
 from lab.session.plugin import item_name
 from lab.session.start_engine import pytest_argv
 from lab.session.suites import with_folders
 from tests.extend import written
 from tests.known import judge
+from tests.unit.run.plans import kernel, planned
 from tests.unit.verdict.builder import story
 
 pytest_plugins = ["pytester"]
@@ -123,18 +123,4 @@ def plan(folder: Path, tmp_path: Path) -> SessionPlan:
     """One run of its case; on disk."""
     with_folders([str(folder)])
     runs = expand("s", [("k", "stock")], ["virtio"], [case_named(CASE)], 1)
-    made = SessionPlan(
-        name="s",
-        started="2026-01-01T00:00:00+00:00",
-        command="pytest",
-        folder=tmp_path,
-        sockets=tmp_path,
-        connect="none",
-        accelerator="tcg",
-        pairs=1,
-        image=GuestImage(Path("/u"), "0", "0"),
-        kernels=(BootableKernel("k", Path("/k"), Path("/i"), "6.12", "stock", "0", ""),),
-        runs=runs,
-    )
-    (tmp_path / PLAN_FILE).write_bytes(dump(made))
-    return made
+    return planned(tmp_path, [kernel("k")], runs)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from lab.contracts import BootableKernel, GuestImage
 from lab.host.paths import suites_dir
 from lab.plan.order import running_order
-from lab.plan.session import PLAN_FILE, SessionPlan, dump
+from lab.plan.session import PLAN_FILE, SessionPlan
 from lab.session.plugin import item_name
 from tests.known import expand
+from tests.unit.run.plans import kernel, planned, written
 
 pytest_plugins = ["pytester"]
 
@@ -21,31 +21,9 @@ pytest_plugins = ["pytester"]
 @pytest.fixture
 def plan(tmp_path: Path) -> SessionPlan:
     """Two kernels, two NIC profiles, three cases; on disk."""
-    kernels = tuple(
-        BootableKernel(name, Path("/k"), Path("/i"), "6.12", "stock", "0", "") for name in ("6.12.1+deb12-amd64", "6.1")
-    )
-    runs = expand(
-        "s", [(k.name, "stock") for k in kernels], ["virtio", "loopback"], ["hold", "release", "bystander"], 1
-    )
-    made = SessionPlan(
-        name="s",
-        started="2026-01-01T00:00:00+00:00",
-        command="pytest",
-        folder=tmp_path,
-        sockets=tmp_path,
-        connect="none",
-        accelerator="tcg",
-        pairs=2,
-        image=GuestImage(Path("/u"), "0", "0"),
-        kernels=kernels,
-        runs=running_order(runs),
-    )
-    return written(made)
-
-
-def written(plan: SessionPlan) -> SessionPlan:
-    (plan.folder / PLAN_FILE).write_bytes(dump(plan))
-    return plan
+    kernels = [kernel(name) for name in ("6.12.1+deb12-amd64", "6.1")]
+    cells = [(k.name, "stock") for k in kernels], ["virtio", "loopback"], ["hold", "release", "bystander"]
+    return planned(tmp_path, kernels, running_order(expand("s", *cells, 1)), pairs=2)
 
 
 def collected(pytester: pytest.Pytester, plan: SessionPlan, *args: str) -> list[str]:
