@@ -63,8 +63,7 @@ def escape_judged(result: RunResult) -> int | None:
     case = all_cases().get(result.manifest.case)
     if result.verdict.word is Word.SKIP:
         return None
-    billed = case is None or any(rule.name == "billed" for rule in case.rules)
-    return escape_of(result.verdict.ledger) if billed else None
+    return escape_of(result.verdict.ledger) if case is None or case.escapes else None
 
 
 def ratios(costs: list[Cost]) -> str:

@@ -53,6 +53,7 @@ class Case(CaseSpec):
     page        what a reader should know before believing it
     file        path of the file where it is written
     chapter     cases of one are shown together
+    escapes     it asks what escapes the charge, so that figure is shown beside its word
     """
 
     rules: tuple[Rule, ...] = ()
@@ -64,3 +65,4 @@ class Case(CaseSpec):
     page: str = field(default="", repr=False)
     file: str = ""
     chapter: int = 0
+    escapes: bool = False

@@ -14,6 +14,7 @@ from lab.verdict.case import Case, Rule
 from lab.verdict.rules import GROUND
 from suites.rx_zerocopy.clients import LINES
 from suites.rx_zerocopy.designs import DESIGNS
+from suites.rx_zerocopy.rules.claims import billed
 from suites.rx_zerocopy.rules.exercised import Proof, exercised
 from suites.rx_zerocopy.rules.witnesses import witnesses
 
@@ -85,6 +86,7 @@ def case(  # noqa: PLR0913 - all that a case says of itself stands in one place
             page=inspect.cleandoc(inspect.getmodule(script).__doc__ or ""),
             file=inspect.getfile(script),
             chapter=chapter,
+            escapes=billed in judged_by,
         )
 
     return made
