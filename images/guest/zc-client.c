@@ -46,7 +46,8 @@ static const char about[] =
 	"What cannot be mapped is received into a small reused buffer.\n"
 	"\n"
 	"Commands on standard input, one a line: release (drop everything), leave DIR (move to\n"
-	"another cgroup), smaps (what its mappings are said to hold), quit. End of file means quit.\n"
+	"another cgroup), smaps (what its mappings are said to hold), grow N (take that many bytes\n"
+	"of anonymous memory), quit. End of file means quit.\n"
 	"\n"
 	"Events, one JSON object a line on standard output:\n"
 	"  ready     it listens: name, behaviour, port, pid, cgroup, pfn (1: sees page frames)\n"
@@ -56,6 +57,7 @@ static const char about[] =
 	"  released  after release\n"
 	"  left      after leave: cgroup\n"
 	"  smaps     after smaps: resident, bytes of its areas by /proc/self/smaps\n"
+	"  grown     after grow, if it lived\n"
 	"  done      after quit; with --verify hash, mismatches, first_mismatch\n"
 	"  error     message; exit status 1, or 2 for bad options\n"
 	"Counters, bytes: delivered, mapped, copied, mapped_now, pinned, anon, distinct, held,\n"
@@ -117,6 +119,23 @@ static void leave(const char *dir)
 	say_left(&self, dir);
 }
 
+/* Each MiB is told before the next is touched: the OOM killer gives no notice. */
+static void grow(const char *size)
+{
+	uint64_t done, all = strtoull(size, NULL, 10);
+	char *at = all ? keep_area(-1, all) : NULL;
+
+	if (!at)
+		die(1, "cannot grow by \"%s\" bytes: %s", size, all ? strerror(errno) : "not a number");
+	for (done = 0; done < all; done += PAGE) {
+		if (done % KEPT == 0)
+			say(&self, "progress");
+		at[done] = 1;
+		self.anon += PAGE;
+	}
+	say(&self, "grown");
+}
+
 __attribute__((noreturn)) static void quit(void)
 {
 	say_done(&self);
@@ -131,6 +150,8 @@ static void obey(const char *command)
 		leave(command + 6);
 	else if (!strcmp(command, "smaps"))
 		say_smaps(&self, keep_resident());
+	else if (!strncmp(command, "grow ", 5))
+		grow(command + 5);
 	else if (!strcmp(command, "quit"))
 		quit();
 	else if (*command)

@@ -108,10 +108,18 @@ def kills_seen(sample: Sample, name: str) -> int:
 
 
 def living(evidence: Evidence, name: str) -> tuple[Sample, ...]:
-    """The receiver's samples up to the first that shows an OOM kill in the cgroup of that name."""
-    samples = evidence.receiver.samples
+    """The receiver's samples up to the first that shows an OOM kill in the cgroup of that name; up to the client's last
+    line where the lab killed it."""
+    samples, record, log = evidence.receiver.samples, client_record(evidence, name), evidence.clients.get(name)
+    if record is not None and record.killed and log is not None and log.events:
+        samples = tuple(s for s in samples if _lived(s, name, log.events[-1].t))
     dead = next((i for i, s in enumerate(samples) if kills_seen(s, name)), len(samples))
     return samples[:dead]
+
+
+def _lived(sample: Sample, name: str, last: float) -> bool:
+    group = sample.cgroups.get(name)
+    return sample.t <= last or (group is not None and group.procs > 0)
 
 
 class _Meter:

@@ -100,6 +100,7 @@ class ClientRecord(_Record):
     lowered is what its limit was set to while it ran (None: it was not changed).
 
     status is its exit status; None when nobody saw it end; 128 + N when it was killed by signal N.
+    killed tells that the lab sent it SIGKILL.
     """
 
     name: Annotated[str, Field(max_length=64, pattern=CLIENT_NAME)]
@@ -112,6 +113,7 @@ class ClientRecord(_Record):
     status: Status | None = None
     sender_status: Status | None = None
     lowered: Whole | None = None
+    killed: bool = False
 
 
 class Incident(_Record):

@@ -73,6 +73,22 @@ def gone(sample: Sample, start: Sample) -> int:
     return unexplained(sample) - unexplained(start)
 
 
+def but_cache(group: CgroupSample) -> int:
+    """Charge but for page cache: a program whose text was evicted and read again pays for it, and so does its cgroup
+    when it has gone, until somebody needs the memory."""
+    return group.current - group.stat.get("file", 0)
+
+
+HELD_BACK = 64 * PAGE_SIZE
+"""Charge that a CPU may hold back for a cgroup (MEMCG_CHARGE_BATCH of include/linux/memcontrol.h)."""
+
+
+def is_bare(sample: Sample, name: str) -> bool:
+    """Whether a cgroup has no process, and is charged for no more than a CPU may hold back."""
+    group = sample.cgroups.get(name)
+    return group is not None and not group.procs and but_cache(group) <= HELD_BACK
+
+
 NAMED = ("anon", "file", "kernel", "sock")
 """Kinds of memory.stat that do not overlap; `kernel` holds slab, stacks, page tables, per-CPU and vmalloc memory
 (since v5.18, commit a8c49af3be5f). Network pages that a kernel under test charges are of none of them."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from lab.collect.stream import last_lines, size
 from lab.drive.ssh import GuestShell, Program
 from lab.errors import DeadlinePassed
-from lab.evidence.memory import is_at_rest, nothing_stays, unexplained
+from lab.evidence.memory import is_at_rest, is_bare, nothing_stays, unexplained
 from lab.evidence.model import Sample
 from lab.evidence.names import FIRST
 from lab.evidence.telemetry import parse_checkpoints, parse_telemetry
@@ -44,6 +44,7 @@ class Steps(Attempt):
 
     streams: dict[str, Stream] = field(default_factory=dict)
     dying_control: int = 0
+    killed: set[str] = field(default_factory=set)
     _gone_groups: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -248,6 +249,23 @@ class Steps(Attempt):
             self.ready.remove_cgroup(name)
         self._gone_groups.add(name)
 
+    def kill(self, who: ClientSpec) -> None:
+        """End every process in a client's cgroup with SIGKILL, whatever they hold."""
+        client = self.streams[who.name].client
+        with self._step("kill", client=who.name):
+            self.killed.add(who.name)
+            each = f"for pid in $(cat {cgroup_of(who.name)}/cgroup.procs); do kill -KILL $pid; done"
+            self.ready.receiver.check(["sh", "-c", each])
+            self._watch(client, lambda p: p.ended, Deadline.after(f"death of {who.name}", self.limits.answer))
+
+    def grow(self, who: ClientSpec, size: int) -> None:
+        """Have a client take that many bytes of anonymous memory, or be killed by it."""
+        client = self.streams[who.name].client
+        with self._step("grow", client=who.name, bytes=size):
+            client.tell(f"grow {size}")
+            deadline = Deadline.after(f"growth of {who.name}", self.limits.delivery)
+            self._watch(client, lambda p: p.said("grown") or p.ended, deadline)
+
     def bury_control(self) -> None:
         """The control of `bury`: a cgroup made, used by an ordinary process and removed."""
         self._require_preflight()
@@ -257,6 +275,11 @@ class Steps(Attempt):
             self.ready.receiver.check(["sh", "-c", f"mkdir {group} && sh -c '{enter}' && rmdir {group}"])
         sample = self.checkpoint(CONTROL)
         self.dying_control = sample.dying if sample else 0
+
+    @staticmethod
+    def bare(who: ClientSpec) -> Callable[[Sample], bool]:
+        """Whether a client that has ended is charged for nothing any more."""
+        return lambda sample: is_bare(sample, who.name)
 
     def is_buried(self, sample: Sample) -> bool:
         """No removed cgroup lingers, and no page is charged to one."""

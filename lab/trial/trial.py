@@ -241,6 +241,7 @@ def _client_records(subject: Steps) -> list[dict[str, Any]]:
             "status": stream.client.status if stream else None,
             "sender_status": stream.sender.status if stream else None,
             "lowered": spec.lowered,
+            "killed": spec.name in subject.killed,
         }
         for port, spec in enumerate(subject.case.clients, start=FIRST_PORT)
         for stream in [subject.streams.get(spec.name)]

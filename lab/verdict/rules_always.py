@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from lab.evidence.memory import baseline, gone, unexplained
-from lab.evidence.model import Canary, CgroupSample, Evidence, GuestEvidence, Ledger, Sample
+from lab.evidence.memory import baseline, but_cache, gone, unexplained
+from lab.evidence.model import Canary, Evidence, GuestEvidence, Ledger, Sample
 from lab.units import MIB, PAGE_SIZE, mib
 from lab.verdict import ground
 from lab.verdict.case import Case, rule
@@ -113,19 +113,13 @@ def _emptied(evidence: Evidence, now: Sample, start: Sample) -> Iterator[Finding
     """
     slack, out = batch(evidence) + OWN_PAGES * PAGE_SIZE, max(0, gone(now, start))
     for name, group in now.cgroups.items():
-        charge = _but_cache(group)
+        charge = but_cache(group)
         if not group.procs and charge > out + slack:
             message = (
                 f"/lab/{name} has no process and is charged {mib(charge)} at `{now.name}`, page cache apart; "
                 f"{mib(out)} of memory are out that it could be for, {mib(slack)} are tolerated"
             )
             yield failed("balanced", message, at_sample(now))
-
-
-def _but_cache(group: CgroupSample) -> int:
-    """Charge but for page cache: a program whose text was evicted and read again pays for it, and so does its cgroup
-    when it has gone, until somebody needs the memory."""
-    return group.current - group.stat.get("file", 0)
 
 
 def _adds_up(evidence: Evidence, now: Sample, start: Sample) -> Iterator[Finding]:
@@ -192,7 +186,7 @@ def _left_above(evidence: Evidence, start: Sample) -> Iterator[Finding]:
     if after is None or after.parent is None or start.parent is None:
         yield unclear("balanced", "nobody read the cgroup above the clients' when they were gone", at_sample(after))
         return
-    left = _but_cache(after.parent) - _but_cache(start.parent)
+    left = but_cache(after.parent) - but_cache(start.parent)
     message = (
         f"{left // PAGE_SIZE} pages more than before are charged above when the clients' cgroups are gone, "
         f"{allowed // PAGE_SIZE} are tolerated"
@@ -209,7 +203,7 @@ def _since_first(evidence: Evidence) -> Iterator[Finding]:
         yield unclear("balanced", "nobody told what the pair's first run began with", "first.jsonl")
         return
     runs, allowed = evidence.manifest.pair.runs_before + 1, _own(evidence)
-    charged = _but_cache(after.parent) - _but_cache(first.parent)
+    charged = but_cache(after.parent) - but_cache(first.parent)
     missing = unexplained(after) - unexplained(first)
     message = (
         f"since the first of {runs} runs of this pair {charged // PAGE_SIZE} pages more are charged and "

@@ -25,7 +25,7 @@ MAX_SILENCE_S = 3.0
 MAX_MISSING = 0.05
 """Share of telemetry lines that may be lost before the series is called full of holes."""
 
-OOM_STATUS = 137  # 128 + SIGKILL
+KILL_STATUS = 137  # 128 + SIGKILL
 
 
 @rule("kernel-alive")
@@ -62,13 +62,13 @@ def _unstarted(evidence: Evidence, case: Case) -> Iterator[Finding]:
 
 def _statuses(evidence: Evidence) -> Iterator[Finding]:
     for record in evidence.manifest.clients:
-        excused = record.status == OOM_STATUS and killed(evidence, record.name) is not None
+        excused = record.status == KILL_STATUS and (record.killed or killed(evidence, record.name) is not None)
         if record.status is None:
             yield missed("lab-alive", f"nobody saw client {record.name} end", "manifest.json")
         elif record.status != 0 and not excused:
             why = (
                 "no OOM kill on the console explains it"
-                if record.status == OOM_STATUS
+                if record.status == KILL_STATUS
                 else _complaint(evidence, record)
             )
             message = f"client {record.name} ended with status {record.status}: {why}"
@@ -155,8 +155,9 @@ def _limit_in_force(evidence: Evidence, record: ClientRecord) -> Iterator[Findin
 
 def _endings(evidence: Evidence, case: Case) -> Iterator[Finding]:
     for client in case.clients:
-        log = evidence.clients.get(client.name)
-        if log and not log.last("done") and not killed(evidence, client.name):
+        log, record = evidence.clients.get(client.name), client_record(evidence, client.name)
+        by_lab = record is not None and record.killed
+        if log and not log.last("done") and not by_lab and not killed(evidence, client.name):
             message = f"client {client.name} neither said that it was done nor was killed by the kernel"
             yield unclear("complete", message, at(log, log.last()))
 

@@ -180,6 +180,22 @@ def test_smaps_agree_with_what_is_mapped(tools: Tools) -> None:
         assert told["resident"] == told["mapped_now"]
 
 
+def test_a_client_that_grows_tells_each_mib_before_it_takes_it(tools: Tools) -> None:
+    with tools.client("hold", "--bytes", MIB) as (client, port), tools.sender(port, "--bytes", MIB):
+        client.until("holding")
+        client.tell(f"grow {3 * MIB}")
+        assert [client.until("progress")["anon"] for _ in range(3)] == [0, MIB, 2 * MIB]
+        assert client.until("grown")["anon"] == 3 * MIB
+
+
+def test_growing_by_no_number_is_an_error(tools: Tools) -> None:
+    with tools.client("hold", "--bytes", MIB) as (client, port), tools.sender(port, "--bytes", MIB):
+        client.until("holding")
+        client.tell("grow much")
+        told, status = client.end()
+        assert (told.text("event"), status) == ("error", 1)
+
+
 def test_an_io_uring_that_takes_no_mapped_page_is_told_by_its_call(tools: Tools) -> None:
     with tools.client("pin-uring", "--bytes", MIB) as (client, port), tools.sender(port, "--bytes", MIB):
         holding = client.until("holding")
