@@ -105,7 +105,7 @@ def returned(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding
         return [unclear("returned", f"{ledger.client} was not seen to release", "receiver/checkpoints.jsonl")]
     held = ledger.last.held if ledger.last else 0
     charge = _charge_back(evidence, ledger.client, released)
-    return [charge, _memory_back("returned", (released, end), start, held)]
+    return [charge, memory_back("returned", (released, end), start, held)]
 
 
 def _charge_back(evidence: Evidence, name: str, released: Sample) -> Finding:
@@ -126,7 +126,7 @@ def _charge_back(evidence: Evidence, name: str, released: Sample) -> Finding:
     return (passed if current <= allowed.low else failed)("returned", message, pointer)
 
 
-def _memory_back(rule: str, when: tuple[Sample, ...], start: Sample, held: int) -> Finding:
+def memory_back(rule: str, when: tuple[Sample, ...], start: Sample, held: int) -> Finding:
     """Free memory came back at one of these checkpoints; the last is polled for longest."""
     best = min(when, key=lambda s: gone(s, start))
     missing = gone(best, start)
@@ -145,25 +145,27 @@ def buried(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
         return [unclear("buried", f"no checkpoint {lacking}", "receiver/checkpoints.jsonl")]
     if ledger.client in removed.cgroups or log is None or not log.last("left"):
         return [unclear("buried", f"/lab/{ledger.client} was never removed", at_sample(removed))]
+    memory = memory_back("buried", (end,), start, ledger.last.held if ledger.last else 0)
+    return [*gone_for_good("buried", control, end), memory]
+
+
+def gone_for_good(rule: str, control: Sample, end: Sample) -> Iterator[Finding]:
+    """A removed cgroup does not linger. The dying count can be masked: by a cgroup of an earlier run that goes while
+    this one stays. Pages cannot."""
     message = f"{end.dying} dying cgroups at the end, {control.dying} after an empty one was removed"
-    lingering = (passed if end.dying <= control.dying else failed)("buried", message, at_sample(end))
-    memory = _memory_back("buried", (end,), start, ledger.last.held if ledger.last else 0)
-    return [lingering, _charged_to_removed(end), memory]
-
-
-def _charged_to_removed(end: Sample) -> Finding:
-    """The dying count can be masked: by a cgroup of an earlier run that goes while this one stays. Pages cannot."""
+    yield (passed if end.dying <= control.dying else failed)(rule, message, at_sample(end))
     pages, pointer = end.pages.offline if end.pages else None, at_sample(end)
     if pages is None:
-        return unclear("buried", "nobody counted the pages charged to removed cgroups", pointer)
+        yield unclear(rule, "nobody counted the pages charged to removed cgroups", pointer)
+        return
     message = f"{pages} pages are charged to removed cgroups at the end, up to {STRAY_PAGES} are noise"
-    return (passed if pages <= STRAY_PAGES else failed)("buried", message, pointer)
+    yield (passed if pages <= STRAY_PAGES else failed)(rule, message, pointer)
 
 
 @rule("isolated")
 def isolated(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
     """Nobody but the abuser pays: no other victim of the OOM killer, and the innocent's rate holds."""
-    victims = list(_other_victims("isolated", evidence, case))
+    victims = list(other_victims("isolated", evidence, case))
     innocents = [c for c in case.clients if c.name != case.subject]
     rates = [_rate_held(evidence, ledger, innocent) for innocent in innocents]
     return [*victims, *(r for r in rates if r is not None)] or [
@@ -171,7 +173,7 @@ def isolated(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding
     ]
 
 
-def _other_victims(rule: str, evidence: Evidence, case: Case) -> Iterator[Finding]:
+def other_victims(rule: str, evidence: Evidence, case: Case) -> Iterator[Finding]:
     console = evidence.receiver.console
     for kill in run_kills(evidence.receiver):
         name, owned = victim(evidence, kill)
@@ -242,7 +244,7 @@ def contained(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Findin
     Data that waits in its sockets is left out. TCP charges it in softirq context with GFP_ATOMIC, which
     try_charge_memcg() lets through, so the charge passes the limit on every kernel. On a busy host 6 MiB were seen.
     """
-    return [*_other_victims("contained", evidence, case), *_stopped_at_limit(evidence, ledger)]
+    return [*other_victims("contained", evidence, case), *_stopped_at_limit(evidence, ledger)]
 
 
 def _most_queued(evidence: Evidence, name: str, killed_at: AtKill | None) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from lab.units import MIB
+from lab.units import MIB, PAGE_SIZE
 from lab.verdict.model import Word
 from suites.rx_zerocopy.rules.claims import STRAY_PAGES
 from tests.unit.verdict.builder import compared, story
@@ -34,6 +34,7 @@ from tests.unit.verdict.spoil import (
     in_checkpoint,
     innocent_slows,
     kill_line,
+    leak_after_death,
     leak_after_release,
     less_mapped,
     limit_rises,
@@ -54,6 +55,7 @@ from tests.unit.verdict.spoil import (
     spoilt,
     truncate_client,
     unmapped,
+    without_usage,
 )
 from tests.unit.verdict.told import WORK
 
@@ -285,6 +287,24 @@ REDS: tuple[Red, ...] = (
         E,
         spoilt("dead-memcg", lambda s: s.checkpoint("removed")["cg"].update(s.checkpoint("held")["cg"])),
     ),
+    Red("reaped", "charge of the dead stays", F, spoilt("killed", lambda s: charge_at(s, "dead", 81 * PAGE_SIZE))),
+    Red("reaped", "charge underflows", F, spoilt("killed-oom", lambda s: charge_at(s, "dead", 2**63))),
+    Red("reaped", "memory leaks", F, spoilt("killed", leak_after_death)),
+    Red("reaped", "stranger killed", F, spoilt("killed-oom", partial(kill_line, who="/system", memcg="/lab/abuser"))),
+    Red("reaped", "lingers", F, spoilt("killed-oom", in_checkpoint("end", lambda c: c.update(dying=2)))),
+    Red(
+        "reaped",
+        "pages charged to the removed",
+        F,
+        spoilt("killed", in_checkpoint("end", lambda c: c["pages"].update(offline=STRAY_PAGES + 1))),
+    ),
+    Red("reaped", "not counted", E, spoilt("killed", lambda s: s.checkpoints.remove(s.checkpoint("dead")))),
+    Red("reaped", "one lives", E, spoilt("killed", in_checkpoint("dead", lambda c: c["cg"]["abuser"].update(procs=1)))),
+    Red("exercised", "killed empty-handed", E, spoilt("killed", client("abuser", "holding", mapped_now=0))),
+    Red("exercised", "OOM-killed empty-handed", E, spoilt("killed-oom", client("abuser", "progress", mapped_now=0))),
+    Red("exercised", "nobody says whose limit", E, spoilt("killed-oom", without_usage)),
+    Red("lab-alive", "a SIGKILL that nobody sent", E, spoilt("killed", record("abuser", killed=False))),
+    Red("complete", "gone without a word", E, spoilt("killed", record("abuser", killed=False, status=0))),
     Red("isolated", "innocent's rate", F, spoilt("bystander", innocent_slows)),
     Red("isolated", "stranger killed", F, spoilt("bystander", partial(kill_line, who="/system", memcg=None))),
     Red("isolated", "innocent killed first", F, partial(story, "bystander", KERNELS["stock"])),

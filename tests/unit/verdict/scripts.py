@@ -75,6 +75,42 @@ def _lowered(told: Story) -> None:
     told.mark("released")
 
 
+def _killed(told: Story) -> None:
+    """killed: the lab kills the client that holds."""
+    (spec,) = told.case.clients
+    client = told.start(spec)
+    _take(told, client, spec)
+    told.wait(2)
+    told.mark("held")
+    told.wait(2)
+    told.record(spec.name)["killed"] = True
+    client.drop()
+    client.alive, client.procs = False, 0
+    _count_dead(told, client)
+
+
+def _killed_oom(told: Story) -> None:
+    """killed-oom: it takes anonymous memory until its limit has it killed."""
+    (spec,) = told.case.clients
+    client = told.start(spec)
+    _take(told, client, spec)
+    told.wait(2)
+    told.mark("held")
+    while told.machine.charge(client) + BURST <= (spec.limit or 0):
+        client.anon += BURST
+        told.say(client, "progress")
+        told.wait(1)
+    told.machine.oom_kill(client, memcg=True)
+    _count_dead(told, client)
+
+
+def _count_dead(told: Story, client: Client) -> None:
+    told.wait(2)
+    told.mark("dead")
+    told.wait(2)
+    client.cgroup = False
+
+
 def _bury(told: Story, client: Client) -> None:
     client.procs, client.cgroup = 0, False
     told.say(client, "left", cgroup="/sys/fs/cgroup/other")
@@ -155,5 +191,7 @@ SCRIPTS = {
     "opt-in": _settings,
     "reclaim": _pressed,
     "refused": _refused,
+    "killed": _killed,
+    "killed-oom": _killed_oom,
     "never-over-lowered": _lowered,
 }

@@ -124,6 +124,16 @@ def leak_after_release(told: Story) -> None:
         shift_memory(told.checkpoint(name), 20 * MIB)
 
 
+def leak_after_death(told: Story) -> None:
+    for name in ("dead", "end"):
+        shift_memory(told.checkpoint(name), 20 * MIB)
+
+
+def without_usage(told: Story) -> None:
+    """The report of an OOM kill lacks what its cgroup was charged for."""
+    told.machine.console[:] = [line for line in told.machine.console if "memory: usage" not in line]
+
+
 def fewer(told: Story, start: float, end: float) -> None:
     told.machine.telemetry[:] = [s for s in told.machine.telemetry if not start < s["t"] < end]
 
