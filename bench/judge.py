@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """`python -m bench.judge [NAME...]`: time and peak memory of `lab judge` over bundles that are made to stall it.
 
-Needs nothing that boots a machine. Each bundle is judged by a process of its own. What a plain bundle takes, the start
-of the interpreter and its imports, is told first, the others' time and memory beyond it. Exit code 1 when something
+Needs nothing that boots a machine. Each bundle is judged by a process of its own. Seconds are CPU time, so that a busy
+host tells the same. What a plain bundle takes, the start of the interpreter and its imports, is told first, the others'
+time and memory beyond it. Exit code 1 when something
 exceeds its limit.
 """
 
@@ -14,7 +15,6 @@ import resource
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from lab.units import MIB
 from tests.unit.verdict.builder import story
 
 SECONDS, MEMORY = 5.0, 200
-"""What the judge may take for each, in seconds, and in MiB beyond a plain bundle."""
+"""What the judge may take for each, in CPU seconds, and in MiB beyond a plain bundle."""
 
 GIVE_UP = 180
 
@@ -125,29 +125,28 @@ def make(folder: Path, name: str) -> Path:
     return folder
 
 
-def judged(bundle: Path) -> tuple[float, float, str]:
-    """Seconds, MiB at the most, and the word; or what came instead."""
+def judged(bundle: Path) -> str:
+    """The word, or what came instead."""
     argv = [sys.executable, "-m", "lab.cli", "judge", "--json", str(bundle)]
-    began = time.monotonic()
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
             out, err = process.communicate(timeout=GIVE_UP)
         except subprocess.TimeoutExpired:
             process.kill()
-            return time.monotonic() - began, 0.0, "gave up"
-    word = json.loads(out)["verdict"] if out else err.decode("utf-8", "replace").strip().splitlines()[-1]
-    return time.monotonic() - began, 0.0, word
+            process.wait()
+            return "gave up"
+    return json.loads(out)["verdict"] if out else err.decode("utf-8", "replace").strip().splitlines()[-1]
 
 
 def measured(bundle: Path) -> tuple[float, float, str]:
-    """The same in a child that waits for nobody else, so that the peak of memory is that of this judge."""
+    """CPU seconds, MiB at the most, and the word. In a child that waits for nobody else, so both are this judge's."""
     reader, writer = os.pipe()
     if (child := os.fork()) == 0:
         os.close(reader)
-        seconds, _, word = judged(bundle)
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        word = judged(bundle)
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
         with os.fdopen(writer, "w") as file:
-            json.dump([seconds, peak, word], file)
+            json.dump([used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, word], file)
         os._exit(0)
     os.close(writer)
     with os.fdopen(reader) as file:
