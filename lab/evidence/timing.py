@@ -24,6 +24,8 @@ class Span:
     lane    who it kept busy: `case` (the run itself, step by step), `pair` (its guests as one), `receiver`, `sender`,
             `reference` (the steps of the pair with the reference kernel)
     detail  what tells it from others of its name, e.g. a client
+    work    the guests did in it what the case asks: traffic, keeping, letting go, counting, settling. What is not said
+            to be that is overhead of the lab
     """
 
     __pydantic_config__ = STRICT
@@ -33,6 +35,7 @@ class Span:
     began: Seconds
     ended: Seconds
     detail: Name = ""
+    work: bool = False
 
     @property
     def seconds(self) -> float:

@@ -23,18 +23,18 @@ class Timeline:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextlib.contextmanager
-    def span(self, name: str, *, lane: str, detail: str = "") -> Iterator[None]:
+    def span(self, name: str, *, lane: str, detail: str = "", work: bool = False) -> Iterator[None]:
         """What the block does takes as long as the block, however it ends."""
         began = time.monotonic()
         try:
             yield
         finally:
-            self.add(name, lane, began, time.monotonic(), detail)
+            self.add(Span(name, lane, began, time.monotonic(), detail, work))
 
-    def add(self, name: str, lane: str, began: float, ended: float, detail: str = "") -> None:
+    def add(self, span: Span) -> None:
         """A span that was measured elsewhere, in seconds of the monotonic clock."""
         with self._lock:
-            self._spans.append(Span(name, lane, began, ended, detail))
+            self._spans.append(span)
 
     def take(self, other: Timeline, *, case_as: str = "") -> None:
         """All that another one has: a run takes over what was written while its pair was made.

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from lab.evidence.timing import Timing
 from lab.report.model import RunResult, Session
-from lab.report.spent import GUEST_WORK, spent
+from lab.report.spent import spent
 from lab.report.waterfall import Row, waterfall
 from lab.report.wording import one_line
 
@@ -43,9 +43,12 @@ def totals(session: Session) -> RenderableType:
         if seconds < LEAST * told.total:
             continue
         share = seconds / told.total if told.total else 0.0
-        grid.add_row(Text(one_line(name)), f"{seconds:.2f}", f"{share:.1%}", "guest work" if name in GUEST_WORK else "")
+        grid.add_row(
+            Text(one_line(name)), f"{seconds:.2f}", f"{share:.1%}", "guest work" if name in told.working else ""
+        )
     workers = f"{session.pairs} worker{'s' * (session.pairs != 1)} x {session.seconds:.1f} s"
-    return Group(grid, Text(f"{workers}: {told.overhead:.1%} outside guest work"))
+    outside = f"{told.overhead:.1%} outside guest work" if told.working else "no bundle says what of it was guest work"
+    return Group(grid, Text(f"{workers}: {outside}"))
 
 
 class Bars:

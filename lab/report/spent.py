@@ -12,32 +12,6 @@ from itertools import pairwise
 from lab.evidence.timing import Span, Timing
 from lab.report.model import RunResult, Session
 
-GUEST_WORK = frozenset(
-    {
-        *("start", "start client", "start sender", "connections"),
-        *("delivered", "flowing", "until something gives", "observe"),
-        *(
-            "checkpoint",
-            "settled",
-            "release",
-            "smaps",
-            "bury",
-            "bury control",
-            "sysctl",
-            "lower limit",
-            "press",
-            "end of pressure",
-        ),
-        *("quit", "remove cgroups"),
-    }
-)
-"""Steps in which a client or a guest does what the case asks: traffic, keeping, letting go, counting, settling.
-
-Not among them: to make a pair (settings, boot or restore, connect, carrier, preflight) and to end one, the wait until
-the sample of telemetry after a checkpoint is here, collecting and judging evidence, and whatever has no name. A step
-that is new counts as overhead until it is named here.
-"""
-
 PAIR = "pair"
 STEPS = ("case", "reference")
 BETWEEN = "between steps"
@@ -51,18 +25,20 @@ class Spent:
 
     total  seconds that the workers had: pairs at once x wall time of the session. What belongs to no run (proving the
            accelerator, starting the engine, a worker with nothing left to do) is `outside runs`
+    working  names of spans in which guests did what a case asks
     """
 
     total: float
     by_name: Mapping[str, float]
+    working: frozenset[str]
 
     @property
     def guest_work(self) -> float:
-        return sum(seconds for name, seconds in self.by_name.items() if name in GUEST_WORK)
+        return sum(seconds for name, seconds in self.by_name.items() if name in self.working)
 
     @property
     def overhead(self) -> float:
-        """The share of the workers' wall time that is no guest work, 0..1. See GUEST_WORK for what is."""
+        """The share of the workers' wall time that is no guest work, 0..1."""
         return 1 - self.guest_work / self.total if self.total > 0 else 0.0
 
 
@@ -112,7 +88,9 @@ def spent(session: Session) -> Spent:
             by_name[name] += seconds
     total = max(session.pairs * session.seconds, sum(by_name.values()))
     by_name[OUTSIDE] = total - sum(by_name.values())
-    return Spent(total, dict(sorted(by_name.items(), key=lambda item: -item[1])))
+    timings = [result.timing for result in session.results if result.timing]
+    working = frozenset(span.name for timing in timings for span in timing.spans if span.work)
+    return Spent(total, dict(sorted(by_name.items(), key=lambda item: -item[1])), working)
 
 
 def _told(result: RunResult) -> float:

@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 
 from lab.evidence.timing import Span, Timing
 from lab.report.plot import SVG
-from lab.report.spent import GUEST_WORK, STEPS
+from lab.report.spent import STEPS
 from lab.report.wording import one_line
 
 KINDS = {"work": "guest work", "step": "other time of the run", "pair": "its pair is made"}
@@ -64,7 +64,7 @@ def waterfall(timing: Timing) -> Waterfall:
 
 def _row(span: Span, depth: int) -> Row:
     where = "" if span.lane in ("case", "pair") else f" {span.lane}"
-    kind = "pair" if span.lane not in STEPS else "work" if span.name in GUEST_WORK else "step"
+    kind = "pair" if span.lane not in STEPS else "work" if span.work else "step"
     return Row(one_line(f"{span.name}{where} {span.detail}"), kind, depth, span.began, span.ended)
 
 

@@ -69,13 +69,13 @@ class Steps(Attempt):
             first.write_bytes(next(line for line in told.read_bytes().splitlines(True) if b'"baseline"' in line))
 
     def _start(self, spec: ClientSpec, port: int) -> None:
-        with self._part("start client"):
+        with self._part("start client", work=True):
             client = self.ready.start_client(spec, port, self.run.seed, self.bundle.root / "clients")
         self._await_seen(spec.name, client)
-        with self._part("start sender"):
+        with self._part("start sender", work=True):
             sender = self.ready.start_sender(spec, port, self.run.seed, self.bundle.root / "senders")
         self.streams[spec.name] = Stream(spec, client, sender)
-        with self._part("connections"):
+        with self._part("connections", work=True):
             client.wait("connections", lambda p: p.said("accepted"), Deadline.after("connections", self.limits.answer))
 
     def _await_seen(self, name: str, client: Program) -> None:
@@ -331,12 +331,12 @@ class Steps(Attempt):
     def _step(self, step: str, /, **fields: object) -> Iterator[None]:
         """What the block does is a step of the case, told as it begins, and timed."""
         self._tell(step, **fields)
-        with self.timeline.span(step, lane=CASE, detail=" ".join(map(str, fields.values()))):
+        with self.timeline.span(step, lane=CASE, detail=" ".join(map(str, fields.values())), work=True):
             yield
 
-    def _part(self, name: str) -> contextlib.AbstractContextManager[None]:
-        """A part of a step that is worth a span of its own."""
-        return self.timeline.span(name, lane=CASE)
+    def _part(self, name: str, *, work: bool = False) -> contextlib.AbstractContextManager[None]:
+        """A part of a step that is worth a span of its own: the lab's wait for itself, or `work` of a guest."""
+        return self.timeline.span(name, lane=CASE, work=work)
 
     def _quit(self, *streams: Stream) -> None:
         deadline = Deadline.after("programs to end", self.limits.answer)

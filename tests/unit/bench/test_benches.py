@@ -26,7 +26,7 @@ def ran(**words: str) -> Ran:
         {"kernel": "k", "nic": "n", "case": c, "repeat": 0, "verdict": w, "findings": [{"word": w, "message": "why"}]}
         for c, w in words.items()
     )
-    return Ran(60.0, records, Spent(60.0, {"delivered": 45.0, "restore": 15.0}))
+    return Ran(60.0, records, Spent(60.0, {"delivered": 45.0, "restore": 15.0}, frozenset({"delivered"})))
 
 
 def test_sessions_that_agree_differ_in_nothing() -> None:

@@ -17,7 +17,7 @@ from lab.evidence.timing import MOST_SPANS, Span, Timing
 from lab.report import RunResult, html, text, waterfall
 from lab.report.bars import bars, timing
 from lab.report.plot import SVG
-from lab.report.spent import BETWEEN, GUEST_WORK, NOT_TOLD, OUTSIDE, own_seconds, spent
+from lab.report.spent import BETWEEN, NOT_TOLD, OUTSIDE, own_seconds, spent
 from tests.unit.report import builder
 
 RUN = Timing(
@@ -26,11 +26,11 @@ RUN = Timing(
         Span("boot", "receiver", -3.0, 0.5),
         Span("pair", "case", 0.0, 1.0),
         Span("preflight", "pair", 0.5, 1.0),
-        Span("start", "case", 1.0, 3.0, "abuser"),
-        Span("start client", "case", 1.5, 3.0),
-        Span("checkpoint", "case", 3.0, 5.0, "held"),
+        Span("start", "case", 1.0, 3.0, "abuser", work=True),
+        Span("start client", "case", 1.5, 3.0, work=True),
+        Span("checkpoint", "case", 3.0, 5.0, "held", work=True),
         Span("next sample", "case", 3.0, 3.5),
-        Span("delivered", "reference", 6.0, 8.0),
+        Span("delivered", "reference", 6.0, 8.0, work=True),
         Span("drop", "pair", 6.0, 8.0),
         Span("judge", "case", 9.99, 10.0),
     ),
@@ -74,7 +74,7 @@ def test_all_of_a_runs_time_is_told_and_none_twice(seconds: float, told: list[Sp
 def test_overhead_is_all_worker_time_that_is_no_guest_work() -> None:
     session = replace(builder.session(run(), run()), seconds=12.5, pairs=2)
     told = spent(session)
-    work = sum(seconds for name, seconds in SPENT.items() if name in GUEST_WORK)
+    work = sum(SPENT[name] for name in ("start", "start client", "checkpoint", "delivered"))
     assert told.total == 25.0
     assert told.by_name[OUTSIDE] == pytest.approx(5.0)
     assert told.guest_work == pytest.approx(2 * work)
@@ -82,7 +82,7 @@ def test_overhead_is_all_worker_time_that_is_no_guest_work() -> None:
     assert list(told.by_name.values()) == sorted([v for k, v in told.by_name.items()], reverse=True)
 
 
-def test_a_step_that_nobody_named_counts_as_overhead() -> None:
+def test_a_step_that_nobody_calls_work_counts_as_overhead() -> None:
     told = Timing(4.0, (Span("a new step", "case", 0.0, 4.0),))
     assert spent(replace(builder.session(run(told)), seconds=4.0)).overhead == 1.0
 

@@ -23,8 +23,8 @@ def test_a_span_is_kept_however_its_block_ends() -> None:
 
 def test_times_are_relative_and_what_was_done_ahead_is_negative() -> None:
     timeline = Timeline(began=time.monotonic() - 10)
-    timeline.add("late", "case", timeline.began + 4, timeline.began + 5.5)
-    timeline.add("ahead", "pair", timeline.began - 3, timeline.began - 1)
+    timeline.add(Span("late", "case", timeline.began + 4, timeline.began + 5.5))
+    timeline.add(Span("ahead", "pair", timeline.began - 3, timeline.began - 1))
     timing = timeline.timing()
     assert timing.spans == (Span("ahead", "pair", -3, -1), Span("late", "case", 4, 5.5))
     assert timing.seconds >= 10
@@ -34,7 +34,7 @@ def test_times_are_relative_and_what_was_done_ahead_is_negative() -> None:
 
 def test_a_run_takes_over_what_its_pair_has() -> None:
     run, pair = Timeline(began=100), Timeline(began=90)
-    pair.add("boot", "receiver", 91, 95)
+    pair.add(Span("boot", "receiver", 91, 95))
     run.take(pair)
     run.take(run)
     assert [(s.began, s.ended) for s in run.timing().spans] == [(-9, -5)] * 2
@@ -42,16 +42,16 @@ def test_a_run_takes_over_what_its_pair_has() -> None:
 
 def test_of_a_run_beside_it_takes_the_steps_alone() -> None:
     run, beside = Timeline(began=100), Timeline(began=110)
-    beside.add("boot", "receiver", 111, 112)
-    beside.add("delivered", "case", 113, 114)
+    beside.add(Span("boot", "receiver", 111, 112))
+    beside.add(Span("delivered", "case", 113, 114))
     run.take(beside, case_as="reference")
     assert run.timing().spans == (Span("delivered", "reference", 13, 14),)
 
 
 def test_the_outer_of_two_that_begin_together_comes_first() -> None:
     timeline = Timeline(began=0)
-    timeline.add("inner", "case", 1, 2)
-    timeline.add("outer", "case", 1, 3)
+    timeline.add(Span("inner", "case", 1, 2))
+    timeline.add(Span("outer", "case", 1, 3))
     assert [s.name for s in timeline.timing().spans] == ["outer", "inner"]
 
 
