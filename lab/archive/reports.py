@@ -25,7 +25,7 @@ from lab.evidence.names import RECORD, TIMING
 from lab.evidence.selftest import parse_selftest
 from lab.evidence.timing import parse_timing
 from lab.experiments.found import all_cases, case_named
-from lab.host.paths import project_root, suites_dir
+from lab.host.paths import cache_root, project_root, suites_dir
 from lab.plan.selftests import row_for
 from lab.plan.session import PLAN_FILE, SessionPlan, load
 from lab.report import RunResult, Session, jsonl
@@ -145,7 +145,7 @@ def stored_plan(folder: Path) -> SessionPlan:
     """The plan of a session that may come from elsewhere. Raises BadInput when it cannot be read."""
     hint = "lab judge RUN needs no plan"
     try:
-        plan = replace(load(read_file(folder / PLAN_FILE, OTHER) or b""), folder=folder)
+        plan = replace(load(read_file(folder / PLAN_FILE, OTHER) or b"", cache_root()), folder=folder)
     except BadInput as exc:
         raise BadInput([f"{folder}: {problem}" for problem in exc.problems], hint=hint) from exc
     try:

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache as once
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -17,6 +19,7 @@ from lab.plan.matrix import Run
 
 PLAN_FILE = "plan.json"
 EVENTS_FILE = "events.jsonl"
+IN_CACHE = "cache:"
 
 
 @dataclass(frozen=True)
@@ -60,21 +63,48 @@ class SessionPlan:
         return self.limits.longer(times_slower(self.kernel(kernel).fragments))
 
 
-@cache
+@once
 def _adapter() -> TypeAdapter[SessionPlan]:
     """Made when it is needed: who looks for plans, and reads none, need not wait for it."""
     return TypeAdapter(SessionPlan)
 
 
-def dump(plan: SessionPlan) -> bytes:
-    """JSON of a plan."""
-    return dump_record(_adapter().dump_python(plan, mode="json"))
+def dump(plan: SessionPlan, cache: Path) -> bytes:
+    """JSON of a plan. Kernels, image and plugin are named by their place in the cache, which is their content's key, so
+    that another host finds them in a cache of its own."""
+    plain = _adapter().dump_python(plan, mode="json")
+    for holder, key in _artefacts(plain):
+        if holder[key] and (path := Path(holder[key])).is_relative_to(cache):
+            holder[key] = f"{IN_CACHE}{path.relative_to(cache)}"
+    return dump_record(plain)
 
 
-def load(data: bytes) -> SessionPlan:
-    """The plan back. Raises BadInput for one that is damaged."""
+def load(data: bytes, cache: Path) -> SessionPlan:
+    """The plan back, with paths in this cache. Raises BadInput for one that is damaged."""
     try:
-        return _adapter().validate_python(parse_record(data))
-    except ValueError as exc:  # a ValidationError is one
+        plain = parse_record(data)
+        for holder, key in _artefacts(plain):
+            holder[key] = _resolved(holder[key], cache)
+        return _adapter().validate_python(plain)
+    except (ValueError, TypeError, KeyError) as exc:  # a ValidationError is a ValueError
         why = str(exc).splitlines()[0]
         raise BadInput([f"{PLAN_FILE} is damaged: {why}"], hint="run the session again") from exc
+
+
+def _artefacts(plain: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
+    """Where the record of a plan names a file that guests are made of."""
+    yield plain["image"], "path"
+    yield plain, "plugin"
+    for kernel in plain["kernels"]:
+        yield kernel, "boot"
+        yield kernel, "initrd"
+
+
+def _resolved(name: str | None, cache: Path) -> str | None:
+    """The path of an artefact. Raises ValueError for one that leads out of the cache."""
+    if name is None or not name.startswith(IN_CACHE):
+        return name
+    place = Path(name.removeprefix(IN_CACHE))
+    if place.is_absolute() or ".." in place.parts:
+        raise ValueError(f"{name} leads out of the cache")
+    return str(cache / place)

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import pytest
 
 from lab.errors import BadInput, LabError
+from lab.host.paths import cache_root
 from lab.host.workers import registered
 from lab.plan.session import SessionPlan, load
 from lab.provision.private import private_folder
@@ -83,7 +84,7 @@ def session_plan(config: pytest.Config) -> SessionPlan:
 
 def _given_plan(path: Path) -> SessionPlan:
     try:
-        return load(path.read_bytes())
+        return load(path.read_bytes(), cache_root())
     except (LabError, OSError) as exc:
         raise pytest.UsageError(f"{path}: {exc}") from exc
 

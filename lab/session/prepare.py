@@ -14,6 +14,7 @@ from lab.drive.role import ensure_settings
 from lab.errors import BadInput
 from lab.experiments.found import all_cases
 from lab.guestimage.build import ensure_image, ensure_init
+from lab.host.paths import cache_root
 from lab.host.records import write_whole
 from lab.host.size import host_size, memory_mib
 from lab.kernels.bootable import make_bootable
@@ -243,5 +244,5 @@ def prepare(
         cold=cold,
         plugin=_plugin(runs, accelerator, progress),
     )
-    write_whole(session / PLAN_FILE, dump(plan))
+    write_whole(session / PLAN_FILE, dump(plan, cache_root()))
     return plan

@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from lab.experiments.found import case_named
+from lab.host.paths import cache_root
 from lab.pair import warm
 from lab.pair.keeper import PairKeeper
 from lab.pair.ready import ReadyPair
@@ -181,7 +182,7 @@ SCRIPTS: dict[str, Callable[[Steps], None]] = {
 
 
 def main(plan_file: str, script: str) -> None:
-    plan = load(Path(plan_file).read_bytes())
+    plan = load(Path(plan_file).read_bytes(), cache_root())
     with connect(plan.connect, plan.sockets / "t") as hypervisor:
         keeper = PairKeeper(hypervisor, plan, print)
         if script == "killed-restore":

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.archive.reports import RESULTS
-from lab.host.paths import project_root, runtime_dir, suites_dir
+from lab.host.paths import cache_root, project_root, runtime_dir, suites_dir
 from lab.pair.ready import pair_request
 from lab.plan.session import EVENTS_FILE, PLAN_FILE, SessionPlan, dump
 from lab.units import Deadline, wait_until
@@ -39,7 +39,7 @@ def derived(base: SessionPlan, cells: Sequence[tuple[str, str]], folder: Path, *
     runs = tuple(run for case, nic in cells for run in expand(name, [(kernel.name, kernel.design)], [nic], [case], 1))
     plan = replace(base, name=name, folder=folder / name, sockets=runtime_dir(), runs=runs, **changes)
     plan.folder.mkdir(parents=True)
-    (plan.folder / PLAN_FILE).write_bytes(dump(plan))
+    (plan.folder / PLAN_FILE).write_bytes(dump(plan, cache_root()))
     return plan
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.host.paths import cache_root
 from lab.host.workers import at_work, living
 from lab.plan.session import PLAN_FILE, SessionPlan, load
 from lab.units import Deadline, wait_until
@@ -48,7 +49,7 @@ def started(session: Session, results: Path) -> SessionPlan:
 
     path = wait_until(written, deadline=Deadline.after("the plan", LONG))
     session.folder = path.parent
-    return load(path.read_bytes())
+    return load(path.read_bytes(), cache_root())
 
 
 def ctrl_c(session: Session) -> None:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from lab.cli import assembled
 from lab.contracts import BootableKernel, GuestImage
+from lab.host.paths import cache_root
 from lab.plan.matrix import Run
 from lab.plan.session import PLAN_FILE, SessionPlan, dump
 from tests.unit.verdict.builder import story
@@ -60,5 +61,5 @@ def write_session(root: Path, name: str, cases: tuple[str, ...]) -> tuple[Path, 
     )
     folder = root / name
     folder.mkdir(parents=True)
-    (folder / PLAN_FILE).write_bytes(dump(plan))
+    (folder / PLAN_FILE).write_bytes(dump(plan, cache_root()))
     return folder, [write_run(folder / run.id, run.case) for run in runs]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lab.errors import HostTrouble
+from lab.host.paths import cache_root
 from lab.plan.session import PLAN_FILE, SessionPlan, dump, load
 from lab.session.start_engine import LOG, handing_on, started
 from tests.unit.cli.conftest import write_session
@@ -21,8 +22,8 @@ def plan(tmp_path: Path) -> SessionPlan:
     folder, _ = write_session(tmp_path, "s", ())
     sockets = tmp_path / "private"
     sockets.mkdir()
-    made = dataclasses.replace(load((folder / PLAN_FILE).read_bytes()), folder=folder, sockets=sockets)
-    (folder / PLAN_FILE).write_bytes(dump(made))
+    made = dataclasses.replace(load((folder / PLAN_FILE).read_bytes(), cache_root()), folder=folder, sockets=sockets)
+    (folder / PLAN_FILE).write_bytes(dump(made, cache_root()))
     return made
 
 

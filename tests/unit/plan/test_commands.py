@@ -19,6 +19,7 @@ from lab.plan.session import SessionPlan, dump, load
 from lab.units import MIB
 from tests.known import CASES, expand
 
+CACHE = Path("/cache")
 ALL = [client for case in CASES.values() for client in case.clients]
 
 
@@ -81,8 +82,33 @@ def plan() -> SessionPlan:
 
 
 def test_a_plan_comes_back_from_disk_as_it_was(plan: SessionPlan) -> None:
-    assert load(dump(plan)) == plan
+    assert load(dump(plan, CACHE), CACHE) == plan
     assert plan.kernel("k").modules == ("e1000e",)
+
+
+def test_a_plan_names_what_guests_are_made_of_by_key_and_finds_it_in_another_cache(plan: SessionPlan) -> None:
+    here = replace(
+        plan,
+        image=replace(plan.image, path=CACHE / "images" / "i0" / "userland.erofs"),
+        kernels=(replace(plan.kernels[0], boot=CACHE / "kernels/k0/boot", initrd=CACHE / "initrds/r0/initrd"),),
+        plugin=CACHE / "programs" / "p0" / "lab-insn.so",
+    )
+    record = dump(here, CACHE)
+    assert str(CACHE).encode() not in record
+    there = load(record, Path("/elsewhere"))
+    assert (there.image.path, there.plugin) == (
+        Path("/elsewhere/images/i0/userland.erofs"),
+        Path("/elsewhere/programs/p0/lab-insn.so"),
+    )
+    assert there.kernels[0].boot == Path("/elsewhere/kernels/k0/boot")
+    assert there.kernels[0].initrd == Path("/elsewhere/initrds/r0/initrd")
+    assert load(record, CACHE) == here
+
+
+def test_a_plan_that_leads_out_of_the_cache_is_refused(plan: SessionPlan) -> None:
+    outside = replace(plan, plugin=Path("cache:../../etc/passwd"))
+    with pytest.raises(BadInput, match="leads out of the cache"):
+        load(dump(outside, CACHE), CACHE)
 
 
 def test_a_kernel_that_checks_itself_has_more_time_for_everything(plan: SessionPlan) -> None:
@@ -97,12 +123,12 @@ def test_a_kernel_that_checks_itself_has_more_time_for_everything(plan: SessionP
 
 def test_half_a_plan_is_refused(plan: SessionPlan) -> None:
     with pytest.raises(BadInput, match=r"plan\.json is damaged"):
-        load(dump(plan)[:-20])
+        load(dump(plan, CACHE)[:-20], CACHE)
 
 
 def test_a_plan_with_a_flipped_bit_is_refused(plan: SessionPlan) -> None:
-    whole = dump(plan)
+    whole = dump(plan, CACHE)
     place = whole.index(b'"tcg"') + 1
     flipped = whole[:place] + b"u" + whole[place + 1 :]  # an accelerator like any other, as far as JSON knows
     with pytest.raises(BadInput, match="not what its digest says"):
-        load(flipped)
+        load(flipped, CACHE)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lab.contracts import BootableKernel, GuestImage
+from lab.host.paths import cache_root
 from lab.plan.matrix import Run
 from lab.plan.session import PLAN_FILE, SessionPlan, dump
 
@@ -33,5 +34,5 @@ def planned(folder: Path, kernels: Sequence[BootableKernel], runs: tuple[Run, ..
 
 
 def written(plan: SessionPlan) -> SessionPlan:
-    (plan.folder / PLAN_FILE).write_bytes(dump(plan))
+    (plan.folder / PLAN_FILE).write_bytes(dump(plan, cache_root()))
     return plan
