@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -22,6 +23,9 @@ OTHER_VERDICT = 1
 BAD_INPUT = 2
 LAB_FAILED = 3
 INTERRUPTED = 130
+
+GOOD, BAD, UNTESTABLE, NO_SENSE = 0, 1, 125, 128
+"""What `git bisect run` understands; above 127 it stops."""
 
 # What the host refuses is told like an error of the lab; any other OSError is a fault of ours.
 _REFUSALS = (
@@ -45,6 +49,28 @@ def code_of(results: Iterable[RunResult]) -> int:
     if surprises & {Word.MISS, Word.ERROR}:
         return LAB_FAILED
     return OTHER_VERDICT if surprises else AS_PREDICTED
+
+
+def code_for_bisect(results: Iterable[RunResult], *, lost: bool = False) -> int:
+    """1 where anything is a FAIL, 0 where all is PASS or DONE, SKIPs apart. Else 125: a run, or one that was lost, says
+    nothing about the kernel, so git leaves the commit out. By what was measured, whatever was predicted."""
+    from lab.verdict.model import Word
+
+    words = {result.verdict.word for result in results}
+    if Word.FAIL in words:
+        return BAD
+    known = words <= {Word.PASS, Word.DONE, Word.SKIP} and words & {Word.PASS, Word.DONE} and not lost
+    return GOOD if known else UNTESTABLE
+
+
+@contextlib.contextmanager
+def for_bisect() -> Iterator[None]:
+    """Trouble of the lab inside the block says nothing about a commit; a command that makes no sense stops git."""
+    try:
+        yield
+    except LabError as exc:
+        say(told(exc), err=True)
+        raise typer.Exit(NO_SENSE if isinstance(exc, BadInput) else UNTESTABLE) from exc
 
 
 def told(exc: LabError) -> str:

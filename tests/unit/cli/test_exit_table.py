@@ -51,6 +51,16 @@ ROWS: dict[tuple[str, str], tuple[list[str], int, str]] = {
     ),
     ("run", "a kernel that is not there"): (["lab run hold --kernel /nosuch"], 2, "/nosuch: there is no such file"),
     ("run", "too few files may be open (`ulimit -n 64`)"): (["ulimit -n 64; lab run hold"], 3, "64 files at once"),
+    ("run --for-bisect", "a command that makes no sense, a kernel that is not there: git stops"): (
+        ["lab run nosuch --for-bisect", "lab run hold --kernel /nosuch --for-bisect"],
+        128,
+        "lab: ",
+    ),
+    ("run --for-bisect", "too few files may be open, or other trouble of the host: the commit is skipped"): (
+        ["ulimit -n 64; lab run hold --for-bisect"],
+        125,
+        "64 files at once",
+    ),
     ("show", "a stored run or session, whatever its verdict"): (["lab show", "lab show failed", "lab show s"], 0, ""),
     ("show", "unknown run, or none stored"): (
         ["lab show nosuch", "lab show --results empty", "lab show --results file"],
