@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from lab.report.model import RunResult, Session
+from lab.report.parts import parts_record
 
 
 def render(session: Session, root: PurePosixPath) -> str:
@@ -39,6 +40,8 @@ def as_record(result: RunResult, root: PurePosixPath) -> dict[str, Any]:
         "accelerator": manifest.host.accelerator,
         "accelerator_why": manifest.host.accelerator_why,
         "seconds": manifest.seconds.model_dump(),
+        **({"parts": parts_record(result)} if verdict.parts else {}),
+        **verdict.told,
         "bundle": str(root / result.bundle),
     }
 

@@ -28,7 +28,7 @@ GUEST_WORK = frozenset(
             "press",
             "end of pressure",
         ),
-        *("quit", "remove cgroups"),
+        *("quit", "remove cgroups", "unpack", "run"),
     }
 )
 """Steps in which a client or a guest does what the case asks: traffic, keeping, letting go, counting, settling.

@@ -164,8 +164,9 @@ class Attempt:
                     self._collect()
         finally:
             unused = isinstance(exc, NothingToMeasureError)
+            shared = not self.run.shape.bare
             with self.timeline.span("drop", lane=CASE):
-                self.keeper.done(fit=not self.incidents and (unused or (exc is None and self._is_clean())))
+                self.keeper.done(fit=shared and not self.incidents and (unused or (exc is None and self._is_clean())))
             self.seconds["collect"] = time.monotonic() - began
             if self._driver is not None:
                 with contextlib.suppress(OSError):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lab.collect.stream import last_lines, size
 from lab.drive.ssh import GuestShell, Program
-from lab.errors import DeadlinePassed
+from lab.errors import DeadlinePassed, HostTrouble
 from lab.evidence.memory import is_at_rest, nothing_stays, unexplained
 from lab.evidence.model import Sample
 from lab.evidence.names import FIRST
@@ -59,6 +59,34 @@ class Steps(Attempt):
                 continue
             with self._step("start", client=spec.name):
                 self._start(spec, port)
+
+    def brought(self, name: str) -> bytes:
+        """A file that the case's experiment made for it on the host; see `lab.experiments.contract.More`."""
+        path = self.keeper.plan.brought(self.run.kernel, self.run.case) / name
+        try:
+            return path.read_bytes()
+        except FileNotFoundError as exc:
+            raise HostTrouble(f"{path}: what the case needs in guests is not there") from exc
+
+    def listen(self) -> None:
+        """Where the lab starts no clients: from here on the guests are heard."""
+        self._bookend(BASELINE, pages=False)
+
+    def heard(self) -> None:
+        """The end of that."""
+        self._bookend(AFTER, pages=False)
+
+    def unpack(self, archive: bytes, folder: str) -> None:
+        """A tar archive of what the case brought, into a folder of each guest."""
+        with self._step("unpack", folder=folder):
+            for shell in self.ready.shells.values():
+                argv = ["sh", "-c", 'mkdir -p "$1" && tar -x -z -C "$1"', "sh", folder]
+                shell.check(argv, seconds=self.limits.delivery.total_seconds(), stdin=archive)
+
+    def await_end(self, program: Program, deadline: Deadline) -> None:
+        """Wait until a program of the case's own has ended."""
+        with self._step("run", program=program.name):
+            self._watch(program, lambda p: p.ended, deadline)
 
     def _begin(self) -> None:
         """What there is before the clients. That of a pair's first run is kept for those that come after it."""

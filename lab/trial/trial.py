@@ -222,7 +222,7 @@ def _reproduce(run: Run, plan: SessionPlan) -> str:
         return shlex.quote(plan.kernel(name).asked or name)
 
     compared = f" --reference {asked(run.reference)}" if run.reference else ""
-    return f"lab run {shlex.quote(as_typed(run.case))} --kernel {asked(run.kernel)} --nic {run.nic}{compared}"
+    return f"{as_typed(run.case)} --kernel {asked(run.kernel)} --nic {run.nic}{compared}"
 
 
 def _client_records(subject: Steps) -> list[dict[str, Any]]:

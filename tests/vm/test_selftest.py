@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lab.plan.selftests import SELFTESTS
+from suites.selftests.table import SELFTESTS
 from tests.unit.selftests.tree import small_tree
 from tests.vm.sessions import Json
 

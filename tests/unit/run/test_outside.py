@@ -44,7 +44,7 @@ def test_a_folder_is_all_its_cases_and_a_colon_chooses_one(folder: Path) -> None
     assert CASE not in all_cases()
     assert with_folders([str(folder)]) == (CASE,)
     assert with_folders(["hold", f"{folder}:{CASE}"]) == ("hold", CASE)
-    assert (as_typed(CASE), as_typed("hold")) == (f"{folder}:{CASE}", "hold")
+    assert (as_typed(CASE), as_typed("hold")) == (f"lab run {folder}:{CASE}", "lab run hold")
     assert case_named(CASE).expect["stock"].value == "FAIL"
 
 
@@ -114,7 +114,7 @@ def test_an_installed_experiment_is_known_without_its_folder(
     monkeypatch.setenv(SUITES, "")
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [point] if group == "lab.experiments" else [])
     found.forget()
-    assert as_typed(CASE) == CASE
+    assert as_typed(CASE) == f"lab run {CASE}"
     assert pytest_argv(plan)[0] == str(folder / "cases" / "hold_little.py")
 
 
