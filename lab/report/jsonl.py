@@ -23,6 +23,7 @@ def as_record(result: RunResult, root: PurePosixPath) -> dict[str, Any]:
     """One run as plain values: sizes in bytes, times in seconds, null where there is nothing."""
     manifest, verdict = result.manifest, result.verdict
     return {
+        **verdict.told,
         "run": manifest.run,
         "kernel": manifest.kernel.name,
         "nic": manifest.nic,
@@ -41,7 +42,6 @@ def as_record(result: RunResult, root: PurePosixPath) -> dict[str, Any]:
         "accelerator_why": manifest.host.accelerator_why,
         "seconds": manifest.seconds.model_dump(),
         **({"parts": parts_record(result)} if verdict.parts else {}),
-        **verdict.told,
         "bundle": str(root / result.bundle),
     }
 

@@ -62,12 +62,12 @@ def as_record(result: RunResult, bundle: str) -> dict[str, Any]:
     """Plain values of one test; `bundle` is where its evidence lies."""
     manifest, verdict = result.manifest, result.verdict
     return {
+        **verdict.told,
         "test": manifest.case,
         "verdict": verdict.word.value,
         "kernel": manifest.kernel.name,
         "nic": manifest.nic,
         "seconds": seconds(result),
-        **verdict.told,
         "findings": [
             {"rule": f.rule, "word": f.word.value, "message": f.message, "pointer": f.pointer} for f in verdict.findings
         ],

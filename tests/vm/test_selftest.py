@@ -44,7 +44,7 @@ def judged_again(results: Path) -> dict[str, str]:
     """What `lab judge` says of the one session there."""
     argv = [sys.executable, "-m", "lab.cli", "judge", "--json", *map(str, results.iterdir())]
     done = subprocess.run(argv, stdout=subprocess.PIPE, check=False, timeout=100)
-    return {record["test"]: record["verdict"] for record in map(json.loads, done.stdout.splitlines())}
+    return {record["case"]: record["verdict"] for record in map(json.loads, done.stdout.splitlines())}
 
 
 def test_verdicts_in_real_guests(tmp_path: Path) -> None:
@@ -69,9 +69,9 @@ def test_verdicts_in_real_guests(tmp_path: Path) -> None:
     assert {f["rule"] for f in records["drivers/net/mutes.sh"]["findings"] if f["word"] == "ERROR"} == {"heard"}
     assert not processes_about(tmp_path)
     assert judged_again(tmp_path / "results") == {name: record["verdict"] for name, record in records.items()}
-    (record,) = (tmp_path / "results").glob("*/*remote*/selftest.json")
+    (record,) = (tmp_path / "results").glob("*/*remote*/manifest.json")
     told = json.loads(record.read_text())
     assert {path.stat().st_mode & 0o077 for path in record.parent.rglob("*")} == {0}
     assert told["host"]["qemu"]
-    assert told["drive"] > 0
+    assert told["seconds"]["drive"] > 0
     assert {"receiver/checkpoints.jsonl", "sender/checkpoints.jsonl"} <= told["files"].keys()
