@@ -6,16 +6,20 @@ from __future__ import annotations
 import functools
 import textwrap
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lab.plan.case import BARE as UNPROVED
 from lab.plan.design import STOCK, Predicted
 from lab.verdict.case import Case
 from lab.verdict.rules import BARE
 from suites.selftests import table
-from suites.selftests.record import selftold
 from suites.selftests.rules import rules_of
 from suites.selftests.script import run_selftest
 from suites.selftests.table import SELFTESTS, Selftest
+
+if TYPE_CHECKING:
+    from lab.evidence.model import Evidence
+    from suites.selftests.record import Selftold
 
 USUAL_SECONDS = 20
 """What a test takes, more or less; it orders the work until this host has seen one."""
@@ -39,5 +43,12 @@ def case_of(test: Selftest) -> Case:
         expect={STOCK: Predicted.PASS},
         page=textwrap.fill(f"{test.name}: {test.reason}.", 100),
         file=table.__file__ or str(Path(__file__)),
-        read=functools.partial(selftold, test=test),
+        read=functools.partial(_read, test=test),
     )
+
+
+def _read(evidence: Evidence, test: Selftest) -> Selftold:
+    """Only who judges needs what reads a bundle."""
+    from suites.selftests.record import selftold
+
+    return selftold(evidence, test)

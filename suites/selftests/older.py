@@ -29,11 +29,10 @@ from lab.verdict.model import Finding, Word
 from lab.verdict.rules import BARE
 from lab.verdict.rules_lab import kernel_alive, lab_alive
 from suites.selftests.case import case_of
-from suites.selftests.record import OUTPUT, TestRecord, told_of
+from suites.selftests.record import TestRecord, told_of
 from suites.selftests.rules import applies, rules_of
-from suites.selftests.table import row_for
+from suites.selftests.table import OUTPUT, RECORD, row_for
 
-RECORD = "selftest.json"
 FORMATS = (1, 2)
 """Since 2 the record tells of host and pair and has a digest; telemetry and canaries are judged."""
 

@@ -16,11 +16,7 @@ from lab.evidence.manifest import Argv, Name, Status, Text, Told
 from lab.evidence.model import Console, Evidence
 from lab.verdict.model import Part
 from suites.selftests.parts import parts_of
-from suites.selftests.table import Selftest
-
-TEST = "test.json"
-OUTPUT = "output.log"
-PEER_OUTPUT = "peer.log"
+from suites.selftests.table import OUTPUT, TEST, Selftest
 
 
 class Brought(BaseModel):

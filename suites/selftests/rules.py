@@ -10,14 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from lab.evidence.ktap import problems_in
 from lab.evidence.model import Evidence, Grade, Ledger
 from lab.verdict import ground
 from lab.verdict.case import Case, Rule, rule
 from lab.verdict.model import Finding, Word
-from suites.selftests.record import OUTPUT, TEST, Selftold, TestRecord
-from suites.selftests.table import Expect, Selftest
+from suites.selftests.table import OUTPUT, TEST, Expect, Selftest
+
+if TYPE_CHECKING:
+    from suites.selftests.record import Selftold, TestRecord
 
 KSFT_PASS, KSFT_FAIL, KSFT_XFAIL, KSFT_XPASS, KSFT_SKIP = range(5)
 """Exit statuses of tools/testing/selftests/kselftest.h."""
@@ -25,6 +27,8 @@ KSFT_PASS, KSFT_FAIL, KSFT_XFAIL, KSFT_XPASS, KSFT_SKIP = range(5)
 
 def own(evidence: Evidence) -> Selftold:
     """What the reader of this experiment made of the bundle."""
+    from suites.selftests.record import Selftold
+
     if not isinstance(evidence.own, Selftold):
         raise TypeError("evidence of another experiment")
     return evidence.own
@@ -168,6 +172,8 @@ def plan(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
 
 def _incomplete(told: Selftold, listed: tuple[str, ...]) -> Iterator[Finding]:
     """The list of the source is the plan where the test announces none."""
+    from lab.evidence.ktap import problems_in
+
     first = told.documents[0]
     unannounced = bool(listed) and first.planned is None
     results = {result.name for document in told.documents for result in document.results}

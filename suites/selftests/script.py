@@ -22,8 +22,7 @@ from suites.selftests.commands import (
     endpoint_environment,
     lacking,
 )
-from suites.selftests.record import OUTPUT, PEER_OUTPUT, TEST, Brought, TestRecord
-from suites.selftests.table import LINK_DEV, Selftest, row_for
+from suites.selftests.table import LINK_DEV, OUTPUT, PEER_OUTPUT, TEST, Selftest, row_for
 
 if TYPE_CHECKING:
     from lab.drive.ssh import GuestShell, Program
@@ -37,6 +36,8 @@ LAST_WORDS_LIMIT = timedelta(seconds=20)
 
 def run_selftest(pair: Steps) -> None:
     """The files of a test into its guests; the test, to its end; how it was run, into the bundle."""
+    from suites.selftests.record import Brought, TestRecord
+
     test, brought = row_for(pair.case.name, None), Brought.model_validate_json(pair.brought("brought.json"))
     told: dict[str, Any] = {name: getattr(brought, name) for name in ("source", "source_version", "cases", "built")}
     try:

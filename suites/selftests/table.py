@@ -12,6 +12,14 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 SELFTESTS = PurePosixPath("tools/testing/selftests")
+TEST = "test.json"
+"""What a selftest's bundle has beside that of any run: how it was run, its output, that of its peer."""
+OUTPUT = "output.log"
+PEER_OUTPUT = "peer.log"
+
+RECORD = "selftest.json"
+"""What it had in the place of a manifest, and of TEST, when selftests had a life of their own."""
+
 LINK_DEV = "lab0"
 """The guests' name for their end of the link."""
 

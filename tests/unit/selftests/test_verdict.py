@@ -25,9 +25,9 @@ from lab.report.parts import as_record
 from lab.verdict.decide import judge
 from lab.verdict.model import Verdict, Word
 from suites.selftests.commands import lacking
-from suites.selftests.older import RECORD, OlderRecord, parse_older
-from suites.selftests.record import OUTPUT, TEST, TestRecord
-from suites.selftests.table import SELFTEST_ROWS, Selftest, row_for
+from suites.selftests.older import OlderRecord, parse_older
+from suites.selftests.record import TestRecord
+from suites.selftests.table import OUTPUT, RECORD, SELFTEST_ROWS, TEST, Selftest, row_for
 from tests.unit.verdict.builder import story
 
 CORPUS = Path(__file__).parents[2] / "corpus" / "ktap"
