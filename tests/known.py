@@ -15,7 +15,8 @@ from lab.verdict import decide, predict
 from lab.verdict.case import Case
 from lab.verdict.model import Verdict
 
-CASES: Mapping[str, Case] = all_cases()
+CASES: Mapping[str, Case] = {name: case for name, case in all_cases().items() if case.clients}
+"""Those whose clients move traffic; what else there is has tests of its own."""
 
 
 def judge(evidence: Evidence, case: Case | None = None) -> Verdict:

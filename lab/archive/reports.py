@@ -21,20 +21,16 @@ from lab.collect.stored import Stored, read_file
 from lab.errors import BadInput
 from lab.evidence.bounds import OTHER
 from lab.evidence.bundle import parse, read_manifest
-from lab.evidence.names import RECORD, TIMING
-from lab.evidence.selftest import parse_selftest
+from lab.evidence.names import TIMING
 from lab.evidence.timing import parse_timing
-from lab.experiments.found import all_cases, case_named
+from lab.experiments.found import all_cases, case_named, older_records
 from lab.host.paths import cache_root, project_root, suites_dir
-from lab.plan.selftests import row_for
 from lab.plan.session import PLAN_FILE, SessionPlan, load
 from lab.report import RunResult, Session, jsonl
 from lab.report.judgement import dump_judgement, load_judgement
 from lab.report.plot import prepare as prepare_to_draw
 from lab.report.plot import standalone
-from lab.report.selftest import SelftestResult
 from lab.verdict.decide import judge
-from lab.verdict.selftest import judge_selftest
 
 REPORT = "report.html"
 RESULTS = "results.jsonl"
@@ -48,8 +44,20 @@ ROOMS = (".", "evidence", "plan", "spec", "verdict", "experiments", "report")
 
 def judged(bundle: Path, relative: str) -> RunResult:
     """Bundle on disk -> Evidence -> Findings -> Verdict. Raises BadInput when there is no readable manifest."""
-    evidence = parse(read_bundle(bundle))
+    files = read_bundle(bundle)
+    record = next((name for name in older_records() if name in files and MANIFEST not in files), None)
+    if record is not None:
+        return _judged_older(files, record, relative)
+    evidence = parse(files)
     return RunResult(evidence.manifest, judge(evidence, case_named(evidence.manifest.case)), relative, evidence.timing)
+
+
+def _judged_older(files: Mapping[str, bytes], record: str, relative: str) -> RunResult:
+    """A bundle of before. What a rule says of the manifest, it says of the record that stands for it."""
+    evidence, case = older_records()[record](files)
+    verdict = judge(evidence, case)
+    found = (f if f.pointer.partition(":")[0] in files else replace(f, pointer=record) for f in verdict.findings)
+    return RunResult(evidence.manifest, replace(verdict, findings=tuple(found)), relative)
 
 
 def told(bundle: Path, relative: str) -> RunResult:
@@ -77,17 +85,6 @@ def source() -> str:
     for path in sorted((*general, *own)):
         digest.update(f"{path} {path.stat().st_size}\n".encode() + path.read_bytes())
     return digest.hexdigest()
-
-
-def judged_selftest(bundle: Path) -> SelftestResult:
-    """The same for the bundle of a selftest. Raises BadInput when there is no readable record."""
-    evidence = parse_selftest(read_bundle(bundle))
-    return SelftestResult(evidence.record, judge_selftest(evidence, row_for(evidence.record.test, None)), str(bundle))
-
-
-def selftests_in(path: Path) -> list[Path]:
-    """A selftest's bundle itself, or those in the folder of a session of them."""
-    return [path] if (path / RECORD).is_file() else sorted(p.parent for p in path.glob(f"*/{RECORD}"))
 
 
 def write_verdict(bundle: Path, result: RunResult) -> None:

@@ -13,15 +13,23 @@ HINT = "lab show (lists the runs of the newest session)"
 
 
 def is_bundle(path: Path) -> bool:
+    """Whether a folder has a manifest, or what bundles of an experiment had instead in earlier days."""
     from lab.contracts import MANIFEST
 
-    return (path / MANIFEST).is_file()
+    return (path / MANIFEST).is_file() or _is_older(path)
+
+
+def _is_older(path: Path) -> bool:
+    from lab.experiments.found import older_records
+
+    return any((path / name).is_file() for name in older_records())
 
 
 def is_session(path: Path) -> bool:
+    """Whether a folder has a plan, or bundles of before there were plans of them."""
     from lab.plan.session import PLAN_FILE
 
-    return (path / PLAN_FILE).is_file()
+    return (path / PLAN_FILE).is_file() or (path.is_dir() and any(_is_older(inside) for inside in path.iterdir()))
 
 
 def sessions(root: Path) -> list[Path]:

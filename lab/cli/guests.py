@@ -102,18 +102,13 @@ def prepared(kernel: str | BootableKernel, progress: Progress) -> tuple[Bootable
 
 
 def accelerator_for(hypervisor: Hypervisor, kernel: BootableKernel, image: GuestImage, folder: Path) -> str:
-    """`kvm` where a guest with this kernel was proved to boot under it, else `tcg`; says why, as `proved` does."""
-    return proved(hypervisor, kernel, image, folder)[0]
-
-
-def proved(hypervisor: Hypervisor, kernel: BootableKernel, image: GuestImage, folder: Path) -> tuple[str, str]:
-    """An accelerator, and what there is to tell of it, which is said."""
+    """`kvm` where a guest with this kernel was proved to boot under it, else `tcg`; what there is to tell is said."""
     from lab.provision.accel import prove
     from lab.session.prepare import decided, probe_request
 
     accelerator, why = decided([prove(hypervisor, probe_request(kernel, image, folder, folder))])
     say_accelerator(accelerator, why)
-    return accelerator, why
+    return accelerator
 
 
 def say_accelerator(accelerator: str, why: str) -> None:

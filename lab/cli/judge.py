@@ -17,14 +17,13 @@ from lab.text.terminal import say
 
 if TYPE_CHECKING:
     from lab.report.model import RunResult
-    from lab.report.selftest import SelftestResult
 
 
 def judge(
     bundles: Annotated[list[Path], typer.Argument(help="Folders of runs, or of sessions: all their runs.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and run.")] = False,
 ) -> None:
-    """Judge stored runs and selftests again, from their bytes alone.
+    """Judge stored runs again, from their bytes alone.
 
     Needs neither QEMU nor libvirt, and gives the verdict that the run gave
     where it was made.
@@ -34,11 +33,8 @@ def judge(
 
     [cyan]lab judge results/*/hold.virtio.*[/cyan]
     """
-    from lab.archive.reports import judged, selftests_in
-    from lab.cli.selftest import code_of as selftests_code
+    from lab.archive.reports import judged
 
-    selftests = [test for path in bundles for test in selftests_in(path)]
-    bundles = [path for path in bundles if not selftests_in(path)]
     results: list[RunResult] = []
     problems: list[str] = []
     for path in _expanded(bundles, problems):
@@ -48,29 +44,9 @@ def judge(
             problems += [f"{path}: {problem}" for problem in exc.problems]
         else:
             _tell(results[-1], path, as_json=as_json)
-    tests = _judge_selftests(selftests, problems, as_json=as_json)
     if problems:
-        raise BadInput(problems, hint="give the folder of a run, the one that holds manifest.json or selftest.json")
-    raise typer.Exit(max(code_of(results), selftests_code(tests)))
-
-
-def _judge_selftests(bundles: Sequence[Path], problems: list[str], *, as_json: bool) -> list[SelftestResult]:
-    from lab.archive.reports import judged_selftest
-    from lab.cli.selftest import tell
-    from lab.report.selftest import as_record
-
-    results: list[SelftestResult] = []
-    for path in bundles:
-        try:
-            results.append(judged_selftest(path))
-        except BadInput as exc:
-            problems += [f"{path}: {problem}" for problem in exc.problems]
-    if as_json:
-        for result in results:
-            say(json.dumps(as_record(result)))
-    elif results:
-        tell(results)
-    return results
+        raise BadInput(problems, hint="give the folder of a run, the one that holds manifest.json")
+    raise typer.Exit(code_of(results))
 
 
 def _expanded(paths: Sequence[Path], problems: list[str]) -> list[Path]:

@@ -7,7 +7,7 @@ import contextlib
 import json
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from lab.plan.session import SessionPlan
     from lab.report import RunResult, Session
     from lab.session.conduct import Conducted, Listener
+
+
+Verdict = Callable[["SessionPlan", int, "RunResult"], None]
+"""Is told that a run has its verdict."""
 
 
 def run(
@@ -101,8 +105,9 @@ def run(
 
 
 @contextlib.contextmanager
-def listening(*, as_json: bool = False) -> Iterator[Listener]:
-    """What the user sees of a session: a line for each verdict, and, on a terminal, what every worker is doing."""
+def listening(*, as_json: bool = False, told: Verdict | None = None) -> Iterator[Listener]:
+    """What the user sees of a session: a line for each verdict (or what `told` makes of it), what is to be noted
+    before, and, on a terminal, what every worker is doing."""
     from lab.cli.guests import say_accelerator
     from lab.session.conduct import Listener
 
@@ -113,9 +118,11 @@ def listening(*, as_json: bool = False) -> Iterator[Listener]:
 
     def planned(plan: SessionPlan) -> None:
         say_accelerator(plan.accelerator, plan.accelerator_why)
+        for note in plan.notes:
+            say(note, err=True)
 
     with shown() as progress:
-        yield Listener(progress, planned, progress if console.is_terminal else lambda _: None, tell)
+        yield Listener(progress, planned, progress if console.is_terminal else lambda _: None, told or tell)
 
 
 def _tell_timing(plan: SessionPlan, session: Session, *, as_json: bool) -> None:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""`lab selftest`: the kernel's own tests in guests that boot the kernel, and what became of them."""
+"""`lab selftest`: a session of the kernel's own tests, in guests that boot the kernel."""
 
 from __future__ import annotations
 
-import datetime
 import json
-import secrets
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,18 +13,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lab.cli import complete
-from lab.cli.exits import AS_PREDICTED, LAB_FAILED, OTHER_VERDICT
+from lab.cli.exits import INTERRUPTED, LAB_FAILED, code_of
 from lab.cli.options import ResultsFolder
-from lab.contracts import Progress
-from lab.errors import BadInput
 from lab.text.terminal import Console, say
 
 if TYPE_CHECKING:
-    from lab.plan.nics import NicProfile
-    from lab.report.selftest import SelftestResult
-    from lab.selftests import Chosen, SourceTree
-    from lab.trial.selftest import SelftestPlan
+    from lab.plan.session import SessionPlan
+    from lab.report.model import RunResult
+    from lab.session.conduct import Conducted
 
+EXPERIMENT = "selftests"
 DEFAULT_NIC = "e1000e-split"
 
 
@@ -59,114 +57,48 @@ def selftest(
 
     [cyan]lab selftest drivers/net/ping.py --source ~/linux --nic virtio[/cyan]
     """
-    from lab.cli.guests import prepared, replace_process
-    from lab.cli.progress import shown
+    from lab.cli.run import listening
     from lab.host.paths import results_folder
-    from lab.selftests import ensure_headers
+    from lab.report.parts import as_record
+    from lab.session.conduct import conduct
+    from lab.spec.request import SessionRequest
 
-    root = results_folder(results)
-    with shown() as progress:
-        profile, tree, chosen = _wanted(names, kernel, source, nic, timeout, progress)
-        booted, image = prepared(kernel, progress)
-        headers = ensure_headers(tree, progress)
-    if not tree.fits(booted.release):
-        say(f"note: {tree.root} is Linux {tree.version}, the kernel is {booted.release}", err=True)
-    replace_process(own_namespace=profile.link == "tap")
-    name = f"selftest-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
-    folder = root / name
-    from lab.trial.selftest import SelftestPlan
+    request = SessionRequest(
+        names=tuple(names),
+        kernels=(kernel,),
+        nics=(nic,),
+        command=shlex.join(["lab", *sys.argv[1:]]),
+        experiment=EXPERIMENT,
+        options={"source": str(source) if source else "", "timeout": str(timeout)},
+    )
 
-    plan = SelftestPlan(folder, folder, tree, headers, booted, image, "", profile, timeout)
-    raise typer.Exit(_conduct(plan, chosen, as_json=as_json))
+    def told(plan: SessionPlan, _number: int, result: RunResult) -> None:
+        if as_json:  # people get a table at the end
+            say(json.dumps(as_record(result, str(plan.folder / result.bundle)), allow_nan=False))
 
-
-def _wanted(
-    names: Sequence[str], kernel: str, source: Path | None, nic: str, timeout: int, progress: Progress
-) -> tuple[NicProfile, SourceTree, tuple[Chosen, ...]]:
-    """Raises BadInput with the problems of all options and names."""
-    from lab.kernels.export import ensure_selftest_source
-    from lab.plan.nics import NICS
-    from lab.provision.qemu import cannot_run, installed_qemu
-    from lab.selftests import choose, source_tree
-    from lab.spec.suite import unknown
-
-    problems = unknown("NIC profile", [nic], tuple(NICS))
-    if timeout < 0:
-        problems.append("--timeout takes a positive number of seconds")
-    hint = "lab selftest --help"
-    tree: SourceTree | None = None
-    chosen: tuple[Chosen, ...] = ()
-    try:
-        tree = source_tree(source or ensure_selftest_source(kernel, progress))
-        chosen = choose(names, tree)
-    except BadInput as exc:
-        problems, hint = [*problems, *exc.problems], exc.hint
-    if not problems and any(c.test.pair for c in chosen):
-        problems += _unfit(NICS[nic], cannot_run(NICS[nic], installed_qemu()), chosen)
-    if problems or tree is None:
-        raise BadInput(problems, hint=hint)
-    return NICS[nic], tree, chosen
+    with listening(told=told) as listener:
+        done = conduct(request, results_folder(results), listener)
+    raise typer.Exit(_close(done, as_json=as_json))
 
 
-def _unfit(nic: NicProfile, problem: str, chosen: Sequence[Chosen]) -> list[str]:
-    if problem:
-        return [f"NIC profile {nic.name} cannot run here: {problem}"]
-    if nic.link == "none":
-        names = ", ".join(c.test.name for c in chosen if c.test.pair)
-        return [f"--nic {nic.name} has one machine, and {names} needs two"]
-    return []
-
-
-def _conduct(plan: SelftestPlan, chosen: Sequence[Chosen], *, as_json: bool) -> int:
-    """Run one after the other, tell each, and leave the reports; the exit status."""
-    from dataclasses import replace
-
-    from lab.archive.reports import judged_selftest
-    from lab.cli.guests import private_hypervisor, proved
-    from lab.cli.progress import shown
-    from lab.report.selftest import as_record
-    from lab.trial.selftest import run_selftest
-
-    done: list[SelftestResult] = []
-    with private_hypervisor() as (hypervisor, sockets):
-        accelerator, why = proved(hypervisor, plan.kernel, plan.image, sockets)
-        plan = replace(plan, sockets=sockets, accelerator=accelerator, accelerator_why=why)
-        plan.folder.mkdir(parents=True)
-        for each in chosen:
-            with shown() as progress:
-                bundle = run_selftest(hypervisor, plan, each, progress)
-            done.append(judged_selftest(bundle))
-            _leave_reports(plan.folder, done)
-            if as_json:
-                say(json.dumps(as_record(done[-1])))
+def _close(done: Conducted, *, as_json: bool) -> int:
+    """The table, where the results are, and the exit status."""
+    plan, session = done.plan, done.session()
     if not as_json:
-        tell(done)
+        tell(session.results, plan.folder)
         say(f"results: {plan.folder}")
-    return code_of(done)
+    missing = {run.id for run in plan.runs} - {result.manifest.run for result in session.results}
+    if missing:
+        say(f"{len(missing)} of {len(plan.runs)} tests left no bundle; what happened: {done.log}", err=True)
+    if done.interrupted:
+        return INTERRUPTED
+    return LAB_FAILED if missing else code_of(session.results)
 
 
-def tell(results: Sequence[SelftestResult]) -> None:
+def tell(results: Sequence[RunResult], folder: Path) -> None:
     """The table, and below it what is wrong with whom."""
-    from lab.report.selftest import details, table
+    from lab.report.parts import details, table
 
     Console().print(table(results))
-    for line in details(results):
+    for line in details(results, folder.as_posix()):
         say(line)
-
-
-def _leave_reports(folder: Path, done: Sequence[SelftestResult]) -> None:
-    """After each test: what was interrupted has its reports too."""
-    from lab.report.selftest import as_record, ktap
-
-    (folder / "results.ktap").write_text(ktap(done))
-    (folder / "results.jsonl").write_text("".join(f"{json.dumps(as_record(r))}\n" for r in done))
-
-
-def code_of(results: Sequence[SelftestResult]) -> int:
-    """As `lab run`: 3 when a test says nothing (ERROR, MISS) or each was skipped, else 1 when one failed, else 0."""
-    from lab.verdict.model import Word
-
-    words = {result.verdict.word for result in results}
-    if words & {Word.ERROR, Word.MISS} or words == {Word.SKIP}:
-        return LAB_FAILED
-    return OTHER_VERDICT if Word.FAIL in words else AS_PREDICTED

@@ -73,6 +73,7 @@ def _parse(given: Files, reference: Evidence | None = None) -> Evidence:
         reference=reference,
         timing=parse_timing(timing) if timing is not None else None,
         first=first,
+        files=given,
     )
 
 
@@ -155,7 +156,8 @@ def _needed(manifest: Manifest) -> Iterator[str]:
     for client in manifest.clients:
         yield f"clients/{client.name}.jsonl"
         yield f"senders/{client.name}.jsonl"
-    yield PREFLIGHT
+    if manifest.clients:
+        yield PREFLIGHT
     if manifest.reference:
         yield COUNTS
         yield f"{REFERENCE}/{MANIFEST}"

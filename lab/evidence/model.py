@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -223,6 +223,8 @@ class Evidence:
     reference  the bundle of the kernel this one is compared with
     first      what the pair's first run began with; None in that run, and in bundles from before it was kept
     timing     where the wall time went; None in bundles from before it was written, and where it cannot be read
+    files      all of its bytes by path, for what its experiment alone keeps there
+    own        that, as the experiment's own reader parsed it; None where it has none
     """
 
     manifest: Manifest
@@ -237,6 +239,8 @@ class Evidence:
     reference: Evidence | None = None
     timing: Timing | None = None
     first: Sample | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    own: object | None = None
 
 
 @dataclass(frozen=True)

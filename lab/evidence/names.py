@@ -10,10 +10,6 @@ FIRST = "first.jsonl"
 REFERENCE = "reference"
 """Where the bundle of the reference kernel lies inside that of the kernel compared with it."""
 
-RECORD = "selftest.json"
-OUTPUT = "output.log"
-PEER_OUTPUT = "peer.log"
-
 COUNTED = frozenset({"accepted", "progress", "holding", "smaps", "grown", "released", "left", "done"})
 """Events of zc-client that carry the counters."""
 

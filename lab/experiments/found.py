@@ -13,12 +13,14 @@ import importlib
 import importlib.metadata
 import importlib.util
 import pkgutil
+import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 
 from lab.errors import BadInput
+from lab.evidence.model import Evidence
 from lab.experiments.contract import Experiment
 from lab.host.paths import named_suites, suites_dir
 from lab.plan.design import Design
@@ -100,18 +102,44 @@ def forget() -> None:
         found.cache_clear()
 
 
+def find_case(name: str) -> Case | None:
+    """The case of that name: one that is listed, or one that an experiment finds elsewhere."""
+    if name in all_cases():
+        return all_cases()[name]
+    found = (experiment.more.named(name) for experiment in all_experiments().values() if experiment.more)
+    return next(filter(None, found), None)
+
+
 def case_named(name: str) -> Case:
     """Raises BadInput for a case this lab does not know."""
-    if name not in all_cases():
+    case = find_case(name)
+    if case is None:
         known = ", ".join(sorted(all_cases()))
         raise BadInput([f"{name!r} is not a case"], hint=f"cases are {known}; LAB_SUITES=FOLDER names more")
-    return all_cases()[name]
+    return case
+
+
+def experiment_of(case: str) -> Experiment:
+    """The experiment that has a case. Raises BadInput for a case this lab does not know."""
+    for experiment in all_experiments().values():
+        if case in experiment.cases or (experiment.more and experiment.more.named(case)):
+            return experiment
+    raise BadInput([f"{case!r} is not a case"], hint="lab cases")
 
 
 def as_typed(case: str) -> str:
-    """How `lab run` takes a case: its name, or FOLDER:NAME where its experiment is in a folder that was named."""
-    owner = next((name for name, experiment in all_experiments().items() if case in experiment.cases), "")
-    return f"{owner}:{case}" if owner.startswith("/") else case
+    """The command and the name by which a user has a case run; FOLDER:NAME where its experiment is in a folder."""
+    for place, experiment in all_experiments().items():
+        if experiment.more and experiment.more.named(case):
+            return shlex.join([*experiment.more.command.split(), case])
+        if case in experiment.cases and place.startswith("/"):
+            return shlex.join(["lab", "run", f"{place}:{case}"])
+    return shlex.join(["lab", "run", case])
+
+
+def older_records() -> Mapping[str, Callable[[Mapping[str, bytes]], tuple[Evidence, Case]]]:
+    """How bundles without a manifest are read, by the name of the file that makes a folder one of them."""
+    return {name: parse for experiment in all_experiments().values() for name, parse in experiment.older.items()}
 
 
 def cases_in(package: ModuleType) -> Mapping[str, Case]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from lab.contracts import Progress
@@ -15,8 +15,6 @@ from lab.pair.timeline import Timeline
 from lab.plan.limits import ran_ahead
 from lab.provision.hypervisor import Hypervisor
 from lab.provision.pair import PairRequest
-
-MakePair = Callable[[Hypervisor, PairRequest, Progress, Timeline | None], contextlib.AbstractContextManager[ReadyPair]]
 
 ATTEMPTS = 3
 """Boots before a host is believed not to give its guests a clock that keeps time."""
@@ -28,19 +26,16 @@ def booted_pair(
     request: PairRequest,
     progress: Progress,
     timeline: Timeline | None = None,
-    *,
-    made: MakePair | None = None,
 ) -> Iterator[ReadyPair]:
-    """A pair that boots, made by `made` or else by `ready_pair`.
+    """A pair that boots, made ready.
 
     Boots again, up to ATTEMPTS times in all, while a guest's clock runs fast; `note` says so. The last pair is
-    returned even so, with `fast_clock` set: the run's own rule finds it, and nobody may save it. Raises LabTrouble as
-    `made` does.
+    returned even so, with `fast_clock` set: the run's own rule finds it, and nobody may save it. Raises LabTrouble.
     """
     told: list[str] = []
     while True:
         with contextlib.ExitStack() as stack:
-            ready = stack.enter_context((made or ready_pair)(hypervisor, request, progress, timeline))
+            ready = stack.enter_context(ready_pair(hypervisor, request, progress, timeline))
             ready.fast_clock = _fast_clock(ready)
             if not ready.fast_clock or len(told) + 1 == ATTEMPTS:
                 ready.note = "".join(f"booted again: {what}\n" for what in told).rstrip()

@@ -85,7 +85,7 @@ class PairKeeper:
         """That run is the next: begin to restore its pair. Nothing is begun that takes long, or much memory."""
         if self.plan.cold or self._next is not None or run.pair_key in self._failed or run.reference:
             return
-        if self._held is not None and self._held.key == run.pair_key:
+        if self._held is not None and self._held.key == run.pair_key and not run.shape.bare:
             return  # it will do, unless this run spoils it
         request = self._fresh_request(run)
         if exists(self.hypervisor, request) and room_for_another(host_size(), run.shape):

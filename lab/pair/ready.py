@@ -220,10 +220,11 @@ def _arrived(stack: contextlib.ExitStack, pair: Pair, timeline: Timeline) -> Rea
 def ready_pair(
     hypervisor: Hypervisor, request: PairRequest, progress: Progress, timeline: Timeline | None = None
 ) -> Iterator[ReadyPair]:
-    """A connected pair that has proved whether it delivers mappable pages. Raises LabTrouble."""
+    """A connected pair that has proved whether it delivers mappable pages; not so a bare one. Raises LabTrouble."""
     timeline = timeline or Timeline()
     with connected_pair(hypervisor, request, progress, timeline) as ready:
-        progress("preflight")
-        with timeline.span("preflight", lane="pair"):
-            _preflight(ready)
+        if not request.shape.bare:
+            progress("preflight")
+            with timeline.span("preflight", lane="pair"):
+                _preflight(ready)
         yield ready

@@ -64,6 +64,7 @@ class Shape:
 
     pairs    how many such pairs a run has at once: two where a reference kernel runs beside the one under test
     counted  the receiver's QEMU counts the instructions it executes
+    bare     nobody has proved that its guests deliver traffic, and they serve one run alone
     """
 
     name: str
@@ -71,9 +72,11 @@ class Shape:
     sender_mib: int
     pairs: int = 1
     counted: bool = False
+    bare: bool = False
 
 
 STANDARD = Shape("standard", 768, 256)
+BARE = Shape("bare", STANDARD.receiver_mib, STANDARD.sender_mib, bare=True)
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ class CaseSpec:
     seconds    expected guest time; only orders the work
     compares   the same is done, in turns, on a pair with the reference kernel; measured, so nothing is promised
     lines      what the ledger shows of its client's own numbers
+    alone      one guest without a link will do, so that is what it gets, whatever NIC is asked for
     """
 
     name: str
@@ -98,3 +102,4 @@ class CaseSpec:
     seconds: int = 5
     compares: bool = False
     lines: tuple[Line, ...] = ()
+    alone: bool = False

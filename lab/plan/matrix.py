@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from lab.plan.case import STANDARD, CaseSpec, Shape
 from lab.plan.names import digest
-from lab.plan.nics import NICS, NicProfile
+from lab.plan.nics import ALONE, NICS, NicProfile
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class Run:
 
     @property
     def id(self) -> str:
-        return f"{self.case}.{self.nic}.{digest(self.session, self.kernel, self.nic, self.case, self.repeat)}"
+        cell = digest(self.session, self.kernel, self.nic, self.case, self.repeat)
+        return f"{self.case.replace('/', '.')}.{self.nic}.{cell}"
 
     @property
     def seed(self) -> int:
@@ -65,16 +66,17 @@ def expand(
     repeat: int,
     references: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Run, ...]:
-    """All runs of kernels (name, design) x nics x cases x repeats, in that order.
+    """All runs of kernels (name, design) x nics x cases x repeats, in that order; each once, for a case that needs no
+    link has the same runs with every NIC.
 
     references has, by the name of each kernel, the one that cases which compare set beside it.
     """
-    return tuple(
+    runs = (
         Run(
             session,
             kernel,
             design,
-            nic,
+            ALONE if case.alone else nic,
             case.name,
             n,
             reference=references[kernel] if case.compares else "",
@@ -86,3 +88,4 @@ def expand(
         for case in cases
         for n in range(repeat)
     )
+    return tuple(dict.fromkeys(runs))

@@ -67,6 +67,9 @@ class NicProfile:
     mappable: bool = True
 
 
+ALONE = "loopback"
+"""The profile of a guest without a link."""
+
 ORDER0 = (("net.core.high_order_alloc_disable", "1"),)
 
 NICS: dict[str, NicProfile] = {

@@ -16,10 +16,12 @@ from lab.errors import BadInput
 from lab.host.records import dump_record, parse_record
 from lab.plan.limits import Limits, times_slower
 from lab.plan.matrix import Run
+from lab.plan.names import digest
 
 PLAN_FILE = "plan.json"
 EVENTS_FILE = "events.jsonl"
 IN_CACHE = "cache:"
+BROUGHT = "brought"
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class SessionPlan:
     host         the shape of the host, by which what is learnt of it is remembered
     plugin       the QEMU plugin that counts instructions, where a run needs it
     cold         every pair boots; else it is restored from a saved state
+    notes        what is worth telling before anything runs
     """
 
     name: str
@@ -54,6 +57,11 @@ class SessionPlan:
     host: str = ""
     cold: bool = False
     accelerator_why: str = ""
+    notes: tuple[str, ...] = ()
+
+    def brought(self, kernel: str, case: str) -> Path:
+        """Where lies what a case brings for guests of a kernel; it goes when the session is over."""
+        return self.folder / BROUGHT / digest(kernel, case)
 
     def kernel(self, name: str) -> BootableKernel:
         return next(k for k in self.kernels if k.name == name)

@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from lab.report.model import RunResult, Session
+from lab.report.parts import parts_record
 
 
 def render(session: Session, root: PurePosixPath) -> str:
@@ -22,6 +23,7 @@ def as_record(result: RunResult, root: PurePosixPath) -> dict[str, Any]:
     """One run as plain values: sizes in bytes, times in seconds, null where there is nothing."""
     manifest, verdict = result.manifest, result.verdict
     return {
+        **verdict.told,
         "run": manifest.run,
         "kernel": manifest.kernel.name,
         "nic": manifest.nic,
@@ -39,6 +41,7 @@ def as_record(result: RunResult, root: PurePosixPath) -> dict[str, Any]:
         "accelerator": manifest.host.accelerator,
         "accelerator_why": manifest.host.accelerator_why,
         "seconds": manifest.seconds.model_dump(),
+        **({"parts": parts_record(result)} if verdict.parts else {}),
         "bundle": str(root / result.bundle),
     }
 

@@ -20,6 +20,7 @@ def render(session: Session) -> str:
     """The whole session, one test a run, in the order of the session."""
     lines = ["KTAP version 1", f"1..{len(session.results)}"]
     for number, result in enumerate(session.results, 1):
+        lines += [f"  {line}" for line in _parts(result)]
         lines += _diagnostics(result)
         lines.append(_result(number, result))
     return "\n".join(lines) + "\n"
@@ -37,6 +38,18 @@ def _result(number: int, result: RunResult) -> str:
             return f"ok {number} {name} # SKIP measured, nothing promised"
         case _:
             return f"not ok {number} {name}"
+
+
+def _parts(result: RunResult) -> Iterator[str]:
+    """A report inside the report, for a case that is made of parts."""
+    parts = result.verdict.parts
+    if parts:
+        yield "KTAP version 1"
+        yield f"1..{len(parts)}"
+    for number, part in enumerate(parts, 1):
+        name, why = one_line(part.name).replace("#", "_"), one_line(part.reason)
+        word = "ok" if part.word in (Word.PASS, Word.SKIP) else "not ok"
+        yield f"{word} {number} {name}{f' # SKIP {why}' if part.word is Word.SKIP else ''}"
 
 
 def _diagnostics(result: RunResult) -> Iterator[str]:

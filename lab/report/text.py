@@ -15,6 +15,7 @@ from lab.report.bars import Bars
 from lab.report.matrix import Cell, Surprise, Table, arrange
 from lab.report.model import RunResult, Session
 from lab.report.wording import (
+    WORST_FIRST,
     accelerators,
     cell_words,
     ledger_rows,
@@ -27,6 +28,9 @@ from lab.report.wording import (
     worst_first,
 )
 from lab.verdict.model import Finding, Word
+
+MOST_PARTS = 50
+"""Parts of one case that are shown."""
 
 STYLES = {
     Word.FAIL: "bold red",
@@ -53,8 +57,8 @@ def show(result: RunResult) -> RenderableType:
     """One run: verdict, ledger, findings, versions, and how to repeat it."""
     return Group(
         _headline(result),
-        _heading("Ledger, when the client held most"),
-        _ledger(result),
+        *_measured(result),
+        *_parts(result),
         _heading("Findings"),
         *(_finding(f) for f in worst_first(result.verdict.findings)),
         *_timing(result),
@@ -65,6 +69,25 @@ def show(result: RunResult) -> RenderableType:
         _heading("Reproduce"),
         _verbatim(result.manifest.reproduce),
     )
+
+
+def _measured(result: RunResult) -> list[RenderableType]:
+    """The ledger, where there is a client."""
+    if not result.verdict.ledger.client:
+        return []
+    return [_heading("Ledger, when the client held most"), _ledger(result)]
+
+
+def _parts(result: RunResult) -> list[RenderableType]:
+    """What the case says of its parts, the worst first."""
+    parts = sorted(result.verdict.parts, key=lambda part: WORST_FIRST.index(part.word))
+    shown = [
+        Padding(_word(part.word) + Text(f" {one_line(part.name)}: {one_line(part.reason)}"), (0, 0, 0, 2))
+        for part in parts[:MOST_PARTS]
+    ]
+    if len(parts) > MOST_PARTS:
+        shown.append(Padding(Text(f"and {len(parts) - MOST_PARTS} more"), (0, 0, 0, 2)))
+    return [_heading("Parts"), *shown] if shown else []
 
 
 class VerdictTable:

@@ -27,7 +27,7 @@ from lab.errors import LabError
 from lab.host.interrupt import end_in_order
 from lab.host.workers import registered
 from lab.plan.matrix import Run
-from lab.plan.session import EVENTS_FILE, PLAN_FILE, SessionPlan
+from lab.plan.session import BROUGHT, EVENTS_FILE, PLAN_FILE, SessionPlan
 from lab.session.planned import PLAN, name_suites, say, session_plan, targets_suites
 from lab.text.words import printable
 
@@ -124,9 +124,10 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     """A file that holds cases has an item for each run of them that is planned."""
     if file_path.suffix != ".py" or not targets_suites(parent.config):
         return None
-    from lab.experiments.found import all_cases
+    from lab.experiments.found import case_named
 
-    cases = [case for case in all_cases().values() if Path(case.file).resolve() == file_path.resolve()]
+    planned = [case_named(name) for name in dict.fromkeys(run.case for run in session_plan(parent.config).runs)]
+    cases = [case for case in planned if Path(case.file).resolve() == file_path.resolve()]
     return CaseFile.of(parent, file_path, cases) if cases else None
 
 
@@ -303,6 +304,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Iterator[N
 
         plan = config.stash[PLAN]
         done = _conclude(plan, config.stash[DRAWING].finish())
+        shutil.rmtree(plan.folder / BROUGHT, ignore_errors=True)
         if done is not None:
             config.stash[SUMMARY] = f"{overview_text(done)}report: {plan.folder / REPORT}\n"
             if exitstatus == pytest.ExitCode.OK and not done.tried:

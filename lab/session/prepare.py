@@ -6,13 +6,14 @@ from __future__ import annotations
 import datetime
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab.contracts import BootableKernel, GuestImage, Progress
 from lab.drive.role import ensure_settings
 from lab.errors import BadInput
-from lab.experiments.found import all_cases
+from lab.experiments.contract import Asked
+from lab.experiments.found import all_cases, all_experiments, case_named, experiment_of, find_case
 from lab.guestimage.build import ensure_image, ensure_init
 from lab.host.paths import cache_root
 from lab.host.records import write_whole
@@ -46,7 +47,7 @@ DEFAULT_SUITE = "default"
 def combine(request: SessionRequest) -> SuiteSpec:
     """One spec from suite files and options. Raises BadInput listing every unknown name."""
     known = (*suite_names(), *all_cases())
-    problems = unknown("suite or case", request.names, known)
+    problems = unknown("suite or case", [name for name in request.names if find_case(name) is None], known)
     problems += unknown("suite", request.suites, suite_names())
     problems += unknown("NIC profile", request.nics, tuple(NICS))
     if request.pairs < 0:
@@ -59,7 +60,7 @@ def combine(request: SessionRequest) -> SuiteSpec:
         raise BadInput(
             problems, hint="lab cases, lab nics, lab kernels list what there is; lab run --help says what options take"
         )
-    named = (*request.suites, *(name for name in request.names if name not in all_cases()))
+    named = (*request.suites, *(name for name in request.names if find_case(name) is None))
     suites = [read_suite(name) for name in dict.fromkeys(named)]
     base = suites[0] if suites else read_suite(DEFAULT_SUITE)
     cases = _cases(request.names, suites, base)
@@ -86,10 +87,24 @@ class Checked:
     references: dict[str, str]
 
 
-def check(request: SessionRequest) -> Checked:
+def _chosen(request: SessionRequest, progress: Progress) -> SessionRequest:
+    """The same with names of cases for what they are called by the experiment's own command. Raises BadInput."""
+    more = all_experiments()[request.experiment].more if request.experiment else None
+    if more is None:
+        return request
+    asked = Asked(request.names, request.kernels, request.nics, request.options)
+    return replace(request, names=tuple(more.chosen(asked, progress)))
+
+
+def check(request: SessionRequest, progress: Progress = lambda _: None) -> Checked:
     """Everything the user named, looked up. Raises BadInput with the problems of all of it."""
     problems: list[BadInput] = []
     spec, resolved = None, None
+    try:
+        request = _chosen(request, progress)
+    except BadInput as exc:
+        problems.append(exc)
+        request = replace(request, names=())
     more = (request.reference,) if request.reference else ()
     named: tuple[Kernel, ...] = ()
     try:
@@ -97,21 +112,22 @@ def check(request: SessionRequest) -> Checked:
     except BadInput as exc:
         problems.append(exc)
     try:
-        resolved = resolve(spec.kernels if spec else request.kernels)
-        named = resolve(more) if more else ()
+        if not (problems and request.experiment):  # whose names were looked up in the source of the kernel
+            resolved = resolve(spec.kernels if spec else request.kernels)
+            named = resolve(more) if more else ()
     except BadInput as exc:
         problems.append(exc)
     if spec is None or resolved is None:
         hints = [exc.hint for exc in problems if exc.hint]
         raise BadInput([line for exc in problems for line in exc.problems], hint="; ".join(hints))
-    comparing = any(all_cases()[name].compares for name in spec.cases)
+    comparing = any(case_named(name).compares for name in spec.cases)
     chosen = references(resolved, *named) if comparing else {}
     kernels = united((*resolved, *chosen.values()))
     return Checked(spec, kernels, resolved, {name: reference.name for name, reference in chosen.items()})
 
 
 def _cases(names: Sequence[str], suites: Sequence[SuiteSpec], base: SuiteSpec) -> tuple[str, ...]:
-    wanted = [case for suite in suites for case in suite.cases] + [name for name in names if name in all_cases()]
+    wanted = [case for suite in suites for case in suite.cases] + [name for name in names if find_case(name)]
     return tuple(dict.fromkeys(wanted)) or base.cases
 
 
@@ -204,7 +220,7 @@ def prepare(
 
     Raises BadInput, LabTrouble.
     """
-    asked = check(request)
+    asked = check(request, progress)
     spec = asked.spec
     check_disk(folder)
     image = ensure_image(progress)
@@ -213,7 +229,7 @@ def prepare(
     started = datetime.datetime.now(datetime.UTC)
     name = f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"  # two may start in one second
     tested = [(k.name, k.design) for k in asked.tested]
-    cases = [all_cases()[case] for case in spec.cases]
+    cases = [case_named(case) for case in spec.cases]
     runs = expand(name, tested, spec.nics, cases, spec.repeat, asked.references)
     runs = tuple(run for run in runs if only is None or only(run))
     most = most_pairs(request, runs)
@@ -244,5 +260,18 @@ def prepare(
         cold=cold,
         plugin=_plugin(runs, accelerator, progress),
     )
+    plan = replace(plan, notes=_bring(plan, request, progress))
     write_whole(session / PLAN_FILE, dump(plan, cache_root()))
     return plan
+
+
+def _bring(plan: SessionPlan, request: SessionRequest, progress: Progress) -> tuple[str, ...]:
+    """What cases need in guests, made by their experiments; what is worth telling. Raises BadInput, LabTrouble."""
+    notes: list[str] = []
+    for name, kernel in dict.fromkeys((run.case, run.kernel) for run in plan.runs):
+        more = experiment_of(name).more
+        if more is not None:
+            folder = plan.brought(kernel, name)
+            folder.mkdir(parents=True)
+            notes.append(more.bring(case_named(name), plan.kernel(kernel), request.options, folder, progress))
+    return tuple(filter(None, dict.fromkeys(notes)))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lab.errors import BadInput
-from lab.experiments.found import all_experiments, forget
+from lab.experiments.found import all_cases, all_experiments, forget
 from lab.host.paths import name_suite, suites_dir
 from lab.spec.suite import SuiteSpec, load_suite, unknown
 
@@ -31,7 +31,7 @@ def with_folders(names: Sequence[str]) -> tuple[str, ...]:
     found: list[str] = []
     for name in names:
         folder, _, case = name.partition(":")
-        if "/" not in folder:
+        if "/" not in folder or name in all_cases():
             found.append(name)
             continue
         path = Path(folder).expanduser().resolve()

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from lab.contracts import EMBEDDED
 
@@ -18,6 +19,8 @@ class SessionRequest:
     names     suites or cases;  suites what may be a suite only
     pairs     how many at once, 0 for as many as fit
     cold      every pair boots; else it is restored from a saved state, which is made where there is none
+    experiment  "", or the one whose own command was used: names are what its cases may be called there, and options
+              what else it is told by that command
     reference the kernel that cases which compare set beside each other one; "" for the stock one of its kind
     """
 
@@ -32,3 +35,5 @@ class SessionRequest:
     command: str = ""
     reference: str = ""
     cold: bool = False
+    experiment: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)

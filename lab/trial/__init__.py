@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The life of one attempt: the steps that a script may take, and the record it leaves."""
+"""One run from its plan to its verdict: its life, the steps that a script may take, the record it leaves."""

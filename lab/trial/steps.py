@@ -13,19 +13,19 @@ from pathlib import Path
 
 from lab.collect.stream import last_lines, size
 from lab.drive.ssh import GuestShell, Program
-from lab.errors import DeadlinePassed
+from lab.errors import DeadlinePassed, HostTrouble
 from lab.evidence.memory import is_at_rest, is_bare, nothing_stays, unexplained
 from lab.evidence.model import Sample
 from lab.evidence.names import FIRST
 from lab.evidence.telemetry import parse_checkpoints, parse_telemetry
 from lab.pair.blame import Watch
-from lab.pair.ready import Stream, await_canary
+from lab.pair.ready import ReadyPair, Stream, await_canary
 from lab.pair.timeline import CASE
 from lab.plan.case import AFTER, BASELINE, END, Checkpoint, ClientSpec, Counter
 from lab.plan.commands import CGROUPS, FIRST_PORT, cgroup_of, checkpoint_argv, press_argv
 from lab.plan.names import Role, digest
 from lab.provision.guest import Guest
-from lab.trial.attempt import CLEAN, Attempt
+from lab.trial.life import CLEAN, Life
 from lab.units import MIB, Deadline, wait_until
 
 CONTROL = Checkpoint("control")
@@ -39,27 +39,62 @@ RECENT = 8
 
 
 @dataclass
-class Steps(Attempt):
-    """The steps of one run; inside the `with` block of its life."""
+class Steps:
+    """The steps of one run, inside the `with` block of its life."""
 
-    streams: dict[str, Stream] = field(default_factory=dict)
+    life: Life
     dying_control: int = 0
-    killed: set[str] = field(default_factory=set)
     _gone_groups: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        life = self.life
+        self.run, self.case, self.bundle, self.limits = life.run, life.case, life.bundle, life.limits
+        self.timeline, self.streams, self.log = life.timeline, life.streams, life.log
         self._watching = Watch(self.limits)
+
+    @property
+    def ready(self) -> ReadyPair:
+        """The pair. Raises the trouble that kept us from having one."""
+        return self.life.ready
 
     def start(self, *clients: ClientSpec) -> None:
         """Start these clients of the case (all, when none is given) and the streams that feed them."""
         if not self.streams:
-            self._require_preflight()
+            self.life.require_preflight()
             self._begin()
         for port, spec in enumerate(self.case.clients, start=FIRST_PORT):
             if clients and spec not in clients:
                 continue
             with self._step("start", client=spec.name):
                 self._start(spec, port)
+
+    def brought(self, name: str) -> bytes:
+        """A file that the case's experiment made for it on the host; see `lab.experiments.contract.More`."""
+        path = self.life.keeper.plan.brought(self.run.kernel, self.run.case) / name
+        try:
+            return path.read_bytes()
+        except FileNotFoundError as exc:
+            raise HostTrouble(f"{path}: what the case needs in guests is not there") from exc
+
+    def listen(self) -> None:
+        """Where the lab starts no clients: from here on the guests are heard."""
+        self._bookend(BASELINE, pages=False)
+
+    def heard(self) -> None:
+        """The end of that."""
+        self._bookend(AFTER, pages=False)
+
+    def unpack(self, archive: bytes, folder: str) -> None:
+        """A tar archive of what the case brought, into a folder of each guest."""
+        with self._step("unpack", folder=folder):
+            for shell in self.ready.shells.values():
+                argv = ["sh", "-c", 'mkdir -p "$1" && tar -x -z -C "$1"', "sh", folder]
+                shell.check(argv, seconds=self.limits.delivery.total_seconds(), stdin=archive)
+
+    def await_end(self, program: Program, deadline: Deadline) -> None:
+        """Wait until a program of the case's own has ended."""
+        with self._step("run", program=program.name):
+            self._watch(program, lambda p: p.ended, deadline)
 
     def _begin(self) -> None:
         """What there is before the clients. That of a pair's first run is kept for those that come after it."""
@@ -190,7 +225,7 @@ class Steps(Attempt):
             self._checkpoint(name, until, pages=pages, canary=token)
             if other is not None:
                 self._keep_checkpoint("sender", other.result()[0])
-            for guest in self._guests():
+            for guest in self.life.guests():
                 self._await_canary(guest, token)
 
     def _await_canary(self, guest: Guest, token: str) -> None:
@@ -253,7 +288,7 @@ class Steps(Attempt):
         """End every process in a client's cgroup with SIGKILL, whatever they hold."""
         client = self.streams[who.name].client
         with self._step("kill", client=who.name):
-            self.killed.add(who.name)
+            self.life.killed.add(who.name)
             each = f"for pid in $(cat {cgroup_of(who.name)}/cgroup.procs); do kill -KILL $pid; done"
             self.ready.receiver.check(["sh", "-c", each])
             self._watch(client, lambda p: p.ended, Deadline.after(f"death of {who.name}", self.limits.answer))
@@ -268,7 +303,7 @@ class Steps(Attempt):
 
     def bury_control(self) -> None:
         """The control of `bury`: a cgroup made, used by an ordinary process and removed."""
-        self._require_preflight()
+        self.life.require_preflight()
         group = f"{CGROUPS}/control"
         enter = f"echo 0 > {group}/cgroup.procs; cat /proc/meminfo > /dev/null"
         with self._step("bury control"):
@@ -325,7 +360,7 @@ class Steps(Attempt):
 
     def _tell(self, what: str, /, **fields: object) -> None:
         self.log.info(what, **fields)
-        self.progress(" ".join([what, *map(str, fields.values())]))
+        self.life.progress(" ".join([what, *map(str, fields.values())]))
 
     @contextlib.contextmanager
     def _step(self, step: str, /, **fields: object) -> Iterator[None]:
@@ -372,7 +407,7 @@ class Steps(Attempt):
 
     def _check_guests(self) -> None:
         self.ready.check_floods()
-        self._watching.check(self._guests())
+        self._watching.check(self.life.guests())
 
     def _latest(self) -> Sample | None:
         """The receiver's last sample of telemetry."""

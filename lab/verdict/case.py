@@ -6,11 +6,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from lab.evidence.model import Evidence, Ledger
 from lab.plan.case import CaseSpec
 from lab.plan.design import Design, Predicted
-from lab.verdict.model import Finding
+from lab.verdict.model import Finding, Part
 
 Judge = Callable[[Evidence, "Case", Ledger], Iterable[Finding]]
 
@@ -20,11 +21,13 @@ class Rule:
     """One question to the evidence, by the name that its findings bear.
 
     may_skip  its SKIP says that the kernel did not allow what the case is about, so that nothing was tried
+    yields    its ERROR says that the test told too little, and a FAIL that the test did tell outweighs that
     """
 
     name: str
     judge: Judge
     may_skip: bool = False
+    yields: bool = False
 
     def __call__(self, evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
         return self.judge(evidence, case, ledger)
@@ -35,9 +38,19 @@ class Rule:
         return inspect.cleandoc(self.judge.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
 
 
-def rule(name: str, *, may_skip: bool = False) -> Callable[[Judge], Rule]:
+def rule(name: str, *, may_skip: bool = False, yields: bool = False) -> Callable[[Judge], Rule]:
     """Make a rule of a function from evidence, case and ledger to findings that bear this name."""
-    return lambda judge: Rule(name, judge, may_skip)
+    return lambda judge: Rule(name, judge, may_skip, yields)
+
+
+class Own(Protocol):
+    """What an experiment alone keeps in a bundle, parsed: what it tells of the parts of a case, and beside its word."""
+
+    @property
+    def parts(self) -> tuple[Part, ...]: ...
+
+    @property
+    def told(self) -> Mapping[str, str | int | None]: ...
 
 
 @dataclass(frozen=True)
@@ -53,6 +66,7 @@ class Case(CaseSpec):
     page        what a reader should know before believing it
     file        path of the file where it is written
     chapter     cases of one are shown together
+    read        parses what its experiment alone keeps in a bundle, for its rules to find in `evidence.own`
     escapes     it asks what escapes the charge, so that figure is shown beside its word
     """
 
@@ -66,3 +80,4 @@ class Case(CaseSpec):
     file: str = ""
     chapter: int = 0
     escapes: bool = False
+    read: Callable[[Evidence], Own] | None = None

@@ -34,12 +34,15 @@ def decide(findings: Sequence[Finding], case: Case) -> Word:
         return Word.FAIL
     if Word.MISS in words:
         return Word.MISS
-    if Word.ERROR in words:
+    yields = {rule.name for rule in case.rules if rule.yields}
+    if any(f.word is Word.ERROR and f.rule not in yields for f in findings):
         return Word.ERROR
     if {rule.name for rule in case.rules} - {f.rule for f in findings}:
         return Word.ERROR
     if Word.FAIL in words:
         return Word.FAIL
+    if Word.ERROR in words:
+        return Word.ERROR
     may_skip = {rule.name for rule in case.rules if rule.may_skip}
     others = [f.word for f in findings if f.word is not Word.SKIP or f.rule not in may_skip]
     if others and all(w is Word.PASS for w in others):
@@ -58,11 +61,16 @@ def judge(evidence: Evidence, case: Case) -> Verdict:
     if evidence.manifest.skip:
         finding = Finding("applies", Word.SKIP, evidence.manifest.skip, "manifest.json")
         return Verdict(Word.SKIP, (finding,), ledger, oom)
+    own = case.read(evidence) if case.read else None
+    if own is not None:
+        evidence = replace(evidence, own=own)
     early = held_back(evidence)
     rules = (rule for rule in case.rules if not early or rule.name in BEFORE_TRAFFIC)
     found = (f for rule in rules for f in rule(evidence, case, ledger))
     findings = discounted(found, evidence.manifest.incidents)
-    return Verdict(decide(findings, case), findings, ledger, oom, compare(evidence) if case.compares else None)
+    cost = compare(evidence) if case.compares else None
+    parts, told = (own.parts, own.told) if own is not None else ((), {})
+    return Verdict(decide(findings, case), findings, ledger, oom, cost, parts, told)
 
 
 def discounted(findings: Iterable[Finding], incidents: Iterable[Incident]) -> tuple[Finding, ...]:

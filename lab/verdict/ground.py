@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The ground a verdict stands on, for runs and selftests alike: the kernels lived, the lab worked, nothing was altered.
+"""The ground a verdict stands on, whatever was run: the kernels lived, the lab worked, nothing was altered.
 
 What is asked here is asked of consoles, telemetry and incidents alone, whatever the guests were booted for.
 """
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from lab.contracts import MANIFEST
 from lab.evidence.model import Evidence, Grade, GuestEvidence, Splat
-from lab.evidence.names import RECORD
 from lab.plan.limits import ran_ahead
 from lab.verdict import taint
 from lab.verdict.measure import failed, missed, passed, unclear
@@ -20,7 +19,6 @@ from lab.verdict.model import Finding, Word
 
 if TYPE_CHECKING:
     from lab.evidence.manifest import Incident
-    from lab.evidence.selftest import SelftestEvidence
 
 TIMED = frozenset(
     {"soft-lockup", "hard-lockup", "workqueue-lockup", "csd-lockup", "hung-task", "rcu-stall", "netdev-watchdog"}
@@ -29,9 +27,6 @@ TIMED = frozenset(
 
 LOCKED_UP = "L"
 """The taint that one of them leaves."""
-
-GROUND_RULES = ("kernel-alive", "lab-alive", "complete", "heard")
-"""Rules about the ground: those of this file, and whether consoles were heard (lab.verdict.rules_always)."""
 
 
 @dataclass(frozen=True)
@@ -76,28 +71,13 @@ def _taints(guest: GuestEvidence) -> tuple[int, ...]:
     return tuple(s.tainted for s in (*guest.samples, *guest.checkpoints) if s.tainted is not None)
 
 
-def of_selftest(evidence: SelftestEvidence) -> Ground:
-    """That of a selftest."""
-    record = evidence.record
-    return Ground(
-        RECORD,
-        record.format,
-        evidence.guests,
-        record.incidents,
-        record.drive,
-        evidence.altered,
-        evidence.problems,
-        {g.role: (*record.tainted.get(g.role, ()), *_taints(g)) for g in evidence.guests},
-    )
-
-
 # -- the kernels lived -----------------------------------------------------------------------------------------------
 
 
 def kernel_alive(ground: Ground) -> list[Finding]:
     """Neither kernel faulted: no oops, panic, warning, lock-up or unexplained trace on a console, no taint that no
     line of it explains, and no hang."""
-    return [*_splats(ground), *_tainted(ground), *_hangs(ground)] or [_quiet(ground)]
+    return [*_splats(ground), *tainted(ground), *_hangs(ground)] or [_quiet(ground)]
 
 
 def _splats(ground: Ground) -> Iterator[Finding]:
@@ -121,7 +101,7 @@ def about_splat(ground: Ground, guest: GuestEvidence, splat: Splat, path: str) -
     return failed(rule, f"the {guest.role}'s kernel: {splat.kind}: {splat.title}", pointer)
 
 
-def _tainted(ground: Ground) -> Iterator[Finding]:
+def tainted(ground: Ground) -> Iterator[Finding]:
     """The second witness of a fault: it speaks where the console was silenced, lost or not understood."""
     for guest in ground.guests:
         told = any(splat.grade is Grade.FAULT for splat in guest.console.splats)

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from lab.evidence.model import Ledger
@@ -29,6 +29,16 @@ class Finding:
     rule: str
     word: Word
     message: str
+    pointer: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a case says of one of its parts. `pointer` as in a finding."""
+
+    name: str
+    word: Word
+    reason: str
     pointer: str
 
 
@@ -65,13 +75,19 @@ class OomOutcome:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One word, and everything it rests on. `cost` against a reference, where the case compares."""
+    """One word, and everything it rests on. `cost` against a reference, where the case compares.
+
+    parts  of a case that is made of several, each with a word of its own
+    told   what its experiment tells beside them, by name
+    """
 
     word: Word
     findings: tuple[Finding, ...]
     ledger: Ledger
     oom: OomOutcome
     cost: Cost | None = None
+    parts: tuple[Part, ...] = ()
+    told: Mapping[str, str | int | None] = field(default_factory=dict)
 
     @property
     def kernel_fault(self) -> bool:

@@ -7,3 +7,6 @@ from lab.verdict.rules_always import balanced, heard
 from lab.verdict.rules_lab import complete, kernel_alive, lab_alive, preflight
 
 GROUND = (kernel_alive, lab_alive, complete, preflight, heard, balanced)
+
+BARE = (kernel_alive, lab_alive, complete, heard)
+"""Those of a case without clients, which sends nothing by the lab's programs and charges nobody."""

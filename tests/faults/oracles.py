@@ -16,7 +16,6 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from lab.collect.bundle import MANIFEST
-from lab.evidence.names import RECORD as SELFTEST_RECORD
 from tests.faults.effects import Effect
 from tests.faults.files import digest
 from tests.faults.processes import wait_gone
@@ -100,8 +99,7 @@ def judged(world: World) -> tuple[list[Ran], list[str]]:
     """Every bundle as `lab judge` sees it now, and what is wrong with them."""
     ran: list[Ran] = []
     broken: list[str] = []
-    found = (path for name in (MANIFEST, SELFTEST_RECORD) for path in world.results.glob(f"*/*/{name}"))
-    for manifest in sorted(found):
+    for manifest in sorted(world.results.glob(f"*/*/{MANIFEST}")):
         done = subprocess.run(
             [LAB, "judge", "--json", str(manifest.parent)], env=world.env, capture_output=True, timeout=120, check=False
         )
@@ -109,8 +107,7 @@ def judged(world: World) -> tuple[list[Ran], list[str]]:
             broken.append(f"{manifest.parent.name} cannot be judged: {done.stderr.decode(errors='replace')[-200:]}")
             continue
         told = json.loads(done.stdout.splitlines()[0])
-        predicted = told.get("predicted", "PASS")  # our selftest is of that kind
-        ran.append(Ran(manifest.parent, told["verdict"], predicted, json.loads(manifest.read_bytes())))
+        ran.append(Ran(manifest.parent, told["verdict"], told["predicted"], json.loads(manifest.read_bytes())))
     return ran, broken
 
 
@@ -137,11 +134,8 @@ def kept(live: Live, ran: Iterable[Ran]) -> list[str]:
 
 
 def is_hit(run: Ran, fault: Effect) -> bool:
-    """Whether a fault came while this run was at work, with its pair where that is known.
-
-    A selftest tells its time in one sum, not when it was at work: it is never said to be hit.
-    """
-    if fault.harmless or not isinstance(run.manifest["seconds"], dict):
+    """Whether a fault came while this run was at work, with its pair where that is known."""
+    if fault.harmless:
         return False
     if fault.pair and fault.pair != run.manifest["pair"]["id"]:
         return False

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import DeadlinePassed
-from lab.plan.selftests import SELFTESTS
 from lab.plan.session import EVENTS_FILE, PLAN_FILE
 from lab.units import Deadline, wait_until
+from suites.selftests.table import SELFTESTS
 from tests.faults.processes import of_role, ours, resident_mib
 from tests.faults.world import World
 from tests.unit.selftests.tree import small_tree

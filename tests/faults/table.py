@@ -82,7 +82,7 @@ HOSTS = (
         "kill-python",
         3,
         hosts.kill("lab-inside"),
-        commands=(SHELL, DOCTOR, SELFTEST),
+        commands=(SHELL, DOCTOR),
         ends=True,
         spills=True,
         exits=KILLED,

@@ -24,9 +24,8 @@ from hypothesis import strategies as st
 
 from lab.evidence.ktap import parse_ktap
 from lab.kernels.export import ensure_selftest_source
-from lab.verdict.model import Word
-from lab.verdict.selftest import SelftestVerdict
-from tests.unit.verdict.test_selftest import CORPUS, verdict
+from lab.verdict.model import Verdict, Word
+from tests.unit.selftests.test_verdict import CORPUS, verdict
 
 DATA = "tools/testing/kunit/test_data"
 STRICTER = {
@@ -120,7 +119,7 @@ def disagreement(oracle: ModuleType, text: str, *, whole: bool = False) -> str:
     return "" if agree else f"{word} there, {ours} here: {text}"
 
 
-def unexplained(ours: SelftestVerdict) -> list[str]:
+def unexplained(ours: Verdict) -> list[str]:
     said = [f.message for f in ours.findings if f.word in (Word.FAIL, Word.ERROR)]
     return [message for message in said if not any(known in message for known in STRICTER)]
 

@@ -3,14 +3,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from lab.plan.selftests import SELFTESTS
+import pytest
+
+from lab.archive.reports import judged
+from lab.host.paths import cache_root
+from lab.plan.session import PLAN_FILE, load
+from lab.units import Deadline, wait_until
+from lab.verdict.model import Word
+from suites.selftests.table import SELFTESTS
 from tests.unit.selftests.tree import small_tree
-from tests.vm.sessions import Json
+from tests.vm.sessions import LONG, Json, Session, qemus, running
 
 SCRIPTS = {
     "demo/script.sh": "#!/bin/sh\necho 'TAP version 13'; echo 1..2; echo ok 1 a; echo not ok 2 b; exit 1\n",
@@ -23,6 +34,7 @@ SCRIPTS = {
     "drivers/net/mutes.sh": "#!/bin/sh\necho 1 > /proc/sys/kernel/printk\necho 1..1; echo ok 1 unheard\n",
     "drivers/net/hangs.sh": "#!/bin/sh\necho 1..1; exec tail -f /dev/null\n",
 }
+PANIC = "#!/bin/sh\necho 1..2; echo ok 1 before; echo c > /proc/sysrq-trigger; echo ok 2 after\n"
 
 
 def processes_about(folder: Path) -> list[str]:
@@ -44,7 +56,7 @@ def judged_again(results: Path) -> dict[str, str]:
     """What `lab judge` says of the one session there."""
     argv = [sys.executable, "-m", "lab.cli", "judge", "--json", *map(str, results.iterdir())]
     done = subprocess.run(argv, stdout=subprocess.PIPE, check=False, timeout=100)
-    return {record["test"]: record["verdict"] for record in map(json.loads, done.stdout.splitlines())}
+    return {record["case"]: record["verdict"] for record in map(json.loads, done.stdout.splitlines())}
 
 
 def test_verdicts_in_real_guests(tmp_path: Path) -> None:
@@ -69,9 +81,59 @@ def test_verdicts_in_real_guests(tmp_path: Path) -> None:
     assert {f["rule"] for f in records["drivers/net/mutes.sh"]["findings"] if f["word"] == "ERROR"} == {"heard"}
     assert not processes_about(tmp_path)
     assert judged_again(tmp_path / "results") == {name: record["verdict"] for name, record in records.items()}
-    (record,) = (tmp_path / "results").glob("*/*remote*/selftest.json")
+    (record,) = (tmp_path / "results").glob("*/*remote*/manifest.json")
     told = json.loads(record.read_text())
     assert {path.stat().st_mode & 0o077 for path in record.parent.rglob("*")} == {0}
     assert told["host"]["qemu"]
-    assert told["drive"] > 0
+    assert told["seconds"]["drive"] > 0
     assert {"receiver/checkpoints.jsonl", "sender/checkpoints.jsonl"} <= told["files"].keys()
+
+
+def tree_with(folder: Path, script: str) -> Path:
+    """A source tree whose demo/script.sh is that."""
+    tree = small_tree(folder / "linux")
+    (tree / SELFTESTS / "demo/script.sh").write_text(script)
+    return tree
+
+
+def test_a_kernel_that_panics_in_the_middle_of_a_test_has_failed(tmp_path: Path) -> None:
+    code, records = selftests(tree_with(tmp_path, PANIC), tmp_path / "results", "demo/script")
+    found = records["demo/script.sh"]
+    assert (code, found["verdict"]) == (1, "FAIL")
+    assert {f["rule"] for f in found["findings"] if f["word"] == "FAIL"} == {"kernel-alive"}
+    assert [case["name"] for case in found["cases"]] == ["before"]
+    assert not processes_about(tmp_path)
+
+
+@contextlib.contextmanager
+def slow_test(tmp_path: Path) -> Iterator[Session]:
+    """`lab selftest` of a test that does not end, whose private folders lie in tmp_path/run."""
+    (tmp_path / "run").mkdir()
+    tree = tree_with(tmp_path, "#!/bin/sh\necho 1..1; exec tail -f /dev/null\n")
+    argv = [sys.executable, "-m", "lab.cli", "selftest", "demo/script", "--source", str(tree), "--kernel", "6.12"]
+    argv += ["--results", str(tmp_path / "results"), "--timeout", "300"]
+    env = {"LAB_RUNTIME": str(tmp_path / "run")}
+    with running(tmp_path, argv, log=tmp_path / "log", env=env) as session:
+
+        def planned() -> tuple[Path | None, object]:
+            return next((tmp_path / "results").glob(f"*/{PLAN_FILE}"), None), session.text[-200:]
+
+        session.folder = wait_until(planned, deadline=Deadline.after("the plan", LONG)).parent
+        yield session
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_middle_of_a_test_leaves_its_bundle_and_nothing_else(tmp_path: Path, signum: int) -> None:
+    with slow_test(tmp_path) as session:
+        plan = load((session.folder / PLAN_FILE).read_bytes(), cache_root())
+        session.reach("run demo/script.sh")
+        assert qemus(plan)
+        os.kill(session.process.pid, signum)
+        assert session.end() == 130, session.text
+    assert not qemus(plan)
+    assert not list((tmp_path / "run").iterdir())
+    (run,) = plan.runs
+    found = judged(session.folder / run.id, run.id)
+    assert found.verdict.word is Word.MISS
+    assert [incident.kind for incident in found.manifest.incidents] == ["interrupted"]
+    assert (session.folder / run.id / "test.json").exists()

@@ -226,7 +226,7 @@ def undigested(old: str, new: str) -> Callable[[str], str]:
         (lambda text: "[" * 100_000, "damaged: it is nested too deeply"),
         (lambda text: text.replace("2026-01-01", "2026-01-02"), "not what its digest says"),
         (undigested("2026-01-01T00:00:00+00:00", "yesterday"), "started: 'yesterday'"),
-        (undigested('"case": "hold"', '"case": "../../x"'), "no name of a run"),
+        (undigested('"nic": "e1000e-split"', '"nic": "../../x"'), "no name of a run"),
     ],
 )
 def test_a_plan_that_cannot_be_is_bad_input(tmp_path: Path, change: object, problem: str) -> None:

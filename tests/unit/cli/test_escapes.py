@@ -205,6 +205,6 @@ def test_a_run_that_surprised_pytest_is_told_in_clean_lines(tmp_path: Path) -> N
     trial = Trial.__new__(Trial)
     trial.result = judged(bundle, "b")
     trial.run = type("Run", (), {"id": "b"})()
-    trial.steps = type("Side", (), {"skip": "x"})()
+    trial.life = type("Life", (), {"skip": "x"})()
     assert not FORBIDDEN.search(repr(trial))
     assert BundleWriter(bundle).root == bundle

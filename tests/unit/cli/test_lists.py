@@ -8,9 +8,11 @@ import pytest
 from lab.cli import complete, nics
 from lab.cli.listing import percent
 from lab.cli.measure import Measured
+from lab.experiments.found import all_cases
 from lab.plan.nics import NICS
-from tests.known import CASES
 from tests.unit.cli.conftest import Lab
+
+CASES = all_cases()
 
 
 @pytest.fixture(autouse=True)

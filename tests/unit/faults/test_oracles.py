@@ -112,14 +112,6 @@ def test_a_run_is_hit_only_while_its_own_pair_is_at_work_for_it(ran: MakeRan) ->
     assert not oracles.is_hit(run, during(15, harmless=True))
 
 
-def test_a_selftest_tells_its_time_in_one_sum_and_may_be_what_its_kind_allows(ran: MakeRan) -> None:
-    run = ran("FAIL")
-    run.manifest["seconds"] = 31.5
-    assert not oracles.is_hit(run, during(15))
-    assert not oracles.words([run], TABLE["panic"], during(15, pair="aaaa"))
-    assert oracles.words([run], TABLE["clock"], during(15, pair="aaaa"))
-
-
 def test_a_run_that_was_not_hit_gets_no_verdict_that_nobody_predicts(ran: MakeRan) -> None:
     fault = during(30)
     assert oracles.words([ran("FAIL")], KILL, fault) == ["release.loopback.1 is FAIL, which nobody predicts"]

@@ -8,6 +8,8 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lab.experiments.found import case_named
+from lab.plan import matrix
 from lab.plan.matrix import Run
 from lab.plan.nics import NICS
 from lab.verdict.case import Case
@@ -46,6 +48,18 @@ def test_a_cell_sends_the_same_bytes_in_every_session_and_others_do_not() -> Non
 def test_runs_share_a_pair_when_kernel_nic_and_shape_agree() -> None:
     hold, release, bystander = map(run_of, ("hold", "release", "bystander"))
     assert hold.pair_key == release.pair_key != bystander.pair_key
+
+
+def test_a_case_that_needs_no_link_has_one_run_whatever_nics_are_asked_for() -> None:
+    alone, paired = case_named("net/msg_zerocopy.sh"), case_named("drivers/net/ping.py")
+    runs = matrix.expand("s", [("k", "stock")], ["virtio", "e1000"], [alone, paired], 1)
+    assert [(run.case, run.nic) for run in runs] == [
+        (alone.name, "loopback"),
+        (paired.name, "virtio"),
+        (paired.name, "e1000"),
+    ]
+    assert not any("/" in run.id for run in runs)
+    assert all(run.shape.bare for run in runs)
 
 
 def test_a_case_judges_a_client_it_has() -> None:

@@ -27,6 +27,7 @@ from lab.plan.matrix import Run
 from lab.plan.session import SessionPlan
 from lab.provision.guest import Guest
 from lab.provision.hypervisor import Death
+from lab.trial.life import Life
 from lab.trial.steps import Steps
 from lab.trial.trial import Trial
 from lab.verdict.model import Word
@@ -202,13 +203,13 @@ class NoPair(PairKeeper):
         raise self.ending
 
 
-def experiment(plan: SessionPlan, ending: BaseException = LOST) -> Steps:
+def experiment(plan: SessionPlan, ending: BaseException = LOST) -> Life:
     keeper = NoPair(NoHypervisor(), plan, lambda _: None)
     keeper.ending = ending
-    return Steps(plan.runs[0], CASES["hold"], keeper, BundleWriter(plan.folder / "b"), lambda _: None, SHORT)
+    return Life(plan.runs[0], CASES["hold"], keeper, BundleWriter(plan.folder / "b"), lambda _: None, SHORT)
 
 
-def kinds(subject: Steps) -> list[str]:
+def kinds(subject: Life) -> list[str]:
     return [incident.kind for incident in subject.incidents]
 
 
@@ -217,7 +218,7 @@ def test_what_the_host_saw_of_a_pair_that_never_was_is_told_too(plan: SessionPla
         lost = GuestLost("gone")
         lost.add_seen(seen)
         with experiment(plan, lost) as subject:
-            subject.start()
+            Steps(subject).start()
         assert kinds(subject) == told
 
 
@@ -225,7 +226,7 @@ def test_what_the_host_saw_of_a_pair_that_never_was_is_told_too(plan: SessionPla
 def test_a_pair_that_never_was_is_trouble_of_the_boot(plan: SessionPlan, trouble: LabTrouble) -> None:
     subject = experiment(plan, trouble)
     with subject:
-        subject.start()
+        Steps(subject).start()
     assert [(i.kind, i.detail) for i in subject.incidents] == [("boot", str(trouble))]
     assert "no QEMU" not in str(trouble) or "no QEMU" in (plan.folder / "b" / "driver.jsonl").read_text()
 
@@ -235,7 +236,7 @@ def test_trouble_after_a_damaged_file_was_booted_is_told_with_the_file(plan: Ses
     flip(plan.folder / name)
     subject = experiment(plan, LOST)
     with subject:
-        subject.start()
+        Steps(subject).start()
     assert kinds(subject) == ["boot", "damaged"]
     assert str(plan.folder / name) in subject.incidents[1].detail
 
@@ -282,7 +283,7 @@ def test_a_nic_that_this_qemu_does_not_have_is_a_skip_and_asks_for_no_pair(plan:
     assert trial.result is not None
     assert (trial.verdict, trial.predicted) == (Word.SKIP, Predicted.SKIP)
     assert [f.message for f in trial.result.verdict.findings] == ["igb needs QEMU 8.0, this host has 7.2.22"]
-    assert kinds(subject) == []
+    assert kinds(trial.life) == []
 
 
 def test_a_kernel_without_the_nics_driver_is_a_skip(plan: SessionPlan) -> None:
@@ -291,7 +292,7 @@ def test_a_kernel_without_the_nics_driver_is_a_skip(plan: SessionPlan) -> None:
     trial = Trial(replace(plan.runs[0], nic="e1000e-split"), cloud, keeper, lambda _: None, CASES["hold"])
     with trial as subject:
         subject.start()
-    assert (trial.verdict, trial.steps.skip) == (Word.SKIP, "k has no driver e1000e")
+    assert (trial.verdict, trial.life.skip) == (Word.SKIP, "k has no driver e1000e")
 
 
 def test_the_command_that_repeats_a_run_names_a_kernel_as_it_was_given(plan: SessionPlan) -> None:
@@ -313,4 +314,4 @@ def test_a_case_that_does_not_apply_to_a_design_is_a_skip_with_its_reason(plan: 
     with trial as subject:
         subject.start()
     assert (trial.verdict, trial.predicted, trial.as_predicted) == (Word.SKIP, Predicted.SKIP, True)
-    assert trial.steps.skip == "n/a for precharge: it has no pool of network pages to count"
+    assert trial.life.skip == "n/a for precharge: it has no pool of network pages to count"

@@ -17,6 +17,7 @@ import pytest
 
 from lab.errors import GuestLost
 from lab.pair.keeper import PairKeeper
+from lab.plan.case import BARE, STANDARD, Shape
 from lab.plan.matrix import Run
 from lab.units import Deadline, wait_until
 
@@ -45,8 +46,8 @@ class Pairs:
             self.living.remove(request.id)
 
 
-def run(name: str, pair_key: str = "") -> Run:
-    made: Any = SimpleNamespace(id=name, pair_key=pair_key or name, reference="", shape=NONE)
+def run(name: str, pair_key: str = "", shape: Shape = STANDARD) -> Run:
+    made: Any = SimpleNamespace(id=name, pair_key=pair_key or name, reference="", shape=shape)
     return cast(Run, made)
 
 
@@ -90,6 +91,17 @@ def test_a_pair_made_ahead_takes_the_place_of_the_one_before(keeper: PairKeeper,
     (leaving,) = keeper._leaving
     leaving.result(10)
     assert pairs.living == ["b-1"]
+
+
+@pytest.mark.parametrize(("shape", "begun"), [(STANDARD, ["a-1"]), (BARE, ["a-1", "b-1"])])
+def test_a_pair_that_serves_one_run_alone_does_not_do_for_the_next(
+    keeper: PairKeeper, pairs: Pairs, shape: Shape, begun: list[str]
+) -> None:
+    keeper.acquire(run("a", "key", shape))
+    keeper.expect(run("b", "key", shape))
+    if keeper._next is not None:
+        keeper._next.made.result(10)
+    assert pairs.begun == begun
 
 
 def test_a_pair_made_ahead_for_another_run_is_ended(keeper: PairKeeper, pairs: Pairs) -> None:

@@ -14,7 +14,7 @@ from lab.cli import assembled
 from lab.errors import BadInput
 from lab.evidence.bundle import parse
 from lab.experiments import found
-from lab.experiments.found import all_cases, as_typed, case_named
+from lab.experiments.found import all_cases, as_typed, case_named, find_case
 from lab.host.paths import SUITES
 from lab.plan.matrix import expand
 from lab.plan.session import PLAN_FILE, SessionPlan
@@ -44,8 +44,17 @@ def test_a_folder_is_all_its_cases_and_a_colon_chooses_one(folder: Path) -> None
     assert CASE not in all_cases()
     assert with_folders([str(folder)]) == (CASE,)
     assert with_folders(["hold", f"{folder}:{CASE}"]) == ("hold", CASE)
-    assert (as_typed(CASE), as_typed("hold")) == (f"{folder}:{CASE}", "hold")
+    assert (as_typed(CASE), as_typed("hold")) == (f"lab run {folder}:{CASE}", "lab run hold")
     assert case_named(CASE).expect["stock"].value == "FAIL"
+
+
+def test_a_case_may_be_called_like_a_path_and_is_repeated_by_its_own_command() -> None:
+    assert with_folders(["net/tcp_mmap"]) == ("net/tcp_mmap",)
+    assert as_typed("net/tcp_mmap") == "lab selftest net/tcp_mmap"
+    assert as_typed("demo/it.sh") == "lab selftest demo/it.sh"
+    assert [find_case(name) for name in ("no-such-case", "../x", "/x", "a//b", "x/..")] == [None] * 5
+    with pytest.raises(BadInput, match=r"'\.\./x' is not a case"):
+        case_named("../x")
 
 
 def test_what_cannot_be_had_is_told_with_the_folder(folder: Path, tmp_path: Path) -> None:
@@ -114,7 +123,7 @@ def test_an_installed_experiment_is_known_without_its_folder(
     monkeypatch.setenv(SUITES, "")
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [point] if group == "lab.experiments" else [])
     found.forget()
-    assert as_typed(CASE) == CASE
+    assert as_typed(CASE) == f"lab run {CASE}"
     assert pytest_argv(plan)[0] == str(folder / "cases" / "hold_little.py")
 
 

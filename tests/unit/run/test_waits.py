@@ -22,6 +22,7 @@ from lab.plan.limits import Limits
 from lab.plan.matrix import Run
 from lab.provision.hypervisor import Death
 from lab.provision.pair import Pair
+from lab.trial.life import Life
 from lab.trial.steps import Steps
 from lab.units import Deadline
 from suites.rx_zerocopy.clients import HOLDS
@@ -41,7 +42,7 @@ def subject(tmp_path: Path) -> Steps:
     receiver = guest(tmp_path, "receiver")
     pair = ReadyPair(Pair(cast(Any, None), {"receiver": receiver}), {}, threading.Condition())
     run = Run("s", "k", "stock", "loopback", "hold", 0)
-    return Steps(run, HOLD, cast(Any, None), BundleWriter(tmp_path / "b"), lambda _: None, LIMITS, pair=pair)
+    return Steps(Life(run, HOLD, cast(Any, None), BundleWriter(tmp_path / "b"), lambda _: None, LIMITS, pair=pair))
 
 
 def say(subject: Steps, *numbers: int) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from lab.errors import BadInput, HostTrouble
-from lab.plan.selftests import SELFTEST_ROWS, SELFTESTS, Selftest
-from lab.selftests import Chosen, SourceTree, build, choose, ensure_headers, pack, source_tree
-from lab.selftests.build import cases_of
-from lab.selftests.find import read_collection
+from suites.selftests.build import build, cases_of, ensure_headers, pack
+from suites.selftests.find import Chosen, choose, read_collection
+from suites.selftests.source import SourceTree, source_tree
+from suites.selftests.table import SELFTEST_ROWS, SELFTESTS, Selftest
 from tests.unit.selftests.tree import small_tree
 
 

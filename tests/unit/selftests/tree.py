@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lab.plan.selftests import SELFTESTS
+from suites.selftests.table import SELFTESTS
 
 TOP = """kernelversion:
 \t@echo 6.12.117

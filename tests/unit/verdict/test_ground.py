@@ -11,12 +11,11 @@ import pytest
 from lab.evidence.bundle import parse
 from lab.evidence.manifest import Incident
 from lab.evidence.model import Grade, GuestEvidence, Splat
-from lab.evidence.selftest import parse_selftest
 from lab.verdict.model import Finding, Word
-from lab.verdict.selftest import judge_selftest
+from suites.selftests.older import parse_older
 from tests.known import judge
+from tests.unit.selftests.test_verdict import GOOD, PLAIN, captures, older
 from tests.unit.verdict.builder import story
-from tests.unit.verdict.test_selftest import GOOD, PLAIN, captures
 
 OOPS = "[  101.000000] BUG: kernel NULL pointer dereference, address: 0000000000000008"
 LOCKUP = "[  101.000000] watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [zc-client:77]"
@@ -50,12 +49,23 @@ def of_selftest(
     told = tuple(Incident.model_validate({"kind": k, "guest": "receiver", "detail": "d", "t": ""}) for k in incidents)
     files = captures(GOOD, PLAIN, f"{line}\n".encode() if line else b"", incidents=told)
     files[CONSOLE] += later
-    evidence = parse_selftest(files)
-    verdict = judge_selftest(replace(evidence, guests=tuple(change(guest) for guest in evidence.guests)), PLAIN)
+    evidence = parse(files)
+    verdict = judge(replace(evidence, receiver=change(evidence.receiver)))
     return verdict.word, verdict.findings
 
 
-@pytest.fixture(params=[of_run, of_selftest], ids=["run", "selftest"])
+def of_older_selftest(
+    *, line: str = "", incidents: tuple[str, ...] = (), later: bytes = b"", change: Change = same
+) -> Judged:
+    told = tuple(Incident.model_validate({"kind": k, "guest": "receiver", "detail": "d", "t": ""}) for k in incidents)
+    files = older(GOOD, PLAIN, f"{line}\n".encode() if line else b"", incidents=told)
+    files[CONSOLE] += later
+    evidence, case = parse_older(files)
+    verdict = judge(replace(evidence, receiver=change(evidence.receiver)), case)
+    return verdict.word, verdict.findings
+
+
+@pytest.fixture(params=[of_run, of_selftest, of_older_selftest], ids=["run", "selftest", "older"])
 def judged(request: pytest.FixtureRequest) -> Judge:
     found: Judge = request.param
     return found

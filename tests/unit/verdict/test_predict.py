@@ -6,10 +6,11 @@ from __future__ import annotations
 import pytest
 
 from lab.errors import BadInput
+from lab.experiments.found import case_named
 from lab.plan.design import Predicted, design_of
 from lab.plan.nics import NICS
 from lab.verdict.model import Word
-from lab.verdict.predict import agrees
+from lab.verdict.predict import agrees, predict
 from suites.rx_zerocopy.designs import DESIGNS
 from tests.known import CASES, inapplicable, predicted
 
@@ -76,3 +77,9 @@ def test_no_prediction_is_a_fault_of_the_kernel(predicted: Predicted) -> None:
 @pytest.mark.parametrize("name", ["put-hook", "put-hook+recycling", "put-hook~leak", "put-hook+recycling+debug~leak"])
 def test_the_design_is_the_first_part_of_a_kernels_name(name: str) -> None:
     assert design_of(name) == "put-hook"
+
+
+def test_what_sends_nothing_needs_no_page_that_can_be_mapped() -> None:
+    nic = next(nic.name for nic in NICS.values() if not nic.mappable)
+    assert predicted("stock", nic, "hold") is Predicted.ERROR
+    assert predict(case_named("drivers/net/ping.py"), "stock", nic) is Predicted.PASS

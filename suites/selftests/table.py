@@ -7,18 +7,18 @@ standard output and by its exit status; those of drivers/net across a pair, in t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
-from lab.plan.names import LinkAddress, Role
-
 SELFTESTS = PurePosixPath("tools/testing/selftests")
-GUEST_ROOT = PurePosixPath("/tmp/selftests")  # noqa: S108 - in the guest
-GUEST_DISK = PurePosixPath("/tmp/disk")  # noqa: S108 - in the guest
-GUEST_HOME = PurePosixPath("/tmp/home")  # noqa: S108 - in the guest, whose /root is read-only
-"""Home of the key with which a receiver reaches its sender."""
+TEST = "test.json"
+"""What a selftest's bundle has beside that of any run: how it was run, its output, that of its peer."""
+OUTPUT = "output.log"
+PEER_OUTPUT = "peer.log"
+
+RECORD = "selftest.json"
+"""What it had in the place of a manifest, and of TEST, when selftests had a life of their own."""
 
 LINK_DEV = "lab0"
 """The guests' name for their end of the link."""
@@ -208,54 +208,3 @@ def row_for(name: str, settings_timeout: int | None) -> Selftest:
         return row
     seconds = deadline_of(settings_timeout)
     return Selftest(name, "kselftest's conventions", pair=needs_pair(name), listed=False, seconds=seconds)
-
-
-def lacking(asked: str, built: str) -> tuple[str, ...]:
-    """Options of a directory's `config` that a kernel's config has not built in: guests have no modules for tests."""
-    have = set(built.splitlines())
-    names = (line.partition("=")[0] for line in asked.splitlines() if line.rstrip().endswith(("=y", "=m")))
-    return tuple(dict.fromkeys(name for name in names if f"{name}=y" not in have))
-
-
-def endpoint_environment(addresses: Mapping[Role, LinkAddress], device: str) -> dict[str, str]:
-    """What tests of drivers/net ask for; tools/testing/selftests/drivers/net/README.rst."""
-    here, there = addresses["receiver"], addresses["sender"]
-    return {
-        "NETIF": device,
-        "LOCAL_V4": here.v4,
-        "LOCAL_V6": here.v6,
-        "REMOTE_V4": there.v4,
-        "REMOTE_V6": there.v6,
-        "REMOTE_TYPE": "ssh",
-        "REMOTE_ARGS": f"root@{there.v4}",
-    }
-
-
-def command_in_guest(
-    test: Selftest, argv: tuple[str, ...], environment: Mapping[str, str], addresses: Mapping[Role, LinkAddress]
-) -> tuple[str, ...]:
-    """The command line for one guest: in the test's directory, both output streams as one, tools of ours first.
-
-    What comes by SSH is exempt from the OOM killer, which memcg tests want to meet.
-    """
-    place = GUEST_ROOT / SELFTESTS / test.directory
-    where = {role: address.v4 for role, address in addresses.items()}
-    words = [word.format(**where) if word.startswith("{") else word for word in argv or (f"./{test.program}",)]
-    if test.disk:
-        words = [str(place / word[2:]) if word.startswith("./") else word for word in words]
-    assigned = {
-        "PATH": f"{GUEST_ROOT}/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        "HOME": str(GUEST_HOME),
-        "PYTHONUNBUFFERED": "1",
-        **environment,
-    }
-    return (
-        "env",
-        *(f"{key}={value}" for key, value in assigned.items()),
-        "sh",
-        "-c",
-        'echo 0 > /proc/self/oom_score_adj && cd "$1" && shift && exec "$@" 2>&1',
-        "sh",
-        str(GUEST_DISK if test.disk else place),
-        *words,
-    )

@@ -6,15 +6,8 @@ from __future__ import annotations
 import pytest
 
 from lab.plan.names import LinkAddress, Role
-from lab.plan.selftests import (
-    SELFTEST_ROWS,
-    command_in_guest,
-    deadline_of,
-    endpoint_environment,
-    lacking,
-    needs_pair,
-    row_for,
-)
+from suites.selftests.commands import command_in_guest, endpoint_environment, lacking
+from suites.selftests.table import SELFTEST_ROWS, deadline_of, needs_pair, row_for
 
 ADDRESSES: dict[Role, LinkAddress] = {
     "receiver": LinkAddress("198.18.7.1", "fd::1"),

@@ -18,9 +18,9 @@ from lab.errors import CommandFailed, HostTrouble
 from lab.host.commands import follow, run
 from lab.host.filecache import locked
 from lab.host.paths import temporary_folder
-from lab.plan.selftests import SELFTESTS, Selftest
-from lab.selftests.find import Chosen, Collection
-from lab.selftests.source import SourceTree
+from suites.selftests.find import Chosen, Collection
+from suites.selftests.source import SourceTree
+from suites.selftests.table import SELFTESTS, Selftest
 
 DISK_MIB = 256
 BY_LINE = """#include <stdio.h>

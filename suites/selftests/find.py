@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 
 from lab.errors import BadInput, CommandFailed
 from lab.host.commands import run
-from lab.plan.selftests import SELFTEST_ROWS, SELFTESTS, Selftest, row_for
-from lab.selftests.source import SourceTree
+from suites.selftests.source import SourceTree
+from suites.selftests.table import SELFTEST_ROWS, SELFTESTS, Selftest, row_for
 
 _VARIABLES = ("TEST_PROGS", "TEST_CUSTOM_PROGS", "TEST_GEN_PROGS", "TEST_PROGS_EXTENDED", "TEST_GEN_PROGS_EXTENDED")
 _BESIDE = ("TEST_FILES", "TEST_GEN_FILES", "TEST_INCLUDES")

@@ -10,7 +10,7 @@ from lab.errors import BadInput
 from lab.host.commands import run
 from lab.host.filecache import key_of
 from lab.host.paths import cache_root
-from lab.plan.selftests import SELFTESTS
+from suites.selftests.table import SELFTESTS
 
 _RECIPE = "2"  # raise it whenever programs are built in another way
 

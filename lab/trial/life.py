@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A run's life: a pair is taken, and whatever ends it, a bundle is left that says whose fault that was."""
+"""A run's life on one pair: that is taken, and whatever ends it, evidence is left that says whose fault it was."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from lab.evidence.telemetry import parse_checkpoints
 from lab.host.interrupt import held_back
 from lab.pair.blame import account, check_disk, disk_full, explained
 from lab.pair.keeper import PairKeeper
-from lab.pair.ready import ReadyPair
+from lab.pair.ready import ReadyPair, Stream
 from lab.pair.timeline import CASE, Timeline
 from lab.pair.warm import damaged_state
 from lab.plan.limits import Limits
@@ -57,8 +57,16 @@ class NothingToMeasureError(LabTrouble):
 
 
 @dataclass
-class Attempt:
-    """One run in progress. Use it as a `with` block: lab trouble inside ends the block, and is told in the bundle."""
+class Life:
+    """One run in progress on one pair, and all that changes while it is. Whoever takes part in it is given it.
+
+    Use it as a `with` block: lab trouble inside ends the block, and is told in the bundle.
+
+    trouble      what kept it from having a pair; raised again by the first step, inside the block
+    skip         why it does not apply here; "" when it does
+    runs_before  runs that the pair had served
+    streams      clients that were started, by name, each with what feeds it;  killed  those that got SIGKILL
+    """
 
     run: Run
     case: Case
@@ -73,9 +81,14 @@ class Attempt:
     trouble: LabTrouble | None = None
     runs_before: int = 0
     skip: str = ""
+    streams: dict[str, Stream] = field(default_factory=dict)
+    killed: set[str] = field(default_factory=set)
     _marks: Marks = field(default_factory=dict)
     _began: float = 0.0
     _driver: IO[str] | None = None
+
+    def __post_init__(self) -> None:
+        self.log = structlog.get_logger()
 
     def __enter__(self) -> Self:
         self._driver = self.bundle.path("driver.jsonl").open("w")
@@ -92,7 +105,7 @@ class Attempt:
                 with self.timeline.span("pair", lane=CASE):
                     self._take(self.keeper.acquire(self.run, self.timeline))
         except LabTrouble as exc:
-            self.trouble = exc  # raised again by the first step, inside the block, where it can be collected
+            self.trouble = exc
         finally:
             self._began = time.monotonic()
             self.seconds["provision"] = self._began - began
@@ -109,7 +122,7 @@ class Attempt:
             with self.timeline.span("account", lane=CASE):
                 self._account_for(exc)
         except KeyboardInterrupt:
-            self._note(Fault("interrupted", "", f"interrupted by the user, after: {exc}"))
+            self.note(Fault("interrupted", "", f"interrupted by the user, after: {exc}"))
             raise
         finally:
             with held_back():
@@ -119,16 +132,16 @@ class Attempt:
     def _account_for(self, exc: BaseException | None) -> None:
         """Make incidents of what ended the block."""
         if isinstance(exc, KeyboardInterrupt):
-            self._note(Fault("interrupted", "", "interrupted by the user"))
+            self.note(Fault("interrupted", "", "interrupted by the user"))
         elif isinstance(exc, LabTrouble) and not isinstance(exc, NothingToMeasureError):
-            self._note(*self._blame(exc))
+            self.note(*self._blame(exc))
         elif disk_full(exc):
-            self._note(*self._seen(), Fault("host", "", f"{exc}: {self.bundle.root}, or {self.keeper.captures}"))
+            self.note(*self._seen(), Fault("host", "", f"{exc}: {self.bundle.root}, or {self.keeper.captures}"))
         elif exc is None or isinstance(exc, NothingToMeasureError):
-            self._note(*self._seen(), *self._check_captures())
+            self.note(*self._seen(), *self._check_captures())
         else:
-            self._note(*self._seen(), Fault("host", "", f"a fault of the lab, {type(exc).__name__}: {exc}"))
-        self._note(*self._damaged_files())
+            self.note(*self._seen(), Fault("host", "", f"a fault of the lab, {type(exc).__name__}: {exc}"))
+        self.note(*self._damaged_files())
 
     def _damaged_files(self) -> tuple[Fault, ...]:
         """After trouble that a damaged kernel, initrd, image or state explains, all of it is read anew.
@@ -164,8 +177,9 @@ class Attempt:
                     self._collect()
         finally:
             unused = isinstance(exc, NothingToMeasureError)
+            shared = not self.run.shape.bare
             with self.timeline.span("drop", lane=CASE):
-                self.keeper.done(fit=not self.incidents and (unused or (exc is None and self._is_clean())))
+                self.keeper.done(fit=shared and not self.incidents and (unused or (exc is None and self._is_clean())))
             self.seconds["collect"] = time.monotonic() - began
             if self._driver is not None:
                 with contextlib.suppress(OSError):
@@ -191,7 +205,7 @@ class Attempt:
             raise self.trouble or NothingToMeasureError(self.skip or "there is no pair")
         return self.pair
 
-    def _require_preflight(self) -> None:
+    def require_preflight(self) -> None:
         """Raises NothingToMeasureError where this kernel and NIC deliver too few pages that can be mapped."""
         path = self.ready.captures / "preflight" / "client" / "preflight.jsonl"
         share = mapped_share(parse_program("preflight", path.name, path.read_bytes()))
@@ -200,12 +214,12 @@ class Attempt:
                 f"{share:.0%} of the preflight's bytes could be mapped, the floor is {self.run.profile.floor:.0%}"
             )
 
-    def _guests(self) -> tuple[Guest, ...]:
+    def guests(self) -> tuple[Guest, ...]:
         return tuple(self.pair.pair.guests.values()) if self.pair else ()
 
     # -- whose fault, and what is kept --------------------------------------------------------------------------
 
-    def _note(self, *faults: Fault) -> None:
+    def note(self, *faults: Fault) -> None:
         """Make incidents of them."""
         for fault in faults:
             self.incidents.append(Incident(kind=fault.kind, guest=fault.guest, detail=fault.detail, t=utc_now()))
@@ -216,7 +230,7 @@ class Attempt:
         """The faults behind trouble."""
         if self.pair is None:
             return explained(Fault("boot", "", str(exc)), exc.seen)
-        return account(exc, self._guests(), self.limits, self.pair.troubles)
+        return account(exc, self.guests(), self.limits, self.pair.troubles)
 
     def _collect(self) -> None:
         """This run's part of the pair's captures. With no pair: whatever its guests said while they could."""

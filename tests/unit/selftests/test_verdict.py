@@ -1,24 +1,33 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Verdicts on selftests: what passes, and above all what must not."""
+"""Verdicts on selftests: what passes, and above all what must not. Bundles of before get the same words."""
 
 from __future__ import annotations
 
 import functools
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from lab.contracts import MANIFEST
 from lab.errors import BadInput
-from lab.evidence.manifest import Incident, KernelRecord
-from lab.evidence.names import OUTPUT, RECORD
+from lab.evidence.bundle import parse
+from lab.evidence.files import record_of
+from lab.evidence.manifest import FORMAT, Incident, Manifest
 from lab.evidence.seal import sealed
-from lab.evidence.selftest import SelftestRecord, file_records, parse_selftest
-from lab.plan.selftests import SELFTEST_ROWS, Selftest, lacking, row_for
-from lab.report.selftest import SelftestResult, as_record, ktap
-from lab.verdict.model import Word
-from lab.verdict.selftest import SelftestVerdict, judge_selftest
+from lab.experiments.found import case_named
+from lab.report.ktap import render
+from lab.report.model import RunResult, Session
+from lab.report.parts import as_record
+from lab.verdict.decide import judge
+from lab.verdict.model import Verdict, Word
+from suites.selftests.commands import lacking
+from suites.selftests.older import OlderRecord, parse_older
+from suites.selftests.record import TestRecord
+from suites.selftests.table import OUTPUT, RECORD, SELFTEST_ROWS, TEST, Selftest, row_for
 from tests.unit.verdict.builder import story
 
 CORPUS = Path(__file__).parents[2] / "corpus" / "ktap"
@@ -53,11 +62,11 @@ def ground() -> tuple[dict[str, bytes], float]:
     return {f"receiver/{n}": files[f"receiver/{n}"] for n in names}, told.manifest["seconds"]["drive"]
 
 
-def record(**fields: object) -> SelftestRecord:
-    """Of a test that ran to its end; `fields` are those that differ."""
-    kernel = KernelRecord(name="k", release="6.12.1", design="stock", sha256="", config_sha256="")
-    given = {
-        "test": PLAIN.name,
+def fields_of(test: Selftest = PLAIN, **fields: object) -> dict[str, Any]:
+    """What is told of a test that ran to its end; `fields` are those that differ."""
+    kernel = {"name": "k", "release": "6.12.1", "design": "stock", "sha256": "", "config_sha256": ""}
+    return {
+        "test": test.name,
         "kernel": kernel,
         "host": HOST,
         "pair": PAIR,
@@ -72,28 +81,80 @@ def record(**fields: object) -> SelftestRecord:
         "started": "",
         "seconds": 1.0,
         "reproduce": "",
+        **fields,
     }
-    return SelftestRecord.model_validate({**given, **fields})
+
+
+def files_of(output: bytes, console: bytes | None) -> dict[str, bytes]:
+    """The console has these lines at its end; None: it is empty."""
+    files = {OUTPUT: output, **ground()[0]}
+    files[CONSOLE] = b"" if console is None else files[CONSOLE] + console
+    return files
 
 
 def captures(output: bytes, test: Selftest = PLAIN, console: bytes | None = b"", **fields: object) -> dict[str, bytes]:
-    """The files of a bundle with this output. The console has these lines at its end; None: it is empty."""
-    files = {OUTPUT: output, **ground()[0]}
-    files[CONSOLE] = b"" if console is None else files[CONSOLE] + console
-    files[RECORD] = sealed(record(test=test.name, files=file_records(files), **fields))
+    """The files of a bundle with this output, as it is written today."""
+    told, files = fields_of(test, **fields), files_of(output, console)
+    record = {name: told[name] for name in TestRecord.model_fields if name in told}
+    files[TEST] = TestRecord(**record).model_dump_json().encode()
+    told_there = Manifest.model_fields.keys() - TestRecord.model_fields.keys() - {"seconds"}
+    manifest = Manifest.model_validate(
+        {
+            "format": FORMAT,
+            "run": test.id,
+            "case": test.name,
+            "repeat": 0,
+            "predicted": "PASS",
+            "mtu": 0,
+            "clients": (),
+            "incidents": (),
+            "seconds": {"provision": 0.0, "drive": told["drive"], "collect": 0.0},
+            "lab_version": "1",
+            "files": {name: record_of(data) for name, data in files.items()},
+            **{name: value for name, value in told.items() if name in told_there},
+        }
+    )
+    return {**files, MANIFEST: sealed(manifest)}
+
+
+def older(output: bytes, test: Selftest = PLAIN, console: bytes | None = b"", **fields: object) -> dict[str, bytes]:
+    """The same as it was written when selftests had a life of their own."""
+    files = files_of(output, console)
+    told = {"files": {name: record_of(data) for name, data in files.items()}, **fields_of(test, **fields)}
+    files[RECORD] = sealed(OlderRecord.model_validate(told))
     return files
+
+
+def judged(files: Mapping[str, bytes]) -> Verdict:
+    """The verdict on a bundle of either kind."""
+    if RECORD in files:
+        return judge(*parse_older(files))
+    evidence = parse(files)
+    return judge(evidence, case_named(evidence.manifest.case))
 
 
 def verdict(
     output: bytes = GOOD, test: Selftest = PLAIN, console: bytes | None = b"", later: bytes = b"", **fields: object
-) -> SelftestVerdict:
-    """The verdict on a bundle with this output, to which `later` was added; `fields` are those of its record."""
+) -> Verdict:
+    """The verdict on a bundle with this output, to which `later` was added; `fields` are those of its record.
+
+    The two kinds of bundles get the same word. Only the older tells of the taint.
+    """
+    before = older(output, test, console, **fields)
+    before[OUTPUT] += later
+    told = judged(before)
+    if "tainted" in fields:
+        return told
     files = captures(output, test, console, **fields)
     files[OUTPUT] += later
-    evidence = parse_selftest(files)
-    judged = judge_selftest(evidence, test)
-    assert as_record(SelftestResult(evidence.record, judged, "b"))["verdict"] == judged.word.value
-    return judged
+    today = judged(files)
+    assert today.word is told.word, (today.findings, told.findings)
+    assert today.parts == told.parts
+    return today
+
+
+def result(output: bytes) -> RunResult:
+    return RunResult(parse(captures(output)).manifest, verdict(output), "b")
 
 
 def incident(kind: str) -> Incident:
@@ -159,15 +220,15 @@ def test_outputs_of_the_corpus(stem: str, word: str) -> None:
 
 
 def test_directives() -> None:
-    judged = verdict((CORPUS / "directives.ktap").read_bytes())
-    assert [case.word for case in judged.cases] == ["SKIP", "SKIP", "SKIP", "SKIP", "ERROR", "PASS"]
-    assert judged.word is Word.ERROR
+    found = verdict((CORPUS / "directives.ktap").read_bytes())
+    assert [part.word for part in found.parts] == ["SKIP", "SKIP", "SKIP", "SKIP", "ERROR", "PASS"]
+    assert found.word is Word.ERROR
 
 
 def test_all_skipped_is_a_skip_with_its_reasons() -> None:
-    judged = verdict(b"TAP version 13\n1..1\nok 1 # SKIP needs a moon\n")
-    assert judged.word is Word.SKIP
-    assert "needs a moon" in judged.findings[-1].message
+    found = verdict(b"TAP version 13\n1..1\nok 1 # SKIP needs a moon\n")
+    assert found.word is Word.SKIP
+    assert "needs a moon" in found.findings[-1].message
 
 
 def test_a_plan_without_a_case_is_no_pass() -> None:
@@ -204,14 +265,14 @@ def test_the_kernels_words_count_in_the_output_too(said: bytes, word: str) -> No
 
 def test_an_output_that_is_too_long_is_an_error_with_or_without_a_report() -> None:
     for output in (b"hello\n", GOOD):
-        judged = verdict(b"x" * 100_000 + b"\n" + output)
-        assert judged.word is Word.ERROR
-        assert any("is longer than the 65536 bytes" in finding.message for finding in judged.findings)
+        found = verdict(b"x" * 100_000 + b"\n" + output)
+        assert found.word is Word.ERROR
+        assert any("is longer than the 65536 bytes" in finding.message for finding in found.findings)
 
 
 def test_a_case_whose_own_cases_were_all_skipped_has_not_passed() -> None:
-    judged = verdict((CORPUS / "subtests-skipped.ktap").read_bytes())
-    assert {case.name: (case.word, case.reason) for case in judged.cases} == {
+    found = verdict((CORPUS / "subtests-skipped.ktap").read_bytes())
+    assert {part.name: (part.word, part.reason) for part in found.parts} == {
         "a": ("SKIP", "no device"),
         "b/x": ("SKIP", "no device"),
         "b": ("SKIP", "no device"),
@@ -266,38 +327,64 @@ def test_time_that_is_up_is_an_error_and_a_failure_before_it_stays_one() -> None
     ],
 )
 def test_a_record_of_the_first_format_has_the_words_it_had(fields: dict[str, Any], word: str) -> None:
-    files = captures(GOOD, **OLD, **fields)
-    for name in ("telemetry", "checkpoints"):
-        files[f"receiver/{name}.jsonl"] = b""
-    files[CONSOLE] = b"Linux version 6.12\n"
-    known = file_records(files)
-    files[RECORD] = record(**OLD, files=known, **fields).model_dump_json(exclude={"digest", "host", "pair"}).encode()
-    assert judge_selftest(parse_selftest(files), PLAIN).word == word
+    files = {OUTPUT: GOOD, CONSOLE: b"Linux version 6.12\n"}
+    known = {name: record_of(data) for name, data in files.items()}
+    record = OlderRecord.model_validate({**fields_of(**OLD, **fields), "files": known})
+    files[RECORD] = record.model_dump_json(exclude={"digest", "host", "pair"}).encode()
+    assert judged(files).word == word
 
 
 @pytest.mark.parametrize("name", ["console.log", "telemetry.jsonl", "checkpoints.jsonl"])
 def test_a_guest_without_all_of_its_captures_proves_nothing(name: str) -> None:
-    files = captures(GOOD)
-    del files[f"receiver/{name}"]
-    assert judge_selftest(parse_selftest(files), PLAIN).word is Word.ERROR
-    known = file_records(files)
-    files[RECORD] = sealed(record(files=known))
-    assert judge_selftest(parse_selftest(files), PLAIN).word is Word.ERROR
+    for files in (captures(GOOD), older(GOOD)):
+        del files[f"receiver/{name}"]
+        assert judged(files).word is Word.ERROR
+        record = RECORD if RECORD in files else MANIFEST
+        told = json.loads(files[record])
+        del told["files"][f"receiver/{name}"]  # nobody ever heard of it
+        kind = OlderRecord if RECORD in files else Manifest
+        files[record] = sealed(kind.model_validate(told))
+        assert judged(files).word is Word.ERROR
 
 
 def test_the_record_has_a_digest_and_bounds() -> None:
-    files = captures(b"TAP version 13\n1..1\nnot ok 1 a\n", status=1)
+    files = older(b"TAP version 13\n1..1\nnot ok 1 a\n", status=1)
     files[RECORD] = files[RECORD].replace(b'"status": 1', b'"status": 0')
-    assert judge_selftest(parse_selftest(files), PLAIN).word is Word.ERROR
+    assert judged(files).word is Word.ERROR
     for spoilt in ({"format": 3}, {"host": None}, {"drive": 1e308}):
         with pytest.raises(ValidationError):
-            record(**spoilt)
+            OlderRecord.model_validate(fields_of(**spoilt))
+
+
+def test_what_is_told_of_the_test_is_vouched_for_and_understood() -> None:
+    files = captures(b"hello\n", status=1)
+    assert judged(files).word is Word.FAIL
+    files[TEST] = files[TEST].replace(b'"status":1', b'"status":0')
+    assert judged(files).word is Word.ERROR
+    for data in (b"", b"{", b'{"colour": 2}'):
+        files = captures(GOOD)
+        files[TEST] = data
+        told = {**json.loads(files[MANIFEST]), "files": {n: record_of(d) for n, d in files.items() if n != MANIFEST}}
+        files[MANIFEST] = sealed(Manifest.model_validate(told))
+        found = judged(files)
+        assert found.word is Word.ERROR
+        assert any(f.rule == "applies" and "test.json" in f.message for f in found.findings)
+
+
+def test_a_report_is_no_pass_without_a_word_of_how_it_was_run() -> None:
+    files = captures(GOOD)
+    del files[TEST]
+    assert judged(files).word is Word.ERROR
+
+
+def test_nobody_saw_it_end_because_a_guest_flooded_a_channel() -> None:
+    assert verdict(incidents=(incident("flood"),), status=None).word is Word.ERROR
 
 
 def test_a_pair_has_two_guests_and_a_console_each() -> None:
-    judged = verdict(test=row_for("drivers/net/ping.py", None), nic="virtio")
-    assert judged.word is Word.ERROR
-    assert any("sender/console.log: absent" in finding.message for finding in judged.findings)
+    found = verdict(test=row_for("drivers/net/ping.py", None), nic="virtio")
+    assert found.word is Word.ERROR
+    assert any("sender/console.log: absent" in finding.message for finding in found.findings)
 
 
 def test_what_does_not_apply_does_not_excuse_a_kernel_that_faulted() -> None:
@@ -327,18 +414,18 @@ def test_cases_of_the_source_stand_for_a_plan_that_is_not_announced() -> None:
 
 
 def test_tcp_mmap() -> None:
-    def judged(output: bytes, **fields: object) -> Word:
+    def word_of(output: bytes, **fields: object) -> Word:
         given: dict[str, Any] = {"status": None, "peer_status": 124, "floor": 0.8, **fields}
         return verdict(output, TCP_MMAP, **given).word
 
-    assert judged(RECEIVED) is Word.PASS
-    assert judged(RECEIVED.replace(b"99.995", b"12.5")) is Word.ERROR
-    assert judged(RECEIVED.replace(b"99.995", b"nan")) is Word.ERROR
-    assert judged(RECEIVED.replace(b"1316.12", b"3")) is Word.ERROR
-    assert judged(b"") is Word.ERROR
-    assert judged(b"", peer_status=0) is Word.FAIL  # getsockopt() fails: the server closes, the client gives up
-    assert judged(RECEIVED, peer_status=1) is Word.ERROR
-    assert judged(RECEIVED, status=139) is Word.ERROR
+    assert word_of(RECEIVED) is Word.PASS
+    assert word_of(RECEIVED.replace(b"99.995", b"12.5")) is Word.ERROR
+    assert word_of(RECEIVED.replace(b"99.995", b"nan")) is Word.ERROR
+    assert word_of(RECEIVED.replace(b"1316.12", b"3")) is Word.ERROR
+    assert word_of(b"") is Word.ERROR
+    assert word_of(b"", peer_status=0) is Word.FAIL  # getsockopt() fails: the server closes, the client gives up
+    assert word_of(RECEIVED, peer_status=1) is Word.ERROR
+    assert word_of(RECEIVED, status=139) is Word.ERROR
 
 
 def test_msg_zerocopy() -> None:
@@ -359,18 +446,26 @@ def test_every_row_names_its_reason_and_its_numbers() -> None:
 
 
 def test_ktap_of_the_session_nests_cases_and_vouches_only_for_passes() -> None:
-    results = [SelftestResult(record(), verdict(output), "b") for output in (GOOD, b"TAP version 13\n1..2\nok 1 a\n")]
-    text = ktap(results)
-    assert text.startswith("KTAP version 1\n1..2\n  KTAP version 1\n  1..2\n  ok 1 a\n  ok 2 b\nok 1 net/plain.sh\n")
-    assert "\nnot ok 2 net/plain.sh # ERROR 2 results were announced, 1 came" in text
+    results = (result(GOOD), result(b"TAP version 13\n1..2\nok 1 a\n"))
+    text = render(Session("s", "", results, 1.0, "lab selftest"))
+    assert text.startswith("KTAP version 1\n1..2\n  KTAP version 1\n  1..2\n  ok 1 a\n  ok 2 b\nok 1 net.plain.sh\n")
+    assert "\n# ERROR plan: 2 results were announced, 1 came" in text
+    assert "\nnot ok 2 net.plain.sh\n" in text
+
+
+def test_a_test_as_plain_values() -> None:
+    told = as_record(result(b"TAP version 13\n1..2\nok 1 a\nnot ok 2 b\n"), "/r/b")
+    assert (told["test"], told["verdict"], told["status"], told["source"]) == ("net/plain.sh", "FAIL", 0, "/src")
+    assert told["cases"][1] == {"name": "b", "verdict": "FAIL", "reason": "not ok", "line": 4}
+    assert (told["nic"], told["bundle"]) == ("loopback", "/r/b")
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b'{"format": 1, "colour": 2}'])
 def test_a_record_nobody_understands_is_bad_input(data: bytes) -> None:
     with pytest.raises(BadInput, match=r"selftest\.json"):
-        parse_selftest({RECORD: data})
+        parse_older({RECORD: data})
     with pytest.raises(BadInput, match=r"selftest\.json is not there"):
-        parse_selftest({})
+        parse_older({})
 
 
 @pytest.mark.parametrize(

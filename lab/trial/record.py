@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the manifest of a run says: the kernel, the host, the pair, the clients, and how to repeat it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shlex
+from typing import Any
+
+from lab.contracts import BootableKernel, GuestImage
+from lab.evidence.manifest import HostRecord, KernelRecord, PairRecord, Seconds
+from lab.experiments.found import as_typed
+from lab.plan.commands import FIRST_PORT, client_argv, sender_argv
+from lab.plan.design import Predicted
+from lab.plan.domain import cmdline
+from lab.plan.matrix import Run
+from lab.plan.session import SessionPlan
+from lab.provision.hypervisor import Hypervisor
+from lab.trial.life import Life
+
+
+def kernel_record(kernel: BootableKernel) -> KernelRecord:
+    return KernelRecord(
+        name=kernel.name,
+        release=kernel.release,
+        design=kernel.design,
+        sha256=kernel.sha256,
+        config_sha256=kernel.config_sha256,
+        initrd_sha256=kernel.initrd_sha256,
+        base=kernel.base,
+        series=kernel.series,
+        fragments=kernel.fragments,
+    )
+
+
+def host_record(
+    hypervisor: Hypervisor, accelerator: str, connection: str, image: GuestImage, why: str = ""
+) -> HostRecord:
+    """`why` there is no other accelerator, or what was odd about it; "" for nothing to tell."""
+    return HostRecord.model_validate(
+        {
+            "qemu": hypervisor.qemu_version,
+            "libvirt": hypervisor.libvirt_version,
+            "accelerator": accelerator,
+            "accelerator_why": why,
+            "connection": connection,
+            "machine": "q35",
+            "image_sha256": image.sha256,
+        }
+    )
+
+
+def manifest_fields(life: Life, plan: SessionPlan, started: str, predicted: Predicted) -> dict[str, Any]:
+    """The manifest but for the files."""
+    run, kernel = life.run, plan.kernel(life.run.kernel)
+    hypervisor = life.keeper.hypervisor
+    pair_id = "" if life.skip else life.keeper.captures.name
+    born = life.pair.pair.request.born if life.pair else ""
+    shape = run.shape
+    return {
+        "run": run.id,
+        "case": run.case,
+        "nic": run.nic,
+        "repeat": run.repeat,
+        "predicted": predicted.value,
+        "kernel": kernel_record(kernel),
+        "host": host_record(hypervisor, plan.accelerator, plan.connect, plan.image, plan.accelerator_why),
+        "pair": PairRecord(
+            id=pair_id,
+            shape=shape.name,
+            receiver_mib=shape.receiver_mib,
+            sender_mib=shape.sender_mib,
+            runs_before=life.runs_before,
+            cmdline=cmdline(born or pair_id, "receiver", run.profile),
+            warm=life.pair.warm if life.pair else "",
+            note=life.pair.note if life.pair else "",
+        ),
+        "mtu": run.profile.mtu,
+        "floor": run.profile.floor,
+        "clients": _client_records(life),
+        "incidents": life.incidents,
+        "seconds": Seconds(**{k: round(v, 3) for k, v in life.seconds.items()}),
+        "started": started,
+        "lab_version": importlib.metadata.version("lab"),
+        "skip": life.skip,
+        "reference": run.reference,
+        "reproduce": _reproduce(run, plan),
+    }
+
+
+def _reproduce(run: Run, plan: SessionPlan) -> str:
+    """The command that runs this cell again."""
+
+    def asked(name: str) -> str:
+        return shlex.quote(plan.kernel(name).asked or name)
+
+    compared = f" --reference {asked(run.reference)}" if run.reference else ""
+    return f"{as_typed(run.case)} --kernel {asked(run.kernel)} --nic {run.nic}{compared}"
+
+
+def _client_records(life: Life) -> list[dict[str, Any]]:
+    """What the manifest says of each client, started or not."""
+    run, pair = life.run, life.pair
+    address = pair.pair.addresses["receiver"].v4 if pair else ""
+    return [
+        {
+            "name": spec.name,
+            "behaviour": spec.behaviour,
+            "limit": spec.limit,
+            "deliver": spec.deliver,
+            "argv": client_argv(spec, port, run.seed),
+            "sender_argv": sender_argv(spec, address, port, run.seed),
+            "seed": run.seed,
+            "status": stream.client.status if stream else None,
+            "sender_status": stream.sender.status if stream else None,
+            "lowered": spec.lowered,
+            "killed": spec.name in life.killed,
+        }
+        for port, spec in enumerate(life.case.clients, start=FIRST_PORT)
+        for stream in [life.streams.get(spec.name)]
+    ]
