@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-COUNTS = "receiver/instructions.jsonl"
+INSTRUCTIONS = "instructions.jsonl"
+"""In the folder of the guest under test."""
 TIMING = "timing.json"
 FIRST = "first.jsonl"
 """The checkpoint with which the first run of the pair began."""
@@ -15,7 +16,7 @@ OUTPUT = "output.log"
 PEER_OUTPUT = "peer.log"
 
 COUNTED = frozenset({"accepted", "progress", "holding", "smaps", "released", "left", "done"})
-"""Events of zc-client that carry the counters."""
+"""Events of a client that carry its counters."""
 
 BEGIN, END = 1, 2
 """Marks of images/guest/count-mark.h."""

@@ -171,6 +171,6 @@ def _needed(record: SelftestRecord) -> Iterator[str]:
     """The files no judgement can do without, once guests were there."""
     if record.drive is not None:
         for role in _roles(record):
-            yield from (*GUEST_FILES[role][:2], f"{role}/checkpoints.jsonl")
+            yield from (*GUEST_FILES[role], f"{role}/checkpoints.jsonl")
     if record.argv:
         yield OUTPUT

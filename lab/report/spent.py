@@ -14,7 +14,7 @@ from lab.report.model import RunResult, Session
 
 GUEST_WORK = frozenset(
     {
-        *("start", "start client", "start sender", "connections"),
+        *("start", "start client", "start peer", "start sender", "connections"),
         *("delivered", "flowing", "until something gives", "observe"),
         *(
             "checkpoint",

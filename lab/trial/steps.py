@@ -23,7 +23,7 @@ from lab.pair.ready import Stream, await_canary
 from lab.pair.timeline import CASE
 from lab.plan.case import AFTER, BASELINE, END, Checkpoint, ClientSpec, Counter
 from lab.plan.commands import CGROUPS, FIRST_PORT, cgroup_of, checkpoint_argv, press_argv
-from lab.plan.names import Role, digest
+from lab.plan.names import Role, digest, other, peers_folder
 from lab.provision.guest import Guest
 from lab.trial.attempt import CLEAN, Attempt
 from lab.units import MIB, Deadline, wait_until
@@ -63,7 +63,7 @@ class Steps(Attempt):
     def _begin(self) -> None:
         """What there is before the clients. That of a pair's first run is kept for those that come after it."""
         self._bookend(BASELINE)
-        first, told = self.ready.captures / FIRST, self.bundle.root / "receiver" / "checkpoints.jsonl"
+        first, told = self.ready.captures / FIRST, self.bundle.root / self.tested / "checkpoints.jsonl"
         if not first.exists():
             first.write_bytes(next(line for line in told.read_bytes().splitlines(True) if b'"baseline"' in line))
 
@@ -71,9 +71,10 @@ class Steps(Attempt):
         with self._part("start client"):
             client = self.ready.start_client(spec, port, self.run.seed, self.bundle.root / "clients")
         self._await_seen(spec.name, client)
-        with self._part("start sender"):
-            sender = self.ready.start_sender(spec, port, self.run.seed, self.bundle.root / "senders")
-        self.streams[spec.name] = Stream(spec, client, sender)
+        folder = self.bundle.root / peers_folder(self.ready.traffic.tested)
+        with self._part("start peer"):
+            peer = self.ready.start_peer(spec, port, self.run.seed, folder)
+        self.streams[spec.name] = Stream(spec, client, peer)
         with self._part("connections"):
             client.wait("connections", lambda p: p.said("accepted"), Deadline.after("connections", self.limits.answer))
 
@@ -145,7 +146,7 @@ class Steps(Attempt):
             self._await_sample(f"sample {goal}", lambda s: s.seq >= goal, limit)
 
     def checkpoint(self, name: Checkpoint, *, until: Callable[[Sample], bool] = lambda _: True) -> Sample | None:
-        """Have the receiver count everything; None when its answer cannot be read (which the rules will see).
+        """Have the guest under test count everything; None when its answer cannot be read (which the rules will see).
 
         What is counted is compared with the samples on either side: nothing may move between those two.
         It is counted again while `until` is not content and has time to become so; the last count is the evidence.
@@ -158,10 +159,10 @@ class Steps(Attempt):
     ) -> Sample | None:
         deadline = Deadline.after(f"checkpoint {name}", self.limits.settle)
         argv = checkpoint_argv(name, pages=pages, canary=canary)
-        line, counted = self._count(self.ready.receiver, argv)
+        line, counted = self._count(self.ready.tested, argv)
         while counted is not None and not until(counted) and not deadline.expired:
-            line, counted = self._count(self.ready.receiver, argv)
-        self._keep_checkpoint("receiver", line)
+            line, counted = self._count(self.ready.tested, argv)
+        self._keep_checkpoint(self.tested, line)
         if counted is not None:
             after = counted.t
             with self._part("next sample"):
@@ -182,13 +183,14 @@ class Steps(Attempt):
     ) -> None:
         """A checkpoint of both guests that leaves a canary in their logs: what is between two of them was heard."""
         token = f"{digest(self.run.session, self.run.id, length=12)}-{name}"
-        sender = self.ready.shells.get("sender")
-        with self._step("checkpoint", name=name), ThreadPoolExecutor(1) as beside:
+        role = other(self.tested)
+        beside = self.ready.shells.get(role)
+        with self._step("checkpoint", name=name), ThreadPoolExecutor(1) as pool:
             argv = checkpoint_argv(name, pages=False, canary=token)
-            other = beside.submit(self._count, sender, argv) if sender else None
+            counting = pool.submit(self._count, beside, argv) if beside else None
             self._checkpoint(name, until, pages=pages, canary=token)
-            if other is not None:
-                self._keep_checkpoint("sender", other.result()[0])
+            if counting is not None:
+                self._keep_checkpoint(role, counting.result()[0])
             for guest in self._guests():
                 self._await_canary(guest, token)
 
@@ -229,7 +231,7 @@ class Steps(Attempt):
     def lower_limit(self, who: ClientSpec) -> None:
         """Set a running client's memory.max to what its case says."""
         with self._step("lower limit", client=who.name, bytes=who.lowered):
-            self.ready.receiver.check(["sh", "-c", f"echo {who.lowered} > {cgroup_of(who.name)}/memory.max"])
+            self.ready.tested.check(["sh", "-c", f"echo {who.lowered} > {cgroup_of(who.name)}/memory.max"])
 
     def read_smaps(self, who: ClientSpec) -> None:
         """Have a client read in /proc/self/smaps how much its mappings hold."""
@@ -254,7 +256,7 @@ class Steps(Attempt):
         group = f"{CGROUPS}/control"
         enter = f"echo 0 > {group}/cgroup.procs; cat /proc/meminfo > /dev/null"
         with self._step("bury control"):
-            self.ready.receiver.check(["sh", "-c", f"mkdir {group} && sh -c '{enter}' && rmdir {group}"])
+            self.ready.tested.check(["sh", "-c", f"mkdir {group} && sh -c '{enter}' && rmdir {group}"])
         sample = self.checkpoint(CONTROL)
         self.dying_control = sample.dying if sample else 0
 
@@ -263,9 +265,9 @@ class Steps(Attempt):
         return sample.dying <= self.dying_control and not (sample.pages and sample.pages.offline)
 
     def set_sysctl(self, name: str, value: int) -> None:
-        """Set a sysctl on the receiver. One that this kernel lacks is no trouble: telemetry says what there is."""
+        """Set a sysctl on the guest under test. One that it lacks is no trouble: telemetry says what there is."""
         with self._step("sysctl", name=name, value=value):
-            result = self.ready.receiver.run(["sysctl", "-q", "-w", f"{name}={value}"], seconds=20)
+            result = self.ready.tested.run(["sysctl", "-q", "-w", f"{name}={value}"], seconds=20)
         self._tell("sysctl is set", status=result.status)
 
     @contextlib.contextmanager
@@ -273,7 +275,7 @@ class Steps(Attempt):
         """Anonymous memory of that size is taken, or the kernel has killed its taker; it is given back at the end."""
         deadline = Deadline.after("pressure on memory", self.limits.answer)
         with self._step("press", bytes=size):
-            taker = self.ready.receiver.start("press", press_argv(size), self.bundle.root / "receiver" / "press.jsonl")
+            taker = self.ready.tested.start("press", press_argv(size), self.bundle.root / self.tested / "press.jsonl")
             self._watch(taker, lambda p: p.said("pressed") or p.ended, deadline)
         yield
         with self._step("end of pressure"):
@@ -320,13 +322,16 @@ class Steps(Attempt):
         with self._step("quit", clients=" ".join(stream.spec.name for stream in streams)):
             for stream in streams:
                 stream.client.close()
-            for program in (program for stream in streams for program in (stream.client, stream.sender)):
-                self._watch(program, lambda p: p.ended, deadline)
+            for stream in streams:
+                self._watch(stream.client, lambda p: p.ended, deadline)
+                stream.peer.close()  # one that waits for a command waits no longer
+            for stream in streams:
+                self._watch(stream.peer, lambda p: p.ended, deadline)
 
     def _remove_groups(self, *names: str) -> None:
         with self._step("remove cgroups", clients=" ".join(names)):
             if names:
-                self.ready.receiver.check(["rmdir", *map(cgroup_of, names)])
+                self.ready.tested.check(["rmdir", *map(cgroup_of, names)])
             self._gone_groups.update(names)
 
     def _living(self, names: Sequence[str]) -> list[Stream]:
@@ -352,17 +357,17 @@ class Steps(Attempt):
         self._watching.check(self._guests())
 
     def _latest(self) -> Sample | None:
-        """The receiver's last sample of telemetry."""
+        """The last sample of telemetry of the guest under test."""
         return next(iter(self._recent(1)), None)
 
     def _recent(self, count: int) -> tuple[Sample, ...]:
-        """The receiver's last samples of telemetry, oldest first."""
-        lines = last_lines(Path(self.ready.pair.receiver.plan.telemetry), count)
+        """Its last samples of telemetry, oldest first."""
+        lines = last_lines(Path(self.ready.pair.tested.plan.telemetry), count)
         return parse_telemetry(b"\n".join([*lines, b""])).samples
 
     def _await_sample(self, what: str, is_it: Callable[[Sample], bool], limit: timedelta) -> None:
         """Wait for a sample; each is read once, and looked for so often that little time is added."""
-        telemetry, read = Path(self.ready.pair.receiver.plan.telemetry), -1
+        telemetry, read = Path(self.ready.pair.tested.plan.telemetry), -1
         sample: Sample | None = None
 
         def seen() -> tuple[bool | None, object]:
@@ -393,6 +398,6 @@ class Steps(Attempt):
 
     @property
     def _baseline(self) -> Sample | None:
-        path = self.bundle.root / "receiver" / "checkpoints.jsonl"
+        path = self.bundle.root / self.tested / "checkpoints.jsonl"
         samples = parse_checkpoints(path.read_bytes()).samples if path.exists() else ()
         return next((s for s in samples if s.name == "baseline"), None)

@@ -25,7 +25,7 @@ from lab.experiments.found import as_typed
 from lab.host.interrupt import held_back
 from lab.pair.keeper import PairKeeper
 from lab.pair.timeline import CASE
-from lab.plan.commands import FIRST_PORT, client_argv, sender_argv
+from lab.plan.commands import FIRST_PORT
 from lab.plan.design import Predicted
 from lab.plan.domain import cmdline
 from lab.plan.matrix import Run
@@ -184,6 +184,7 @@ def _fields(subject: Steps, plan: SessionPlan, started: str, predicted: Predicte
     pair_id = "" if subject.skip else subject.keeper.captures.name
     born = subject.pair.pair.request.born if subject.pair else ""
     shape = run.shape
+    tested = subject.pair.pair.request.tested if subject.pair else subject.case.traffic.tested
     return {
         "run": run.id,
         "case": run.case,
@@ -198,12 +199,12 @@ def _fields(subject: Steps, plan: SessionPlan, started: str, predicted: Predicte
             receiver_mib=shape.receiver_mib,
             sender_mib=shape.sender_mib,
             runs_before=subject.runs_before,
-            cmdline=cmdline(born or pair_id, "receiver", run.profile),
+            cmdline=cmdline(born or pair_id, tested, run.profile),
             warm=subject.pair.warm if subject.pair else "",
             note=subject.pair.note if subject.pair else "",
         ),
         "mtu": run.profile.mtu,
-        "floor": run.profile.floor,
+        "floor": subject.case.traffic.preflight.floor(run.profile),
         "clients": _client_records(subject),
         "incidents": subject.incidents,
         "seconds": Seconds(**{k: round(v, 3) for k, v in subject.seconds.items()}),
@@ -211,6 +212,7 @@ def _fields(subject: Steps, plan: SessionPlan, started: str, predicted: Predicte
         "lab_version": importlib.metadata.version("lab"),
         "skip": subject.skip,
         "reference": run.reference,
+        "tested": subject.case.traffic.tested,
         "reproduce": _reproduce(run, plan),
     }
 
@@ -227,19 +229,19 @@ def _reproduce(run: Run, plan: SessionPlan) -> str:
 
 def _client_records(subject: Steps) -> list[dict[str, Any]]:
     """What the manifest says of each client, started or not."""
-    run, pair = subject.run, subject.pair
-    address = pair.pair.addresses["receiver"].v4 if pair else ""
+    run, pair, traffic = subject.run, subject.pair, subject.case.traffic
+    address = pair.pair.addresses[pair.pair.request.tested].v4 if pair else ""
     return [
         {
             "name": spec.name,
             "behaviour": spec.behaviour,
             "limit": spec.limit,
             "deliver": spec.deliver,
-            "argv": client_argv(spec, port, run.seed),
-            "sender_argv": sender_argv(spec, address, port, run.seed),
+            "argv": traffic.client(spec, port, run.seed),
+            "peer_argv": traffic.peer(spec, address, port, run.seed),
             "seed": run.seed,
             "status": stream.client.status if stream else None,
-            "sender_status": stream.sender.status if stream else None,
+            "peer_status": stream.peer.status if stream else None,
             "lowered": spec.lowered,
         }
         for port, spec in enumerate(subject.case.clients, start=FIRST_PORT)

@@ -37,14 +37,15 @@ def inapplicable(case: Case, design: str, nic: str) -> str:
 
 
 def predict(case: Case, design: str, nic: str) -> Predicted:
-    """What is predicted for a design on a NIC in a case; ERROR where the NIC delivers nothing that can be mapped.
+    """What is predicted for a design on a NIC in a case; ERROR where nobody expects the NIC to do what it is about.
 
     Raises BadInput for a NIC that no table has.
     """
     if nic not in NICS:
         raise BadInput([f"{nic!r} is not a NIC; known: {', '.join(sorted(NICS))}"])
     told = case.expect.get(acts_as(case, design, nic), Predicted.OPEN)
-    return told if NICS[nic].mappable or told is Predicted.SKIP else Predicted.ERROR
+    possible = case.traffic.preflight.possible(NICS[nic])
+    return told if possible or told is Predicted.SKIP else Predicted.ERROR
 
 
 def agrees(word: Word, predicted: str, *, kernel_fault: bool = False) -> bool:
