@@ -15,7 +15,7 @@ from lab.report.model import RunResult, Session
 GUEST_WORK = frozenset(
     {
         *("start", "start client", "start peer", "start sender", "connections"),
-        *("delivered", "flowing", "until something gives", "observe"),
+        *("delivered", "flowing", "served", "reached", "depart", "tell peer", "until something gives", "observe"),
         *(
             "checkpoint",
             "settled",

@@ -9,23 +9,20 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 
-from lab.collect.stream import last_lines, size
 from lab.drive.ssh import GuestShell, Program
 from lab.errors import DeadlinePassed
 from lab.evidence.memory import is_at_rest, nothing_stays, unexplained
 from lab.evidence.model import Sample
 from lab.evidence.names import FIRST
-from lab.evidence.telemetry import parse_checkpoints, parse_telemetry
-from lab.pair.blame import Watch
+from lab.evidence.telemetry import parse_checkpoints
 from lab.pair.ready import Stream, await_canary
-from lab.pair.timeline import CASE
 from lab.plan.case import AFTER, BASELINE, END, Checkpoint, ClientSpec, Counter
 from lab.plan.commands import CGROUPS, FIRST_PORT, cgroup_of, checkpoint_argv, press_argv
 from lab.plan.names import Role, digest, other, peers_folder
 from lab.provision.guest import Guest
-from lab.trial.attempt import CLEAN, Attempt
+from lab.trial.attempt import CLEAN
+from lab.trial.watched import Watched
 from lab.units import MIB, Deadline, wait_until
 
 CONTROL = Checkpoint("control")
@@ -39,15 +36,12 @@ RECENT = 8
 
 
 @dataclass
-class Steps(Attempt):
+class Steps(Watched):
     """The steps of one run; inside the `with` block of its life."""
 
     streams: dict[str, Stream] = field(default_factory=dict)
     dying_control: int = 0
     _gone_groups: set[str] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        self._watching = Watch(self.limits)
 
     def start(self, *clients: ClientSpec) -> None:
         """Start these clients of the case (all, when none is given) and the streams that feed them."""
@@ -106,6 +100,27 @@ class Steps(Attempt):
 
         with self._step("flowing", client=name, bytes_more=bytes_more):
             self._watch(self.streams[name].client, there, deadline)
+
+    def tell_peer(self, who: ClientSpec, command: str) -> None:
+        """A line to the standard input of a client's peer, in the words of its program."""
+        with self._step("tell peer", client=who.name, command=command):
+            self.streams[who.name].peer.tell(command)
+
+    def served(self, *clients: ClientSpec) -> None:
+        """Wait until the peers of these clients (all) have ended by themselves: they have what they came for."""
+        deadline = Deadline.after("the peers' end", self.limits.delivery)
+        for name in [client.name for client in clients] or tuple(self.streams):
+            with self._step("served", client=name):
+                self._watch(self.streams[name].peer, lambda p: p.ended, deadline)
+
+    def reached(self, who: ClientSpec, key: Counter, least: int) -> None:
+        """Give a counter of a client time to come to so much; what it says then is evidence."""
+        deadline = Deadline.after(f"{key} of {who.name} at {least}", self.limits.delivery)
+        with self._step("reached", client=who.name, counter=key, least=least):
+            try:
+                self._watch(self.streams[who.name].client, lambda p: p.count(key) >= least or p.ended, deadline)
+            except DeadlinePassed as exc:
+                self.log.info("not reached", what=str(exc))
 
     def until_something_gives(self, who: ClientSpec, *, patience: timedelta | None = None) -> None:
         """Wait until the abuser has all it wants, anybody has been killed or has ended, or the abuser gets no further.
@@ -271,6 +286,14 @@ class Steps(Attempt):
         self._tell("sysctl is set", status=result.status)
 
     @contextlib.contextmanager
+    def sysctl(self, name: str, value: int) -> Iterator[None]:
+        """A sysctl of the guest under test has that value inside the block; the next run has the old one."""
+        before = int(self.ready.tested.check(["sysctl", "-n", name]).split()[0])
+        self.set_sysctl(name, value)
+        yield
+        self.set_sysctl(name, before)
+
+    @contextlib.contextmanager
     def pressure(self, size: int) -> Iterator[None]:
         """Anonymous memory of that size is taken, or the kernel has killed its taker; it is given back at the end."""
         deadline = Deadline.after("pressure on memory", self.limits.answer)
@@ -295,27 +318,19 @@ class Steps(Attempt):
         self._remove_groups(*sorted(self.streams.keys() - self._gone_groups))
         self._bookend(AFTER, lambda s: start is None or nothing_stays(s, start), pages=False)
 
+    def depart(self, who: ClientSpec) -> None:
+        """A client quits. Its cgroup stays, and so does its peer: what the kernel still has for it is looked at."""
+        stream, deadline = self.streams[who.name], Deadline.after("the client's end", self.limits.answer)
+        with self._step("depart", client=who.name):
+            stream.client.close()
+            self._watch(stream.client, lambda p: p.ended, deadline)
+
     def dismiss(self, who: ClientSpec) -> None:
         """A client that is done quits, and its cgroup goes."""
         self._quit(self.streams[who.name])
         self._remove_groups(who.name)
 
     # -- helpers of the steps -----------------------------------------------------------------------------------
-
-    def _tell(self, what: str, /, **fields: object) -> None:
-        self.log.info(what, **fields)
-        self.progress(" ".join([what, *map(str, fields.values())]))
-
-    @contextlib.contextmanager
-    def _step(self, step: str, /, **fields: object) -> Iterator[None]:
-        """What the block does is a step of the case, told as it begins, and timed."""
-        self._tell(step, **fields)
-        with self.timeline.span(step, lane=CASE, detail=" ".join(map(str, fields.values()))):
-            yield
-
-    def _part(self, name: str) -> contextlib.AbstractContextManager[None]:
-        """A part of a step that is worth a span of its own."""
-        return self.timeline.span(name, lane=CASE)
 
     def _quit(self, *streams: Stream) -> None:
         deadline = Deadline.after("programs to end", self.limits.answer)
@@ -337,54 +352,6 @@ class Steps(Attempt):
     def _living(self, names: Sequence[str]) -> list[Stream]:
         return [s for n, s in self.streams.items() if (not names or n in names) and not s.client.ended]
 
-    def _watch(self, program: Program, is_true: Callable[[Program], bool], deadline: Deadline) -> None:
-        """Wait on a program, and on the guests: a dead one ends the wait at once."""
-
-        def seen() -> tuple[bool | None, object]:
-            self.ready.check_floods()
-            if is_true(program):
-                return True, ""
-            self._check_guests()
-            with program.changed:  # under the lock: a line that came since is_true would wake nobody
-                if not is_true(program):
-                    program.changed.wait(timeout=0.25)
-            return (True if is_true(program) else None), f"{program.name}: {program.tail(1)}"
-
-        wait_until(seen, deadline=deadline, pause=timedelta())
-
-    def _check_guests(self) -> None:
-        self.ready.check_floods()
-        self._watching.check(self._guests())
-
-    def _latest(self) -> Sample | None:
-        """The last sample of telemetry of the guest under test."""
-        return next(iter(self._recent(1)), None)
-
-    def _recent(self, count: int) -> tuple[Sample, ...]:
-        """Its last samples of telemetry, oldest first."""
-        lines = last_lines(Path(self.ready.pair.tested.plan.telemetry), count)
-        return parse_telemetry(b"\n".join([*lines, b""])).samples
-
-    def _await_sample(self, what: str, is_it: Callable[[Sample], bool], limit: timedelta) -> None:
-        """Wait for a sample; each is read once, and looked for so often that little time is added."""
-        telemetry, read = Path(self.ready.pair.tested.plan.telemetry), -1
-        sample: Sample | None = None
-
-        def seen() -> tuple[bool | None, object]:
-            nonlocal read, sample
-            self._check_guests()
-            if (there := size(telemetry)) != read:
-                read, sample = there, self._latest()
-                if sample and is_it(sample):
-                    return True, ""
-            return None, f"sample {sample.seq}" if sample else "no sample"
-
-        wait_until(seen, deadline=Deadline.after(what, limit), pause=timedelta(milliseconds=5))
-
-    def _sequence(self) -> int:
-        sample = self._latest()
-        return sample.seq if sample else 0
-
     def _kills(self) -> int:
         sample = self._latest()
         return sample.vmstat.get("oom_kill", 0) if sample else 0
@@ -395,9 +362,3 @@ class Steps(Attempt):
         group = sample.cgroups.get(name) if sample else None
         at_limit = group is not None and group.max is not None and group.current > group.max * 9 // 10
         return at_limit or (sample is not None and sample.meminfo["MemFree"] < sample.meminfo["MemTotal"] // 20)
-
-    @property
-    def _baseline(self) -> Sample | None:
-        path = self.bundle.root / self.tested / "checkpoints.jsonl"
-        samples = parse_checkpoints(path.read_bytes()).samples if path.exists() else ()
-        return next((s for s in samples if s.name == "baseline"), None)
