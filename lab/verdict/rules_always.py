@@ -111,10 +111,13 @@ def _emptied(evidence: Evidence, now: Sample, start: Sample) -> Iterator[Finding
     """A cgroup without a process is charged for no more than what somebody else still keeps from being free.
 
     A CPU may hold a batch of charge back until the cgroup is removed, and slab objects outlive their process a little.
+    A socket that still has something to send outlives it as well: the heads of its packets are charged as `sock` and
+    lie in slab, which has a name, so that they are not out.
     """
     slack, out = batch(evidence) + OWN_PAGES * PAGE_SIZE, max(0, gone(now, start))
+    slab = max(0, now.meminfo["Slab"] - start.meminfo["Slab"])
     for name, group in now.cgroups.items():
-        charge = _but_cache(group)
+        charge = _but_cache(group) - min(group.stat.get("sock", 0), slab)
         if not group.procs and charge > out + slack:
             message = (
                 f"/lab/{name} has no process and is charged {mib(charge)} at `{now.name}`, page cache apart; "

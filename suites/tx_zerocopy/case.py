@@ -13,7 +13,6 @@ from lab.plan.design import STOCK, Predicted
 from lab.verdict.case import Case, Rule
 from lab.verdict.rules import GROUND
 from suites.tx_zerocopy.clients import COMPLETED, LINES, ZEROCOPIED, Sending
-from suites.tx_zerocopy.rules.claims import billed
 from suites.tx_zerocopy.rules.exercised import Proof, exercised
 from suites.tx_zerocopy.rules.witnesses import witnesses
 from suites.tx_zerocopy.traffic import TRAFFIC
@@ -74,7 +73,6 @@ def case(
             page=inspect.cleandoc(inspect.getmodule(script).__doc__ or ""),
             file=inspect.getfile(script),
             chapter=chapter,
-            escapes=billed in judged_by,
         )
 
     return made

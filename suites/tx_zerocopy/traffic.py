@@ -44,6 +44,7 @@ COUNTERS = (
     *("sends", "notified", "twice", "unknown", "early", "refusals", "received"),
 )
 
+
 def scatters(nic: NicProfile) -> bool:
     """Whether a NIC sends pages as they lie in the sender, so that TCP need not copy them.
 

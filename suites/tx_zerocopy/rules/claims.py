@@ -44,7 +44,7 @@ def billed(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
         return [unclear("billed", f"{ledger.client} was not seen to keep anything in flight", pointer)]
     if last.charged > mem_total(evidence):
         return [failed("billed", f"{mib(last.charged)} charged is more than the guest has: it underflowed", pointer)]
-    sock, slack = group.stat.get("sock", 0), tolerance(evidence, last.held) + last.moving
+    sock, slack = group.stat.get("sock", 0), tolerance(evidence, last.held)
     escape = last.held - (last.charged - sock)
     message = (
         f"{ledger.client} had {mib(last.held)} in flight and was charged {mib(last.charged)}, {mib(sock)} of it as "

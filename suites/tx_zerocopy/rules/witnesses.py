@@ -35,19 +35,19 @@ def witnesses(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Findin
         return [unclear("witnesses", "no moment at which the kernel and the clients can be set side by side", pointer)]
     seen = states(evidence, now)
     anon, queued = sum(e.count("anon") for e in seen), sum(e.count(QUEUED) for e in seen)
-    kept, moving = sum(e.count(HELD_BYTES) for e in seen) - anon, ledger.last.moving
-    found = [_free_memory(kept, now, start, moving), _anonymous(anon, now, start, moving)]
+    kept = sum(e.count(HELD_BYTES) for e in seen) - anon
+    found = [_free_memory(kept, now, start), _anonymous(anon, now, start)]
     found += [_charge(evidence, ledger.client, now)]
     found += [_pages(evidence, case, now.low, start)] if now.checkpoint else []
     found += [_queue(evidence, queued, now.high, start)] if queued else []
     return found
 
 
-def _free_memory(kept: int, now: Moment, start: Sample, moving: int) -> Finding:
+def _free_memory(kept: int, now: Moment, start: Sample) -> Finding:
     """A page that only a socket has is in no counter of /proc/meminfo: free memory fell by it, give or take queues."""
     queues = max(0, *(tcp_growth(s, start) for s in (now.low, now.high)))
     low, high = sorted((gone(now.low, start), gone(now.high, start)))
-    agree = low - queues - agreement(kept) - moving <= kept <= high + agreement(kept) + moving
+    agree = low - queues - agreement(kept) <= kept <= high + agreement(kept)
     message = (
         f"clients say that {mib(kept)} of theirs are with their sockets alone; {mib(low)} to {mib(high)} of memory are "
         f"gone, up to {mib(queues)} of it for what TCP counts"
@@ -55,10 +55,10 @@ def _free_memory(kept: int, now: Moment, start: Sample, moving: int) -> Finding:
     return (passed if agree else unclear)("witnesses", message, at_sample(now.low))
 
 
-def _anonymous(anon: int, now: Moment, start: Sample, moving: int) -> Finding:
+def _anonymous(anon: int, now: Moment, start: Sample) -> Finding:
     """Buffers that are mapped show as AnonPages, and no others: what is said to be unmapped must not be there."""
     low, high = sorted(s.meminfo["AnonPages"] - start.meminfo["AnonPages"] for s in (now.low, now.high))
-    slack = agreement(anon) + moving
+    slack = agreement(anon)
     message = f"clients say that they have {mib(anon)} of buffers; AnonPages grew by {mib(low)} to {mib(high)}"
     return (passed if low - slack <= anon <= high + slack else unclear)("witnesses", message, at_sample(now.low))
 
