@@ -49,4 +49,4 @@ def expand(
     repeat: int,
     references: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Run, ...]:
-    return matrix.expand(session, kernels, nics, [CASES[name] for name in cases], repeat, references)
+    return matrix.expand(session, kernels, nics, [case_named(name) for name in cases], repeat, references)
