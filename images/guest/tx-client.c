@@ -21,7 +21,7 @@
 
 #define PROGRESS_US 100000
 #define KEPT (1ul << 20) /* bytes more that it keeps are worth a line, however soon */
-#define STILL_US 500000	 /* sockets that have taken nothing for so long are full */
+#define STILL_US 1000000 /* sockets of which nothing has moved for so long are full */
 #define TICK_MS 50
 #define MAX_SOCKETS 1024
 #define NOBODY 65534
@@ -47,7 +47,7 @@ static const char about[] =
 	"  ready     it listens: name, behaviour, port, pid, uid, cgroup, optmem_max, memlock\n"
 	"  accepted  all connections are there: sockets, sndbuf (SO_SNDBUF of the first)\n"
 	"  progress  while something changes, once 100 ms have passed or 1 MiB more is kept\n"
-	"  holding   no more is sent: reason complete, full (nothing was taken for 500 ms), refused\n"
+	"  holding   no more is sent: reason complete, full (nothing moved for a second), refused\n"
 	"            (the same, for ENOBUFS), stopped or error; errno, call\n"
 	"  released  after release\n"
 	"  left      after leave: cgroup\n"
@@ -62,7 +62,7 @@ enum phase { ACCEPTING, SENDING, HOLDING, RELEASED };
 static struct client self;
 static enum phase phase = ACCEPTING;
 static int listener = -1;
-static uint64_t last_progress, kept_then, still_since, sent_then;
+static uint64_t last_progress, kept_then, still_since, moved_then;
 static struct counters told;
 static struct pollfd *fds; /* standard input, then the listener or the lanes */
 
@@ -218,11 +218,12 @@ static void progress(void)
 
 static void look_for_the_end(bool more)
 {
-	uint64_t now = now_us(), k;
+	/* What is acknowledged or let go moves as well: soon there is room again. Each of them only grows. */
+	uint64_t now = now_us(), moved = self.now.sent + self.now.completed + (self.now.sent - self.now.unacked), k;
 	bool refused = false;
 
-	if (self.now.sent > sent_then) {
-		sent_then = self.now.sent;
+	if (moved > moved_then) {
+		moved_then = moved;
 		still_since = now;
 	}
 	for (k = 0; k < self.lane_count; k++)
