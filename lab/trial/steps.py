@@ -288,6 +288,7 @@ class Steps(Watched):
     @contextlib.contextmanager
     def sysctl(self, name: str, value: int) -> Iterator[None]:
         """A sysctl of the guest under test has that value inside the block; the next run has the old one."""
+        self._require_preflight()  # a run that is not tried leaves the pair to the next one as it is
         before = int(self.ready.tested.check(["sysctl", "-n", name]).split()[0])
         self.set_sysctl(name, value)
         yield
