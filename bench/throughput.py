@@ -26,6 +26,7 @@ from lab.plan.nics import NICS, NicProfile
 from lab.provision.pair import PairRequest
 from lab.units import MIB
 from suites.rx_zerocopy.clients import Behaviour
+from suites.rx_zerocopy.traffic import TRAFFIC
 
 PROFILES = ("e1000e-split", "virtio", "virtio-mrg", "e1000")
 CLIENTS = {"map": Behaviour.MAP, "copy": Behaviour.COPY, "raw": Behaviour.DROP}
@@ -51,7 +52,9 @@ def measure(asked: Asked) -> Outcome:
         accelerator = accelerator_for(hypervisor, kernel, image, folder)
         for name in PROFILES:
             pair, captures = digest("throughput", name, str(folder)), Path(folder, "pairs", name)
-            request = PairRequest(pair, NICS[name], STANDARD, kernel, image, accelerator, captures, folder / "s")
+            request = PairRequest(
+                pair, NICS[name], STANDARD, kernel, image, accelerator, captures, folder / "s", traffic=TRAFFIC
+            )
             progress = partial(tell, name)
             with ready_pair(hypervisor, request, progress) as ready:
                 measured[name] = interleaved(variants(ready, shares[name]), asked.repeats, progress)

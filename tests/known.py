@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The cases that there are, for tests that name them by a word."""
+"""The cases of rx_zerocopy, for tests that name them by a word or go through all of them; its stories are told there.
+
+Tests of another experiment lie in a folder that has its name, and go with it.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,16 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from lab.evidence.model import Evidence
-from lab.experiments.found import all_cases, case_named
+from lab.experiments.found import case_named
 from lab.plan import matrix
 from lab.plan.design import Predicted
 from lab.plan.matrix import Run
 from lab.verdict import decide, predict
 from lab.verdict.case import Case
 from lab.verdict.model import Verdict
+from suites.rx_zerocopy.experiment import EXPERIMENT
 
-CASES: Mapping[str, Case] = {name: case for name, case in all_cases().items() if case.clients}
-"""Those whose clients move traffic; what else there is has tests of its own."""
+CASES: Mapping[str, Case] = EXPERIMENT.cases
 
 
 def judge(evidence: Evidence, case: Case | None = None) -> Verdict:
@@ -46,4 +49,4 @@ def expand(
     repeat: int,
     references: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Run, ...]:
-    return matrix.expand(session, kernels, nics, [CASES[name] for name in cases], repeat, references)
+    return matrix.expand(session, kernels, nics, [case_named(name) for name in cases], repeat, references)

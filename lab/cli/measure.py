@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,6 +75,7 @@ def measure_all(
     progress: Progress,
 ) -> Generator[Measured]:
     """One pair after the other. Trouble with one profile does not keep the others from being measured."""
+    from lab.experiments.found import nic_traffic
     from lab.pair.ready import ready_pair
     from lab.plan.names import digest
     from lab.provision.pair import PairRequest
@@ -85,7 +86,15 @@ def measure_all(
             continue
         pair = digest("measure", nic.name, str(folder))
         request = PairRequest(
-            pair, nic, STANDARD, kernel, image, accelerator, folder / "pairs" / nic.name, folder / "s"
+            pair,
+            nic,
+            STANDARD,
+            kernel,
+            image,
+            accelerator,
+            folder / "pairs" / nic.name,
+            folder / "s",
+            traffic=nic_traffic(),
         )
         try:
             with ready_pair(hypervisor, request, lambda what, name=nic.name: progress(f"{name}: {what}")) as ready:  # type: ignore[misc]
@@ -98,7 +107,8 @@ def measure_all(
 def _transfer(ready: ReadyPair, number: int, progress: Progress) -> float:
     """Mapped share of the bytes of one stream. Raises LabTrouble."""
     progress(f"{ready.pair.request.nic.name}: transfer {number + 1} of {REPEATS}")
-    moved = transfer(ready, ClientSpec(f"measure{number}", "map", None, TRANSFER), FIRST_PORT + number)
+    client = replace(ready.traffic.preflight.client, name=f"measure{number}", deliver=TRANSFER)
+    moved = transfer(ready, client, FIRST_PORT + number)
     return moved.mapped / moved.delivered if moved.delivered else 0.0
 
 
@@ -114,17 +124,17 @@ class Moved:
 
 def transfer(ready: ReadyPair, client: ClientSpec, port: int) -> Moved:
     """One stream from its first byte to its last, and nothing of it left behind. Raises LabTrouble."""
-    folder = ready.captures / "measure"
+    folder, asked = ready.captures / "measure", ready.traffic.preflight
     deadline = Deadline.after(f"{client.name}'s bytes", TRANSFER_LIMIT)
-    receiver = ready.start_client(client, port, 0, folder / "client")
-    sender = ready.start_sender(client, port, 0, folder / "sender")
-    receiver.wait("connections", lambda p: p.said("accepted"), deadline)
+    taker = ready.start_client(client, port, 0, folder / "client")
+    peer = ready.start_peer(client, port, 0, folder / "peer")
+    taker.wait("connections", lambda p: p.said("accepted"), deadline)
     began = time.monotonic()
-    receiver.wait("delivery", lambda p: p.said("holding"), deadline)
+    taker.wait("delivery", lambda p: p.said("holding"), deadline)
     clock = time.monotonic() - began
-    first, last = (next(e for e in receiver.events if e["event"] == name) for name in ("accepted", "holding"))
-    receiver.close()
-    for program in (receiver, sender):
+    first, last = (next(e for e in taker.events if e["event"] == name) for name in ("accepted", "holding"))
+    taker.close()
+    for program in (taker, peer):
         program.wait("the end", lambda p: p.ended, deadline)
     ready.remove_cgroup(client.name)
-    return Moved(int(last["delivered"]), int(last["mapped"]), last["t"] - first["t"], clock)
+    return Moved(int(last[asked.whole]), int(last[asked.part]), last["t"] - first["t"], clock)

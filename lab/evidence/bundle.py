@@ -17,19 +17,19 @@ from lab.evidence.files import Files, Inside, files_of, record_of
 from lab.evidence.lines import exceeded
 from lab.evidence.manifest import FORMATS, Manifest
 from lab.evidence.model import Evidence, GuestEvidence, ProgramLog
-from lab.evidence.names import COUNTS, FIRST, REFERENCE, TIMING
+from lab.evidence.names import FIRST, INSTRUCTIONS, REFERENCE, TIMING
 from lab.evidence.programs import parse_program
 from lab.evidence.seal import is_as_written
 from lab.evidence.telemetry import longest_gap, lost, parse_checkpoints, parse_telemetry
 from lab.evidence.timing import out_of_bounds, parse_timing
+from lab.plan.names import ROLES, Role, peers_folder
 from lab.plan.nics import NICS
 from lab.text.words import clipped
 
 __all__ = ["MANIFEST", "parse", "read_manifest", "record_of"]
 
-GUEST_FILES = {
-    "receiver": ("receiver/console.log", "receiver/telemetry.jsonl", "receiver/checkpoints.jsonl"),
-    "sender": ("sender/console.log", "sender/telemetry.jsonl"),  # the driver takes no checkpoints there
+GUEST_FILES: Mapping[str, tuple[str, ...]] = {
+    role: (f"{role}/console.log", f"{role}/telemetry.jsonl") for role in ROLES
 }
 PREFLIGHT = "preflight/client.jsonl"
 
@@ -54,10 +54,10 @@ def _parse(given: Files, reference: Evidence | None = None) -> Evidence:
     timing = files.get(TIMING) if TIMING in manifest.files else None
     receiver = guest_evidence("receiver", files)
     sender = guest_evidence("sender", files) if _has_sender(manifest) else None
-    clients, senders = _programs("clients", names, files), _programs("senders", names, files)
+    clients, peers = _programs("clients", names, files), _programs(peers_folder(manifest.tested), names, files)
     preflight = _program("preflight", PREFLIGHT, files)
-    counts = parse_counts(files.get(COUNTS, b""))
-    first = next(iter(parse_checkpoints(files.get(FIRST, b"")).samples), None)
+    counts = parse_counts(files.get(f"{_tested(manifest)}/{INSTRUCTIONS}", b""))
+    first = next(iter(parse_checkpoints(files.get(FIRST, b""), _tested(manifest)).samples), None)
     as_written = is_as_written(manifest, given[MANIFEST])
     altered = _altered(manifest, given) if as_written else frozenset((MANIFEST, *given))
     return Evidence(
@@ -65,7 +65,7 @@ def _parse(given: Files, reference: Evidence | None = None) -> Evidence:
         receiver=receiver,
         sender=sender,
         clients=clients,
-        senders=senders,
+        peers=peers,
         preflight=preflight,
         problems=_enough(_problems(manifest, given, altered, files.bounds)),
         altered=altered,
@@ -148,18 +148,24 @@ def _has_sender(manifest: Manifest) -> bool:
     return nic is None or nic.link != "none"
 
 
+def _tested(manifest: Manifest) -> Role:
+    """The folder of the guest under test; of the only guest there is."""
+    return manifest.tested if _has_sender(manifest) else "receiver"
+
+
 def _needed(manifest: Manifest) -> Iterator[str]:
     """The files no judgement can do without."""
     yield from GUEST_FILES["receiver"]
     if _has_sender(manifest):
         yield from GUEST_FILES["sender"]
+    yield f"{_tested(manifest)}/checkpoints.jsonl"
     for client in manifest.clients:
         yield f"clients/{client.name}.jsonl"
-        yield f"senders/{client.name}.jsonl"
+        yield f"{peers_folder(manifest.tested)}/{client.name}.jsonl"
     if manifest.clients:
         yield PREFLIGHT
     if manifest.reference:
-        yield COUNTS
+        yield f"{_tested(manifest)}/{INSTRUCTIONS}"
         yield f"{REFERENCE}/{MANIFEST}"
 
 
@@ -185,8 +191,8 @@ def _problems(
 def guest_evidence(role: str, files: Mapping[str, bytes]) -> GuestEvidence:
     """What one guest left behind; a file that is absent is an empty one."""
     console = parse_console(f"{role}/console.log", files.get(f"{role}/console.log", b""))
-    telemetry = parse_telemetry(files.get(f"{role}/telemetry.jsonl", b""))
-    checkpoints = parse_checkpoints(files.get(f"{role}/checkpoints.jsonl", b""))
+    telemetry = parse_telemetry(files.get(f"{role}/telemetry.jsonl", b""), role)
+    checkpoints = parse_checkpoints(files.get(f"{role}/checkpoints.jsonl", b""), role)
     samples = telemetry.samples
     return GuestEvidence(
         role,

@@ -108,9 +108,9 @@ def kills_seen(sample: Sample, name: str) -> int:
 
 
 def living(evidence: Evidence, name: str) -> tuple[Sample, ...]:
-    """The receiver's samples up to the first that shows an OOM kill in the cgroup of that name; up to the client's last
-    line where the lab killed it."""
-    samples, record, log = evidence.receiver.samples, client_record(evidence, name), evidence.clients.get(name)
+    """The samples of the guest under test up to the first that shows an OOM kill in the cgroup of that name; up to the
+    client's last line where the lab killed it."""
+    samples, record, log = evidence.tested.samples, client_record(evidence, name), evidence.clients.get(name)
     if record is not None and record.killed and log is not None and log.events:
         samples = tuple(s for s in samples if _lived(s, name, log.events[-1].t))
     dead = next((i for i, s in enumerate(samples) if kills_seen(s, name)), len(samples))
@@ -157,7 +157,7 @@ class _Meter:
 
     def settled(self) -> LedgerPoint | None:
         """The point at the checkpoint `held`, None when there is none or the client was dead by then."""
-        held = self._evidence.receiver.checkpoint("held")
+        held = self._evidence.tested.checkpoint("held")
         event = state_at(self._log, held.t) if held else None
         if held is None or event is None or self._log.name not in held.cgroups or kills_seen(held, self._log.name):
             return None
@@ -212,8 +212,8 @@ def moved(log: ProgramLog, start: float, end: float) -> int | None:
 def _marks(evidence: Evidence, log: ProgramLog | None) -> list[tuple[float, str]]:
     """What happened when, for the reader of the curve; in order of time."""
     marks = [(e.t, e.event) for e in log.events if e.event in PHASES] if log else []
-    marks += [(c.t, f"checkpoint {c.name}") for c in evidence.receiver.checkpoints]
-    for before, after in pairwise(evidence.receiver.samples):
+    marks += [(c.t, f"checkpoint {c.name}") for c in evidence.tested.checkpoints]
+    for before, after in pairwise(evidence.tested.samples):
         marks += [(after.t, f"oom kill in {n}") for n in after.cgroups if kills_seen(after, n) > kills_seen(before, n)]
         if after.vmstat.get("oom_kill", 0) > before.vmstat.get("oom_kill", 0):
             marks.append((after.t, "oom kill"))

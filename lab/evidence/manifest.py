@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from lab.errors import Kind
 from lab.evidence.bounds import DEPTH, FILES, NUMBER, PATH
+from lab.plan.names import Role
 from lab.text.words import clipped, printable
 
 FORMAT = 2
@@ -55,7 +56,7 @@ Inside = Annotated[str, AfterValidator(_path)]
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=True)
 
 
 CLIENT_NAME = "^[a-z0-9-]+$"
@@ -101,6 +102,7 @@ class ClientRecord(_Record):
 
     status is its exit status; None when nobody saw it end; 128 + N when it was killed by signal N.
     killed tells that the lab sent it SIGKILL.
+    The peer is the program in the other guest that it talks to; older bundles call it the sender.
     """
 
     name: Annotated[str, Field(max_length=64, pattern=CLIENT_NAME)]
@@ -108,10 +110,10 @@ class ClientRecord(_Record):
     limit: Whole | None
     deliver: Whole
     argv: Argv
-    sender_argv: Argv
+    peer_argv: Argv = Field(validation_alias=AliasChoices("peer_argv", "sender_argv"))
     seed: Annotated[int, Field(ge=0, lt=2**64)]
     status: Status | None = None
-    sender_status: Status | None = None
+    peer_status: Status | None = Field(None, validation_alias=AliasChoices("peer_status", "sender_status"))
     lowered: Whole | None = None
     killed: bool = False
 
@@ -150,7 +152,7 @@ class Seconds(_Record):
 class PairRecord(_Record):
     """The pair the run used: its id and shape, and how many runs it had served before.
 
-    vcpus is that of the receiver: memcg counters are batched per CPU, so tolerances scale with it.
+    vcpus is that of the guest under test: memcg counters are batched per CPU, so tolerances scale with it.
     warm is the key of the saved state the pair was restored from, "" when it was booted; note says why it was booted
     although it could have been restored.
     """
@@ -176,6 +178,7 @@ class Manifest(_Record):
     """Everything a reader needs to repeat the run. `skip` is the reason why it does not apply here, "" when it does.
 
     reference names the kernel this run is compared with, whose own bundle lies in `reference/`; "" where there is none.
+    tested is the guest under test: clients and their cgroups are there.
     digest is that of everything else in it; see lab.evidence.seal.
     """
 
@@ -198,5 +201,6 @@ class Manifest(_Record):
     reproduce: Text
     skip: Told = ""
     reference: Text = ""
+    tested: Role = "receiver"
     files: Annotated[dict[Inside, FileRecord], Field(max_length=FILES)]
     digest: Name = ""

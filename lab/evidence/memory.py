@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from lab.evidence.model import CgroupSample, Evidence, Sample
@@ -22,11 +23,12 @@ EXPLAINED: tuple[tuple[str, str], ...] = (
     ("Percpu", "backing of the per-CPU allocator, mapped into vmalloc space but not counted as VmallocUsed"),
     ("VmallocUsed", "vmalloc; KernelStack is inside it with CONFIG_VMAP_STACK, so it is not added again"),
 )
-"""Left out on purpose: Mapped (pages mapped by TCP_ZEROCOPY_RECEIVE show there, and they are what we look for),
+"""Left out on purpose: Mapped (network pages that are mapped show there, and they may be what we look for),
 Mlocked and Unevictable (overlap with the LRU), SwapCached and Zswap (no swap here), MemAvailable (an estimate)."""
 
-RECLAIMABLE_VMSTAT = ("nr_netpool_cached",)
-"""Counters of /proc/vmstat, in pages, for network pages that a kernel under test caches and gives back."""
+CACHED = re.compile(r"nr_[a-z]+_cached")
+"""Counters of /proc/vmstat, in pages, for network pages that a kernel under test caches and gives back. No mainline
+kernel has one of that form, and one that caches pages must have it."""
 
 
 def unexplained(sample: Sample) -> int:
@@ -49,7 +51,7 @@ def _misc_reclaimable(sample: Sample) -> int:
 
 
 def _cached_pages(sample: Sample) -> int:
-    return sum(sample.vmstat.get(key, 0) for key in RECLAIMABLE_VMSTAT)
+    return sum(pages for key, pages in sample.vmstat.items() if CACHED.fullmatch(key))
 
 
 def idle_pages(sample: Sample) -> int:
@@ -64,8 +66,8 @@ def beyond_free(sample: Sample) -> int:
 
 
 def baseline(evidence: Evidence) -> Sample | None:
-    """The receiver before the clients: the checkpoint of that name, or else the run's first sample."""
-    return evidence.receiver.checkpoint("baseline") or next(iter(evidence.receiver.samples), None)
+    """The guest under test before the clients: the checkpoint of that name, or else the run's first sample."""
+    return evidence.tested.checkpoint("baseline") or next(iter(evidence.tested.samples), None)
 
 
 def gone(sample: Sample, start: Sample) -> int:

@@ -58,6 +58,7 @@ class Sample:
 
     parent   the cgroup above those of the clients
     tainted  /proc/sys/kernel/tainted; None in bundles from before it was told
+    role     the guest that took it
     """
 
     t: float
@@ -74,11 +75,12 @@ class Sample:
     tainted: int | None = None
     parent: CgroupSample | None = None
     kmsg: Kmsg | None = None
+    role: str = "receiver"
 
 
 @dataclass(frozen=True)
 class ClientEvent:
-    """One line of zc-client or zc-sender. `fields` holds everything but `t` and `event`."""
+    """One line of a client or of its peer. `fields` holds everything but `t` and `event`."""
 
     t: float
     event: str
@@ -219,7 +221,8 @@ class Evidence:
     """A bundle, parsed. `problems` lists files that are absent, altered or unreadable, as sentences.
 
     altered    paths of files whose bytes are not those the manifest vouches for
-    counts     what the receiver's QEMU counted; None where a line of it is not what it should be
+    peers      what the programs in the other guest said, by the name of the client each of them serves
+    counts     what the QEMU of the guest under test counted; None where a line of it is not what it should be
     reference  the bundle of the kernel this one is compared with
     first      what the pair's first run began with; None in that run, and in bundles from before it was kept
     timing     where the wall time went; None in bundles from before it was written, and where it cannot be read
@@ -231,7 +234,7 @@ class Evidence:
     receiver: GuestEvidence
     sender: GuestEvidence | None
     clients: Mapping[str, ProgramLog]
-    senders: Mapping[str, ProgramLog]
+    peers: Mapping[str, ProgramLog]
     preflight: ProgramLog | None
     problems: tuple[str, ...]
     altered: frozenset[str] = frozenset()
@@ -241,6 +244,16 @@ class Evidence:
     first: Sample | None = None
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     own: object | None = None
+
+    @property
+    def tested(self) -> GuestEvidence:
+        """The guest under test: clients and their cgroups are there. On `loopback` there is only one guest."""
+        return self.sender if self.manifest.tested == "sender" and self.sender else self.receiver
+
+    @property
+    def beside(self) -> GuestEvidence | None:
+        """The other guest, None where there is none."""
+        return self.receiver if self.tested is self.sender else self.sender
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-COUNTS = "receiver/instructions.jsonl"
+INSTRUCTIONS = "instructions.jsonl"
+"""In the folder of the guest under test."""
 TIMING = "timing.json"
 FIRST = "first.jsonl"
 """The checkpoint with which the first run of the pair began."""
@@ -11,7 +12,7 @@ REFERENCE = "reference"
 """Where the bundle of the reference kernel lies inside that of the kernel compared with it."""
 
 COUNTED = frozenset({"accepted", "progress", "holding", "smaps", "grown", "released", "left", "done"})
-"""Events of zc-client that carry the counters."""
+"""Events of a client that carry its counters."""
 
 BEGIN, END = 1, 2
 """Marks of images/guest/count-mark.h."""

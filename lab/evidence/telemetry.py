@@ -110,7 +110,7 @@ class Stream:
     truncated: bool
 
 
-def parse_telemetry(data: bytes) -> Stream:
+def parse_telemetry(data: bytes, role: str = "receiver") -> Stream:
     """The telemetry stream. An unfinished last line is where the capture was cut, and is dropped in silence.
 
     What that loses is at most one sample; silence after the last one is for the rules to judge.
@@ -120,21 +120,21 @@ def parse_telemetry(data: bytes) -> Stream:
     truncated = bool(lines.bound)
     for number, line in lines:
         try:
-            samples.append(_sample(_SampleLine.model_validate_json(line), number))
+            samples.append(_sample(_SampleLine.model_validate_json(line), number, role))
         except ValidationError:
             truncated = True
     backwards = any(b.seq <= a.seq or b.t < a.t for a, b in pairwise(samples))
     return Stream(tuple(samples), truncated or backwards)
 
 
-def parse_checkpoints(data: bytes) -> Stream:
+def parse_checkpoints(data: bytes, role: str = "receiver") -> Stream:
     """The checkpoints; here an unfinished last line is a loss, for each was asked for by name."""
     lines = cut(data)
     samples: list[Sample] = []
     truncated = bool(lines.bound or lines.rest.strip())
     for number, line in lines:
         try:
-            samples.append(_checkpoint(_CheckpointLine.model_validate_json(line), number))
+            samples.append(_checkpoint(_CheckpointLine.model_validate_json(line), number, role))
         except ValidationError:
             truncated = True
     names = [s.name for s in samples]
@@ -152,7 +152,7 @@ def lost(samples: Sequence[Sample]) -> int:
     return sum(max(0, b.seq - a.seq - 1) for a, b in pairwise(samples))
 
 
-def _sample(line: _Line, number: int) -> Sample:
+def _sample(line: _Line, number: int, role: str) -> Sample:
     cgroups = {name: group.record() for name, group in line.cg.items()}
     return Sample(
         line.t,
@@ -165,12 +165,13 @@ def _sample(line: _Line, number: int) -> Sample:
         cgroups,
         line=number,
         tainted=line.tainted,
+        role=role,
     )
 
 
-def _checkpoint(line: _CheckpointLine, number: int) -> Sample:
+def _checkpoint(line: _CheckpointLine, number: int, role: str) -> Sample:
     return replace(
-        _sample(line, number),
+        _sample(line, number, role),
         name=line.name,
         pages=line.pages.record() if line.pages else None,
         parent=line.parent.record() if line.parent else None,

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from lab.contracts import BootableKernel, Progress
 from lab.evidence.model import Evidence
+from lab.plan.case import Traffic
 from lab.plan.design import Design
 from lab.verdict.case import Case
 
@@ -52,9 +53,10 @@ class Experiment:
 
     question  what it asks, as the heading of a report
     designs   the kernel designs it argues about, by name; patches of each lie in images/kernels/NAME
-    cases     by name, in the order in which they are shown
+    cases     by name, in the order in which they are shown; each says how it makes traffic
     more      where its cases are found elsewhere; None where the list is all
     older     how its bundles of earlier days are read that have no manifest, by the name of the file they have instead
+    measured  the traffic whose share the table of NIC profiles records, where it is this experiment's
     """
 
     name: str
@@ -63,3 +65,4 @@ class Experiment:
     cases: Mapping[str, Case]
     more: More | None = None
     older: Mapping[str, Callable[[Mapping[str, bytes]], tuple[Evidence, Case]]] = field(default_factory=dict)
+    measured: Traffic | None = None

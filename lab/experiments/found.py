@@ -23,6 +23,7 @@ from lab.errors import BadInput
 from lab.evidence.model import Evidence
 from lab.experiments.contract import Experiment
 from lab.host.paths import named_suites, suites_dir
+from lab.plan.case import Traffic
 from lab.plan.design import Design
 from lab.verdict.case import Case
 
@@ -94,6 +95,16 @@ def all_cases() -> Mapping[str, Case]:
 def all_designs() -> Mapping[str, Design]:
     """The kernel designs of all experiments by name."""
     return {name: design for experiment in all_experiments().values() for name, design in experiment.designs.items()}
+
+
+def nic_traffic() -> Traffic:
+    """The traffic by which the table of NIC profiles was measured. Raises BadInput where no experiment has it."""
+    for experiment in all_experiments().values():
+        if experiment.measured is not None:
+            return experiment.measured
+    raise BadInput(
+        ["no experiment says how NIC profiles are measured"], hint="Experiment.measured of its experiment.py"
+    )
 
 
 def forget() -> None:

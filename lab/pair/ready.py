@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A pair that is ready for traffic: booted, given its roles, connected, and proved to deliver mappable pages."""
+"""A pair that is ready for traffic: booted, given its roles, connected, and proved to do what its runs ask about."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from lab.collect.stream import last_lines, size
 from lab.contracts import Address, Progress
 from lab.drive.role import ensure_settings
 from lab.drive.ssh import Dialler, GuestShell, Program
-from lab.errors import Fault
+from lab.errors import Fault, HostTrouble
+from lab.experiments.found import case_named
 from lab.pair.timeline import Timeline
-from lab.plan.case import ClientSpec
-from lab.plan.commands import cgroup_of, client_argv, sender_argv
+from lab.plan.case import ClientSpec, Traffic
+from lab.plan.commands import cgroup_of
 from lab.plan.matrix import Run
-from lab.plan.names import Role, digest
+from lab.plan.names import Role, digest, other
 from lab.plan.session import SessionPlan
 from lab.provision.guest import Guest
 from lab.provision.hypervisor import Hypervisor
 from lab.provision.pair import Pair, PairRequest, provisioned
-from lab.units import MIB, Deadline, wait_until
+from lab.units import Deadline, wait_until
 
 CONSOLE_LAG, CONSOLE_LINES = timedelta(seconds=2), 1000
 """How much later than the log a console may show a line, and how far above its end."""
 
-PREFLIGHT = ClientSpec("preflight", "map", None, 6 * MIB)
 PREFLIGHT_PORT = 5000
 
 
 @dataclass
 class Stream:
-    """A client and the sender that feeds it."""
+    """A client, and its peer in the other guest."""
 
     spec: ClientSpec
     client: Program
-    sender: Program
+    peer: Program
 
 
 @dataclass
@@ -69,6 +69,23 @@ class ReadyPair:
         return self.shells.get("sender", self.receiver)
 
     @property
+    def tested(self) -> GuestShell:
+        """Of the guest under test."""
+        return self.shells[self.pair.request.tested]
+
+    @property
+    def beside(self) -> GuestShell:
+        """Of the other guest; of the only one there is."""
+        return self.shells.get(other(self.pair.request.tested), self.tested)
+
+    @property
+    def traffic(self) -> Traffic:
+        """How its runs make traffic. Raises HostTrouble for a pair that was made for none."""
+        if self.pair.request.traffic is None:
+            raise HostTrouble(f"pair {self.pair.request.id} was made for no traffic")
+        return self.pair.request.traffic
+
+    @property
     def captures(self) -> Path:
         return self.pair.request.captures
 
@@ -78,16 +95,16 @@ class ReadyPair:
         limit = "max" if client.limit is None else str(client.limit)
         # by the shell that becomes the client: a command of its own costs a process and a round trip
         make = f'mkdir {group} && echo {limit} > {group}/memory.max && exec "$@"'
-        argv = ("sh", "-c", make, client.name, *client_argv(client, port, seed))
-        program = self.receiver.start(client.name, argv, folder / f"{client.name}.jsonl")
+        argv = ("sh", "-c", make, client.name, *self.traffic.client(client, port, seed))
+        program = self.tested.start(client.name, argv, folder / f"{client.name}.jsonl")
         program.wait("readiness", lambda p: p.said("ready"), Deadline.after("readiness", timedelta(seconds=30)))
         return program
 
-    def start_sender(self, client: ClientSpec, port: int, seed: int, folder: Path) -> Program:
-        """Start the stream that feeds a client. Raises GuestLost."""
-        address = self.pair.addresses["receiver"].v4
-        argv = sender_argv(client, address, port, seed)
-        return self.sender.start(f"{client.name}'s sender", argv, folder / f"{client.name}.jsonl")
+    def start_peer(self, client: ClientSpec, port: int, seed: int, folder: Path) -> Program:
+        """Start the peer of a client, in the other guest. Raises GuestLost."""
+        tested = self.pair.request.tested
+        argv = self.traffic.peer(client, self.pair.addresses[tested].v4, port, seed)
+        return self.beside.start(f"{client.name}'s {other(tested)}", argv, folder / f"{client.name}.jsonl")
 
     def troubles(self) -> tuple[Fault, ...]:
         """What was seen of its guests since somebody last asked: time they had not, floods, captures that changed."""
@@ -106,7 +123,7 @@ class ReadyPair:
 
     def remove_cgroup(self, client: str) -> None:
         """Remove a client's cgroup; its processes have ended or left. Raises CommandFailed, GuestLost."""
-        self.receiver.check(["rmdir", cgroup_of(client)])
+        self.tested.check(["rmdir", cgroup_of(client)])
 
 
 def await_canary(guest: Guest, token: str) -> None:
@@ -129,19 +146,19 @@ def dialler_of(request: PairRequest, guest: Guest) -> Dialler:
 
 
 def _preflight(ready: ReadyPair) -> None:
-    """A few MiB through the well-behaved client: do this kernel, NIC and MTU deliver pages that can be mapped?
+    """A few MiB through a well-behaved client: do this kernel, NIC and MTU do what the cases are about?
 
     The answer is evidence, judged by a rule; it is kept in the pair's captures and copied into each bundle.
     """
-    folder = ready.captures / "preflight"
-    client = ready.start_client(PREFLIGHT, PREFLIGHT_PORT, 0, folder / "client")
-    sender = ready.start_sender(PREFLIGHT, PREFLIGHT_PORT, 0, folder / "sender")
+    folder, spec = ready.captures / "preflight", ready.traffic.preflight.client
+    client = ready.start_client(spec, PREFLIGHT_PORT, 0, folder / "client")
+    peer = ready.start_peer(spec, PREFLIGHT_PORT, 0, folder / other(ready.pair.request.tested))
     deadline = Deadline.after("the preflight's bytes", ready.pair.request.limits.preflight)
     client.wait("delivery", lambda p: p.said("holding"), deadline)
-    client.close()
-    for program in (client, sender):
+    for program in (client, peer):
+        program.close()
         program.wait("the end", lambda p: p.ended, deadline)
-    ready.remove_cgroup(PREFLIGHT.name)
+    ready.remove_cgroup(spec.name)
 
 
 def pair_request(plan: SessionPlan, run: Run, attempt: int) -> PairRequest:
@@ -157,6 +174,7 @@ def pair_request(plan: SessionPlan, run: Run, attempt: int) -> PairRequest:
         captures=plan.folder / "pairs" / pair_id,
         sockets=plan.sockets / "s",
         limits=plan.limits_of(run.kernel),
+        traffic=case_named(run.case).traffic,
         plugin=plan.plugin if run.shape.counted else None,
     )
 
@@ -220,10 +238,10 @@ def _arrived(stack: contextlib.ExitStack, pair: Pair, timeline: Timeline) -> Rea
 def ready_pair(
     hypervisor: Hypervisor, request: PairRequest, progress: Progress, timeline: Timeline | None = None
 ) -> Iterator[ReadyPair]:
-    """A connected pair that has proved whether it delivers mappable pages; not so a bare one. Raises LabTrouble."""
+    """A connected pair that has proved what its runs need, where it is for any. Raises LabTrouble."""
     timeline = timeline or Timeline()
     with connected_pair(hypervisor, request, progress, timeline) as ready:
-        if not request.shape.bare:
+        if request.traffic is not None:
             progress("preflight")
             with timeline.span("preflight", lane="pair"):
                 _preflight(ready)

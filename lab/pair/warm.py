@@ -57,7 +57,7 @@ NEEDED = 2048 * MIB
 """Free disk before a state is made: upper bound of two guests' touched memory."""
 
 DRIFT = 8 * MIB
-"""Unexplained memory by which a restored receiver may differ from the one that was saved."""
+"""Unexplained memory by which a restored guest under test may differ from the one that was saved."""
 
 
 def about(hypervisor: Hypervisor, request: PairRequest) -> dict[str, str]:
@@ -73,6 +73,7 @@ def about(hypervisor: Hypervisor, request: PairRequest) -> dict[str, str]:
         "profile": key_of(repr(request.nic)),
         "shape": request.shape.name,
         "sizes": key_of(repr(request.shape)),
+        "traffic": request.traffic.key if request.traffic else "",
         "cmdline": BASE_CMDLINE,
         "roles": key_of(*(path.read_bytes() for path in recipe)),
         "accelerator": request.accelerator,
@@ -247,7 +248,7 @@ def _fill(
     with booted_pair(hypervisor, request, progress, timeline) as ready, timeline.span("save", lane="pair"):
         if ready.fast_clock:  # all that are restored from it would have it too (docs/decisions.md)
             raise CannotSaveError(f"no state can be saved: {ready.fast_clock}, {ATTEMPTS} times over")
-        line = ready.receiver.check(list(checkpoint_argv("saved", pages=False)))
+        line = ready.tested.check(list(checkpoint_argv("saved", pages=False)))
         if troubles := ready.troubles():
             raise CannotSaveError(f"no state can be saved: {troubles[0].kind}: {troubles[0].detail}")
         ready.hang_up()
@@ -318,11 +319,11 @@ def _bring_captures(state: SavedState, captures: Path) -> None:
 
 
 def check_health(ready: ReadyPair, state: SavedState) -> None:
-    """The link carries, and the receiver's memory and cgroups are as they were saved. Raises LabTrouble.
+    """The link carries, and memory and cgroups of the guest under test are as they were saved. Raises LabTrouble.
 
-    That both guests take a login was seen before. The receiver's telemetry goes on by itself: no command is needed.
+    That both guests take a login was seen before. Its telemetry goes on by itself: no command is needed.
     """
-    request, receiver = ready.pair.request, ready.pair.receiver
+    request, tested = ready.pair.request, ready.pair.tested
     saved = _samples((state.folder / SAMPLE).read_bytes())
     if not saved:
         raise RestoreError(f"{state.folder / SAMPLE} cannot be read")
@@ -330,11 +331,11 @@ def check_health(ready: ReadyPair, state: SavedState) -> None:
         ready.pair.sender.echo(ready.pair.addresses["receiver"].v4, request.limits.answer)
 
     def told() -> tuple[Sample | None, object]:
-        samples = parse_telemetry(b"\n".join([*last_lines(receiver.telemetry, 1), b""])).samples
+        samples = parse_telemetry(b"\n".join([*last_lines(tested.telemetry, 1), b""])).samples
         return (samples[-1] if samples else None), "no sample"
 
-    now = wait_until(told, deadline=Deadline.after("the receiver's telemetry", request.limits.answer), pause=POLL)
-    if problems := changes(saved[0], now):
+    now = wait_until(told, deadline=Deadline.after(f"the {tested.role}'s telemetry", request.limits.answer), pause=POLL)
+    if problems := changes(saved[0], now, request.tested):
         raise RestoreError("; ".join(problems))
 
 
@@ -342,16 +343,16 @@ def _samples(line: bytes) -> tuple[Sample, ...]:
     return parse_checkpoints(line).samples
 
 
-def changes(saved: Sample, now: Sample) -> list[str]:
-    """What a restored receiver has that the saved one had not, or lacks. Pure."""
+def changes(saved: Sample, now: Sample, role: Role = "receiver") -> list[str]:
+    """What a restored guest has that the saved one had not, or lacks. Pure."""
     found = []
     drift = unexplained(now) - unexplained(saved)
     if abs(drift) > DRIFT:
-        found.append(f"unexplained memory of the receiver differs by {drift // MIB} MiB from when it was saved")
+        found.append(f"unexplained memory of the {role} differs by {drift // MIB} MiB from when it was saved")
     if now.cgroups.keys() != saved.cgroups.keys():
-        found.append(f"cgroups of the receiver: {', '.join(sorted(now.cgroups)) or 'none'}")
+        found.append(f"cgroups of the {role}: {', '.join(sorted(now.cgroups)) or 'none'}")
     if now.t < saved.t:
-        found.append("the receiver's clock went back")
+        found.append(f"the {role}'s clock went back")
     if now.meminfo["MemTotal"] != saved.meminfo["MemTotal"]:
-        found.append("the receiver has other memory")
+        found.append(f"the {role} has other memory")
     return found

@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NewType
+
+from lab.plan.names import Role, digest
+from lab.plan.nics import NicProfile
 
 Checkpoint = NewType("Checkpoint", str)
 """The name of a moment at which the guests count everything; a value, so that a wrong spelling is found early."""
@@ -31,12 +35,12 @@ class Line:
 
 @dataclass(frozen=True)
 class ClientSpec:
-    """One traffic client in its own memcg, and the stream that feeds it.
+    """One traffic client in its own memcg, and the stream between it and its peer. An experiment may add to it.
 
-    behaviour  what it does with what it is sent, as its program calls that
+    behaviour  what it does with its stream, as its program calls that
     limit      memory.max of its cgroup in bytes, None for no limit
-    deliver    bytes its sender offers; 0 means until the stream breaks
-    rate       bytes/s the sender is held to; 0 means as fast as the link goes
+    deliver    bytes that are offered to it, or that it offers; 0 means until the stream breaks
+    rate       bytes/s that are offered at most; 0 means as fast as the link goes
     ring       bytes of anonymous memory that a copying client reuses; 0 keeps everything
     rcvbuf     SO_RCVBUF of each socket; the kernel lets twice as much queue. 0 leaves it to the kernel
     leave      bytes at the end of each socket's stream that it does not take
@@ -58,12 +62,56 @@ class ClientSpec:
     lowered: int | None = None
 
 
+Argv = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What a pair proves on a few bytes before its first run: that this kernel and NIC do what the cases are about.
+
+    part, whole  counters of the client's last line; their share has to reach `floor` of the NIC
+    possible     whether a NIC is expected to reach it; one that is not is a negative control of the lab itself
+    shown        what the share is of, after the per cent: "of {whole} could be mapped"
+    """
+
+    client: ClientSpec
+    part: Counter
+    whole: Counter
+    floor: Callable[[NicProfile], float]
+    possible: Callable[[NicProfile], bool]
+    shown: str
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """How an experiment makes its traffic: on which guest its clients are, and by which programs.
+
+    tested     the guest under test: clients and their cgroups are there, and their peers in the other one
+    client     command line of a client: it listens on a port, and says so; client, port, seed
+    peer       command line of its peer, which connects to it; client, address, port, seed
+    preflight  what a pair proves before its first run
+    counters   numbers in a client's lines that are no less than 0; a line that has another kind there is refused
+    """
+
+    tested: Role
+    client: Callable[[ClientSpec, int, int], Argv]
+    peer: Callable[[ClientSpec, str, int, int], Argv]
+    preflight: Preflight
+    counters: frozenset[Counter]
+
+    @property
+    def key(self) -> str:
+        """The same for experiments that prove the same of a pair, and so may share it."""
+        spec = self.preflight.client
+        return digest(self.tested, *self.client(spec, 0, 0), *self.peer(spec, "", 0, 0))
+
+
 @dataclass(frozen=True)
 class Shape:
     """Memory of the two guests, in MiB. One vCPU each.
 
     pairs    how many such pairs a run has at once: two where a reference kernel runs beside the one under test
-    counted  the receiver's QEMU counts the instructions it executes
+    counted  the QEMU of the guest under test counts the instructions it executes
     bare     nobody has proved that its guests deliver traffic, and they serve one run alone
     """
 
@@ -87,6 +135,7 @@ class CaseSpec:
     how        what is done, in a sentence
     subject    the client whose ledger is judged
     seconds    expected guest time; only orders the work
+    traffic    how its experiment makes traffic; None for a case without clients
     compares   the same is done, in turns, on a pair with the reference kernel; measured, so nothing is promised
     lines      what the ledger shows of its client's own numbers
     alone      one guest without a link will do, so that is what it gets, whatever NIC is asked for
@@ -98,8 +147,14 @@ class CaseSpec:
     how: str
     clients: tuple[ClientSpec, ...]
     subject: str
+    traffic: Traffic | None = None
     shape: Shape = STANDARD
     seconds: int = 5
     compares: bool = False
     lines: tuple[Line, ...] = ()
     alone: bool = False
+
+    @property
+    def tested(self) -> Role:
+        """The guest under test."""
+        return self.traffic.tested if self.traffic else "receiver"

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Command lines of the guest programs."""
+"""Command lines of the guest programs that every experiment has; its clients are its own."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lab.plan.case import ClientSpec
 from lab.plan.names import LinkAddress
 
 BIN = "/usr/lib/lab"
@@ -19,34 +18,6 @@ SEED_BYTES = 32
 
 def cgroup_of(client: str) -> str:
     return f"{CGROUPS}/{client}"
-
-
-def client_argv(client: ClientSpec, port: int, seed: int) -> tuple[str, ...]:
-    """argv of zc-client; it is a server on `port`."""
-    argv = [f"{BIN}/zc-client", "--behaviour", client.behaviour, "--name", client.name, "--port", str(port)]
-    argv += ["--sockets", str(client.sockets), "--bytes", str(client.deliver), "--cgroup", cgroup_of(client.name)]
-    if client.ring:
-        argv += ["--ring", str(client.ring)]
-    if client.rcvbuf:
-        argv += ["--rcvbuf", str(client.rcvbuf)]
-    if client.leave:
-        argv += ["--leave", str(client.leave)]
-    if client.unkillable:
-        argv += ["--unkillable"]
-    if client.verify:
-        argv += ["--seed", str(seed), "--verify"]
-    return tuple(argv)
-
-
-def sender_argv(client: ClientSpec, address: str, port: int, seed: int) -> tuple[str, ...]:
-    """argv of the zc-sender that feeds this client."""
-    argv = [f"{BIN}/zc-sender", "--to", address, "--port", str(port), "--sockets", str(client.sockets)]
-    argv += ["--bytes", str(client.deliver), "--seed", str(seed)]
-    if not client.verify:
-        argv += ["--repeat"]  # who does not look at the bytes need not wait until they are made
-    if client.rate:
-        argv += ["--rate", str(client.rate)]
-    return tuple(argv)
 
 
 def checkpoint_argv(name: str, *, pages: bool = True, canary: str = "") -> tuple[str, ...]:

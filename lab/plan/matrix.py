@@ -17,6 +17,7 @@ class Run:
     """One cell of kernel x NIC profile x case, and its number when the cell is repeated.
 
     kernel is the resolved name of a kernel, design the row of the designs table it is expected to behave like;
+    traffic is the key of what its pair has to prove first, and of the guest that is under test there;
     reference is the kernel it is compared with, "" in a case that compares nothing; batch is a number of running_order,
     and seconds is how long it is expected to take there.
     """
@@ -31,6 +32,7 @@ class Run:
     batch: int = 0
     seconds: float = 0.0
     shape: Shape = STANDARD
+    traffic: str = ""
 
     @property
     def id(self) -> str:
@@ -49,7 +51,7 @@ class Run:
     @property
     def pair_key(self) -> str:
         """Runs with the same key can use the same pair, one after the other."""
-        return f"{self.kernel}/{self.nic}/{self.shape.name}"
+        return f"{self.kernel}/{self.nic}/{self.shape.name}/{self.traffic}"
 
     @property
     def label(self) -> str:
@@ -82,6 +84,7 @@ def expand(
             reference=references[kernel] if case.compares else "",
             seconds=case.seconds,
             shape=case.shape,
+            traffic=case.traffic.key if case.traffic else "",
         )
         for kernel, design in kernels
         for nic in nics

@@ -12,6 +12,16 @@ Role = Literal["receiver", "sender"]
 ROLES: tuple[Role, ...] = ("receiver", "sender")
 
 
+def other(role: Role) -> Role:
+    """The guest at the other end of the link."""
+    return "sender" if role == "receiver" else "receiver"
+
+
+def peers_folder(tested: Role) -> str:
+    """Where in a bundle the output of the clients' peers lies: `senders`, or `receivers` where a sender is tested."""
+    return f"{other(tested)}s"
+
+
 def digest(*parts: object, length: int = 8) -> str:
     """Hex digits that depend on every part and on their order."""
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:length]

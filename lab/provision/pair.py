@@ -15,7 +15,7 @@ from pathlib import Path
 from lab.contracts import BootableKernel, GuestImage
 from lab.errors import HostTrouble, LabTrouble
 from lab.host.atonce import entered
-from lab.plan.case import Shape
+from lab.plan.case import Shape, Traffic
 from lab.plan.commands import SEED_BYTES, all_settings, wake_order
 from lab.plan.domain import GuestFiles, GuestPlan, plan_guest
 from lab.plan.limits import Limits
@@ -33,7 +33,8 @@ from lab.provision.watch import Watch
 class PairRequest:
     """What to provision. `captures` keeps consoles and telemetry, `sockets` is a short path for AF_UNIX sockets.
 
-    plugin   the one that counts the receiver's instructions, None where nobody asks for them
+    traffic  how its runs make traffic, and which guest they test; None where nobody has to prove anything
+    plugin   the one that counts the instructions of the guest under test, None where nobody asks for them
     saving   folder where both guests' memory lies in files, so that they can be saved there; None: not to be saved
     saved    folder of a saved pair to restore, and `born` its id; None: to be booted
     settings what guests that boot have to set, beside their addresses; None where nobody has said
@@ -48,11 +49,17 @@ class PairRequest:
     captures: Path
     sockets: Path
     limits: Limits = field(default_factory=Limits)
+    traffic: Traffic | None = None
     plugin: Path | None = None
     saving: Path | None = None
     saved: Path | None = None
     born: str = ""
     settings: Mapping[Role, tuple[str, ...]] | None = None
+
+    @property
+    def tested(self) -> Role:
+        """The guest under test; where there is one guest only, that."""
+        return self.traffic.tested if self.traffic and self.nic.link != "none" else "receiver"
 
     @property
     def link_socket(self) -> Path:
@@ -86,6 +93,11 @@ class Pair:
     @property
     def sender(self) -> Guest:
         return self.guests.get("sender", self.receiver)
+
+    @property
+    def tested(self) -> Guest:
+        """The guest under test."""
+        return self.guests[self.request.tested]
 
     @property
     def addresses(self) -> dict[Role, LinkAddress]:
@@ -148,7 +160,7 @@ def _files(request: PairRequest, role: Role) -> GuestFiles:
         telemetry=str(folder / "telemetry.jsonl"),
         ready_socket=str(request.sockets / f"{request.id}-{role[0]}"),
         link_socket=str(request.link_socket),
-        plugin=str(request.plugin.resolve()) if request.plugin and role == "receiver" else "",
+        plugin=str(request.plugin.resolve()) if request.plugin and role == request.tested else "",
         instructions=str(folder / "instructions.jsonl"),
         ram=str(memory / f"{role}.ram") if request.saved or request.saving else "",
         state=str(request.saved / f"{role}.state") if request.saved else "",

@@ -22,6 +22,15 @@ def read_suite(name: str) -> SuiteSpec:
     return load_suite(path.read_text(), str(path))
 
 
+def _known_as(folder: Path) -> str:
+    """The name of the experiment in a folder: one of this checkout is known, another one is from now on."""
+    if folder.parent == suites_dir() and folder.name in all_experiments():
+        return folder.name
+    name_suite(folder)
+    forget()
+    return str(folder)
+
+
 def with_folders(names: Sequence[str]) -> tuple[str, ...]:
     """Names of suites and cases as the user typed them, with those of its cases in place of FOLDER or FOLDER:CASE.
 
@@ -36,9 +45,8 @@ def with_folders(names: Sequence[str]) -> tuple[str, ...]:
             continue
         path = Path(folder).expanduser().resolve()
         try:
-            name_suite(path)
-            forget()
-            cases = all_experiments()[str(path)].cases
+            known = _known_as(path)
+            cases = all_experiments()[known].cases
         except BadInput as exc:
             raise BadInput([*problems, *exc.problems], hint=exc.hint) from exc
         problems += [f"{folder}: {problem}" for problem in unknown("case", [case] if case else [], list(cases))]

@@ -19,7 +19,7 @@ from lab.errors import Fault, HostTrouble, LabTrouble
 from lab.evidence.manifest import Incident
 from lab.evidence.memory import unexplained
 from lab.evidence.model import Sample
-from lab.evidence.programs import mapped_share, parse_program
+from lab.evidence.programs import counting, parse_program, share
 from lab.evidence.telemetry import parse_checkpoints
 from lab.host.interrupt import held_back
 from lab.pair.blame import account, check_disk, disk_full, explained
@@ -205,14 +205,19 @@ class Life:
             raise self.trouble or NothingToMeasureError(self.skip or "there is no pair")
         return self.pair
 
+    @property
+    def tested(self) -> Role:
+        """The guest under test."""
+        return self.ready.pair.request.tested
+
     def require_preflight(self) -> None:
-        """Raises NothingToMeasureError where this kernel and NIC deliver too few pages that can be mapped."""
-        path = self.ready.captures / "preflight" / "client" / "preflight.jsonl"
-        share = mapped_share(parse_program("preflight", path.name, path.read_bytes()))
-        if share < self.run.profile.floor:
-            raise NothingToMeasureError(
-                f"{share:.0%} of the preflight's bytes could be mapped, the floor is {self.run.profile.floor:.0%}"
-            )
+        """Raises NothingToMeasureError where this kernel and NIC do too little of what the case is about."""
+        path, traffic = self.ready.captures / "preflight" / "client" / "preflight.jsonl", self.ready.traffic
+        log = counting(parse_program("preflight", path.name, path.read_bytes()), traffic.counters)
+        reached, floor = share(log, traffic.preflight), traffic.preflight.floor(self.run.profile)
+        if reached < floor:
+            message = f"{reached:.0%} of the preflight's bytes {traffic.preflight.shown}, the floor is {floor:.0%}"
+            raise NothingToMeasureError(message)
 
     def guests(self) -> tuple[Guest, ...]:
         return tuple(self.pair.pair.guests.values()) if self.pair else ()
@@ -240,7 +245,7 @@ class Life:
     def _is_clean(self) -> bool:
         """Whether the next run may use the same pair: memory came back, and neither kernel has faulted."""
         told = {role: self._checkpoints(role) for role in ROLES}
-        ends = {s.name: unexplained(s) for s in told["receiver"]}
+        ends = {s.name: unexplained(s) for s in told[self.tested]}
         whole = "baseline" in ends and "end" in ends and ends["end"] - ends["baseline"] < CLEAN
         return whole and not any(taint.flags(s.tainted or 0) for samples in told.values() for s in samples)
 

@@ -10,7 +10,7 @@ from typing import Any
 from lab.contracts import BootableKernel, GuestImage
 from lab.evidence.manifest import HostRecord, KernelRecord, PairRecord, Seconds
 from lab.experiments.found import as_typed
-from lab.plan.commands import FIRST_PORT, client_argv, sender_argv
+from lab.plan.commands import FIRST_PORT
 from lab.plan.design import Predicted
 from lab.plan.domain import cmdline
 from lab.plan.matrix import Run
@@ -56,7 +56,8 @@ def manifest_fields(life: Life, plan: SessionPlan, started: str, predicted: Pred
     hypervisor = life.keeper.hypervisor
     pair_id = "" if life.skip else life.keeper.captures.name
     born = life.pair.pair.request.born if life.pair else ""
-    shape = run.shape
+    shape, traffic = run.shape, life.case.traffic
+    tested = life.pair.pair.request.tested if life.pair else life.case.tested
     return {
         "run": run.id,
         "case": run.case,
@@ -71,12 +72,13 @@ def manifest_fields(life: Life, plan: SessionPlan, started: str, predicted: Pred
             receiver_mib=shape.receiver_mib,
             sender_mib=shape.sender_mib,
             runs_before=life.runs_before,
-            cmdline=cmdline(born or pair_id, "receiver", run.profile),
+            cmdline=cmdline(born or pair_id, tested, run.profile),
             warm=life.pair.warm if life.pair else "",
             note=life.pair.note if life.pair else "",
         ),
         "mtu": run.profile.mtu,
-        "floor": run.profile.floor,
+        "floor": traffic.preflight.floor(run.profile) if traffic else run.profile.floor,
+        "tested": life.case.tested,
         "clients": _client_records(life),
         "incidents": life.incidents,
         "seconds": Seconds(**{k: round(v, 3) for k, v in life.seconds.items()}),
@@ -100,19 +102,21 @@ def _reproduce(run: Run, plan: SessionPlan) -> str:
 
 def _client_records(life: Life) -> list[dict[str, Any]]:
     """What the manifest says of each client, started or not."""
-    run, pair = life.run, life.pair
-    address = pair.pair.addresses["receiver"].v4 if pair else ""
+    run, pair, traffic = life.run, life.pair, life.case.traffic
+    if traffic is None:
+        return []
+    address = pair.pair.addresses[pair.pair.request.tested].v4 if pair else ""
     return [
         {
             "name": spec.name,
             "behaviour": spec.behaviour,
             "limit": spec.limit,
             "deliver": spec.deliver,
-            "argv": client_argv(spec, port, run.seed),
-            "sender_argv": sender_argv(spec, address, port, run.seed),
+            "argv": traffic.client(spec, port, run.seed),
+            "peer_argv": traffic.peer(spec, address, port, run.seed),
             "seed": run.seed,
             "status": stream.client.status if stream else None,
-            "sender_status": stream.sender.status if stream else None,
+            "peer_status": stream.peer.status if stream else None,
             "lowered": spec.lowered,
             "killed": spec.name in life.killed,
         }

@@ -9,23 +9,20 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 
-from lab.collect.stream import last_lines, size
 from lab.drive.ssh import GuestShell, Program
 from lab.errors import DeadlinePassed, HostTrouble
 from lab.evidence.memory import is_at_rest, is_bare, nothing_stays, unexplained
 from lab.evidence.model import Sample
 from lab.evidence.names import FIRST
-from lab.evidence.telemetry import parse_checkpoints, parse_telemetry
-from lab.pair.blame import Watch
-from lab.pair.ready import ReadyPair, Stream, await_canary
-from lab.pair.timeline import CASE
+from lab.evidence.telemetry import parse_checkpoints
+from lab.pair.ready import Stream, await_canary
 from lab.plan.case import AFTER, BASELINE, END, Checkpoint, ClientSpec, Counter
 from lab.plan.commands import CGROUPS, FIRST_PORT, cgroup_of, checkpoint_argv, press_argv
-from lab.plan.names import Role, digest
+from lab.plan.names import Role, digest, other, peers_folder
 from lab.provision.guest import Guest
-from lab.trial.life import CLEAN, Life
+from lab.trial.life import CLEAN
+from lab.trial.watched import Watched
 from lab.units import MIB, Deadline, wait_until
 
 CONTROL = Checkpoint("control")
@@ -39,23 +36,11 @@ RECENT = 8
 
 
 @dataclass
-class Steps:
+class Steps(Watched):
     """The steps of one run, inside the `with` block of its life."""
 
-    life: Life
     dying_control: int = 0
     _gone_groups: set[str] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        life = self.life
-        self.run, self.case, self.bundle, self.limits = life.run, life.case, life.bundle, life.limits
-        self.timeline, self.streams, self.log = life.timeline, life.streams, life.log
-        self._watching = Watch(self.limits)
-
-    @property
-    def ready(self) -> ReadyPair:
-        """The pair. Raises the trouble that kept us from having one."""
-        return self.life.ready
 
     def start(self, *clients: ClientSpec) -> None:
         """Start these clients of the case (all, when none is given) and the streams that feed them."""
@@ -99,7 +84,7 @@ class Steps:
     def _begin(self) -> None:
         """What there is before the clients. That of a pair's first run is kept for those that come after it."""
         self._bookend(BASELINE)
-        first, told = self.ready.captures / FIRST, self.bundle.root / "receiver" / "checkpoints.jsonl"
+        first, told = self.ready.captures / FIRST, self.bundle.root / self.tested / "checkpoints.jsonl"
         if not first.exists():
             first.write_bytes(next(line for line in told.read_bytes().splitlines(True) if b'"baseline"' in line))
 
@@ -107,9 +92,10 @@ class Steps:
         with self._part("start client", work=True):
             client = self.ready.start_client(spec, port, self.run.seed, self.bundle.root / "clients")
         self._await_seen(spec.name, client)
-        with self._part("start sender", work=True):
-            sender = self.ready.start_sender(spec, port, self.run.seed, self.bundle.root / "senders")
-        self.streams[spec.name] = Stream(spec, client, sender)
+        folder = self.bundle.root / peers_folder(self.ready.traffic.tested)
+        with self._part("start peer", work=True):
+            peer = self.ready.start_peer(spec, port, self.run.seed, folder)
+        self.streams[spec.name] = Stream(spec, client, peer)
         with self._part("connections", work=True):
             client.wait("connections", lambda p: p.said("accepted"), Deadline.after("connections", self.limits.answer))
 
@@ -141,6 +127,27 @@ class Steps:
 
         with self._step("flowing", client=name, bytes_more=bytes_more):
             self._watch(self.streams[name].client, there, deadline)
+
+    def tell_peer(self, who: ClientSpec, command: str) -> None:
+        """A line to the standard input of a client's peer, in the words of its program."""
+        with self._step("tell peer", client=who.name, command=command):
+            self.streams[who.name].peer.tell(command)
+
+    def served(self, *clients: ClientSpec) -> None:
+        """Wait until the peers of these clients (all) have ended by themselves: they have what they came for."""
+        deadline = Deadline.after("the peers' end", self.limits.delivery)
+        for name in [client.name for client in clients] or tuple(self.streams):
+            with self._step("served", client=name):
+                self._watch(self.streams[name].peer, lambda p: p.ended, deadline)
+
+    def reached(self, who: ClientSpec, key: Counter, least: int) -> None:
+        """Give a counter of a client time to come to so much; what it says then is evidence."""
+        deadline = Deadline.after(f"{key} of {who.name} at {least}", self.limits.delivery)
+        with self._step("reached", client=who.name, counter=key, least=least):
+            try:
+                self._watch(self.streams[who.name].client, lambda p: p.count(key) >= least or p.ended, deadline)
+            except DeadlinePassed as exc:
+                self.log.info("not reached", what=str(exc))
 
     def until_something_gives(self, who: ClientSpec, *, patience: timedelta | None = None) -> None:
         """Wait until the abuser has all it wants, anybody has been killed or has ended, or the abuser gets no further.
@@ -181,7 +188,7 @@ class Steps:
             self._await_sample(f"sample {goal}", lambda s: s.seq >= goal, limit)
 
     def checkpoint(self, name: Checkpoint, *, until: Callable[[Sample], bool] = lambda _: True) -> Sample | None:
-        """Have the receiver count everything; None when its answer cannot be read (which the rules will see).
+        """Have the guest under test count everything; None when its answer cannot be read (which the rules will see).
 
         What is counted is compared with the samples on either side: nothing may move between those two.
         It is counted again while `until` is not content and has time to become so; the last count is the evidence.
@@ -194,10 +201,10 @@ class Steps:
     ) -> Sample | None:
         deadline = Deadline.after(f"checkpoint {name}", self.limits.settle)
         argv = checkpoint_argv(name, pages=pages, canary=canary)
-        line, counted = self._count(self.ready.receiver, argv)
+        line, counted = self._count(self.ready.tested, argv)
         while counted is not None and not until(counted) and not deadline.expired:
-            line, counted = self._count(self.ready.receiver, argv)
-        self._keep_checkpoint("receiver", line)
+            line, counted = self._count(self.ready.tested, argv)
+        self._keep_checkpoint(self.tested, line)
         if counted is not None:
             after = counted.t
             with self._part("next sample"):
@@ -218,13 +225,14 @@ class Steps:
     ) -> None:
         """A checkpoint of both guests that leaves a canary in their logs: what is between two of them was heard."""
         token = f"{digest(self.run.session, self.run.id, length=12)}-{name}"
-        sender = self.ready.shells.get("sender")
-        with self._step("checkpoint", name=name), ThreadPoolExecutor(1) as beside:
+        role = other(self.tested)
+        beside = self.ready.shells.get(role)
+        with self._step("checkpoint", name=name), ThreadPoolExecutor(1) as pool:
             argv = checkpoint_argv(name, pages=False, canary=token)
-            other = beside.submit(self._count, sender, argv) if sender else None
+            counting = pool.submit(self._count, beside, argv) if beside else None
             self._checkpoint(name, until, pages=pages, canary=token)
-            if other is not None:
-                self._keep_checkpoint("sender", other.result()[0])
+            if counting is not None:
+                self._keep_checkpoint(role, counting.result()[0])
             for guest in self.life.guests():
                 self._await_canary(guest, token)
 
@@ -265,7 +273,7 @@ class Steps:
     def lower_limit(self, who: ClientSpec) -> None:
         """Set a running client's memory.max to what its case says."""
         with self._step("lower limit", client=who.name, bytes=who.lowered):
-            self.ready.receiver.check(["sh", "-c", f"echo {who.lowered} > {cgroup_of(who.name)}/memory.max"])
+            self.ready.tested.check(["sh", "-c", f"echo {who.lowered} > {cgroup_of(who.name)}/memory.max"])
 
     def read_smaps(self, who: ClientSpec) -> None:
         """Have a client read in /proc/self/smaps how much its mappings hold."""
@@ -307,7 +315,7 @@ class Steps:
         group = f"{CGROUPS}/control"
         enter = f"echo 0 > {group}/cgroup.procs; cat /proc/meminfo > /dev/null"
         with self._step("bury control"):
-            self.ready.receiver.check(["sh", "-c", f"mkdir {group} && sh -c '{enter}' && rmdir {group}"])
+            self.ready.tested.check(["sh", "-c", f"mkdir {group} && sh -c '{enter}' && rmdir {group}"])
         sample = self.checkpoint(CONTROL)
         self.dying_control = sample.dying if sample else 0
 
@@ -321,17 +329,26 @@ class Steps:
         return sample.dying <= self.dying_control and not (sample.pages and sample.pages.offline)
 
     def set_sysctl(self, name: str, value: int) -> None:
-        """Set a sysctl on the receiver. One that this kernel lacks is no trouble: telemetry says what there is."""
+        """Set a sysctl on the guest under test. One that it lacks is no trouble: telemetry says what there is."""
         with self._step("sysctl", name=name, value=value):
-            result = self.ready.receiver.run(["sysctl", "-q", "-w", f"{name}={value}"], seconds=20)
+            result = self.ready.tested.run(["sysctl", "-q", "-w", f"{name}={value}"], seconds=20)
         self._tell("sysctl is set", status=result.status)
+
+    @contextlib.contextmanager
+    def sysctl(self, name: str, value: int) -> Iterator[None]:
+        """A sysctl of the guest under test has that value inside the block; the next run has the old one."""
+        self.life.require_preflight()  # a run that is not tried leaves the pair to the next one as it is
+        before = int(self.ready.tested.check(["sysctl", "-n", name]).split()[0])
+        self.set_sysctl(name, value)
+        yield
+        self.set_sysctl(name, before)
 
     @contextlib.contextmanager
     def pressure(self, size: int) -> Iterator[None]:
         """Anonymous memory of that size is taken, or the kernel has killed its taker; it is given back at the end."""
         deadline = Deadline.after("pressure on memory", self.limits.answer)
         with self._step("press", bytes=size):
-            taker = self.ready.receiver.start("press", press_argv(size), self.bundle.root / "receiver" / "press.jsonl")
+            taker = self.ready.tested.start("press", press_argv(size), self.bundle.root / self.tested / "press.jsonl")
             self._watch(taker, lambda p: p.said("pressed") or p.ended, deadline)
         yield
         with self._step("end of pressure"):
@@ -351,6 +368,13 @@ class Steps:
         self._remove_groups(*sorted(self.streams.keys() - self._gone_groups))
         self._bookend(AFTER, lambda s: start is None or nothing_stays(s, start), pages=False)
 
+    def depart(self, who: ClientSpec) -> None:
+        """A client quits. Its cgroup stays, and so does its peer: what the kernel still has for it is looked at."""
+        stream, deadline = self.streams[who.name], Deadline.after("the client's end", self.limits.answer)
+        with self._step("depart", client=who.name):
+            stream.client.close()
+            self._watch(stream.client, lambda p: p.ended, deadline)
+
     def dismiss(self, who: ClientSpec) -> None:
         """A client that is done quits, and its cgroup goes."""
         self._quit(self.streams[who.name])
@@ -358,85 +382,25 @@ class Steps:
 
     # -- helpers of the steps -----------------------------------------------------------------------------------
 
-    def _tell(self, what: str, /, **fields: object) -> None:
-        self.log.info(what, **fields)
-        self.life.progress(" ".join([what, *map(str, fields.values())]))
-
-    @contextlib.contextmanager
-    def _step(self, step: str, /, **fields: object) -> Iterator[None]:
-        """What the block does is a step of the case, told as it begins, and timed."""
-        self._tell(step, **fields)
-        with self.timeline.span(step, lane=CASE, detail=" ".join(map(str, fields.values())), work=True):
-            yield
-
-    def _part(self, name: str, *, work: bool = False) -> contextlib.AbstractContextManager[None]:
-        """A part of a step that is worth a span of its own: the lab's wait for itself, or `work` of a guest."""
-        return self.timeline.span(name, lane=CASE, work=work)
-
     def _quit(self, *streams: Stream) -> None:
         deadline = Deadline.after("programs to end", self.limits.answer)
         with self._step("quit", clients=" ".join(stream.spec.name for stream in streams)):
             for stream in streams:
                 stream.client.close()
-            for program in (program for stream in streams for program in (stream.client, stream.sender)):
-                self._watch(program, lambda p: p.ended, deadline)
+            for stream in streams:
+                self._watch(stream.client, lambda p: p.ended, deadline)
+                stream.peer.close()  # one that waits for a command waits no longer
+            for stream in streams:
+                self._watch(stream.peer, lambda p: p.ended, deadline)
 
     def _remove_groups(self, *names: str) -> None:
         with self._step("remove cgroups", clients=" ".join(names)):
             if names:
-                self.ready.receiver.check(["rmdir", *map(cgroup_of, names)])
+                self.ready.tested.check(["rmdir", *map(cgroup_of, names)])
             self._gone_groups.update(names)
 
     def _living(self, names: Sequence[str]) -> list[Stream]:
         return [s for n, s in self.streams.items() if (not names or n in names) and not s.client.ended]
-
-    def _watch(self, program: Program, is_true: Callable[[Program], bool], deadline: Deadline) -> None:
-        """Wait on a program, and on the guests: a dead one ends the wait at once."""
-
-        def seen() -> tuple[bool | None, object]:
-            self.ready.check_floods()
-            if is_true(program):
-                return True, ""
-            self._check_guests()
-            with program.changed:  # under the lock: a line that came since is_true would wake nobody
-                if not is_true(program):
-                    program.changed.wait(timeout=0.25)
-            return (True if is_true(program) else None), f"{program.name}: {program.tail(1)}"
-
-        wait_until(seen, deadline=deadline, pause=timedelta())
-
-    def _check_guests(self) -> None:
-        self.ready.check_floods()
-        self._watching.check(self.life.guests())
-
-    def _latest(self) -> Sample | None:
-        """The receiver's last sample of telemetry."""
-        return next(iter(self._recent(1)), None)
-
-    def _recent(self, count: int) -> tuple[Sample, ...]:
-        """The receiver's last samples of telemetry, oldest first."""
-        lines = last_lines(Path(self.ready.pair.receiver.plan.telemetry), count)
-        return parse_telemetry(b"\n".join([*lines, b""])).samples
-
-    def _await_sample(self, what: str, is_it: Callable[[Sample], bool], limit: timedelta) -> None:
-        """Wait for a sample; each is read once, and looked for so often that little time is added."""
-        telemetry, read = Path(self.ready.pair.receiver.plan.telemetry), -1
-        sample: Sample | None = None
-
-        def seen() -> tuple[bool | None, object]:
-            nonlocal read, sample
-            self._check_guests()
-            if (there := size(telemetry)) != read:
-                read, sample = there, self._latest()
-                if sample and is_it(sample):
-                    return True, ""
-            return None, f"sample {sample.seq}" if sample else "no sample"
-
-        wait_until(seen, deadline=Deadline.after(what, limit), pause=timedelta(milliseconds=5))
-
-    def _sequence(self) -> int:
-        sample = self._latest()
-        return sample.seq if sample else 0
 
     def _kills(self) -> int:
         sample = self._latest()
@@ -448,9 +412,3 @@ class Steps:
         group = sample.cgroups.get(name) if sample else None
         at_limit = group is not None and group.max is not None and group.current > group.max * 9 // 10
         return at_limit or (sample is not None and sample.meminfo["MemFree"] < sample.meminfo["MemTotal"] // 20)
-
-    @property
-    def _baseline(self) -> Sample | None:
-        path = self.bundle.root / "receiver" / "checkpoints.jsonl"
-        samples = parse_checkpoints(path.read_bytes()).samples if path.exists() else ()
-        return next((s for s in samples if s.name == "baseline"), None)

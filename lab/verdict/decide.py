@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from lab.contracts import MANIFEST
 from lab.evidence.ledger import build_ledger
 from lab.evidence.model import Evidence
+from lab.evidence.programs import counting
 from lab.verdict.case import Case
 from lab.verdict.cost import compare
 from lab.verdict.model import Finding, Verdict, Word, faults
@@ -54,6 +55,7 @@ def decide(findings: Sequence[Finding], case: Case) -> Word:
 
 def judge(evidence: Evidence, case: Case) -> Verdict:
     """The verdict on a bundle of this case. An exception in a rule is a bug."""
+    evidence = _counting(evidence, case)
     ledger, oom = build_ledger(evidence, case.subject, case.lines), classify(evidence, case.subject)
     if MANIFEST in evidence.altered:  # it says what ran, and which bytes are evidence: without it nothing is
         finding = Finding("complete", Word.ERROR, evidence.problems[0].partition(": ")[2], MANIFEST)
@@ -73,6 +75,19 @@ def judge(evidence: Evidence, case: Case) -> Verdict:
     return Verdict(decide(findings, case), findings, ledger, oom, cost, parts, told)
 
 
+def _counting(evidence: Evidence, case: Case) -> Evidence:
+    """The evidence without lines of clients that carry a counter of this case wrongly."""
+    if case.traffic is None:
+        return evidence
+    counters = case.traffic.counters
+    clients, peers = (
+        {name: counting(log, counters) for name, log in logs.items()} for logs in (evidence.clients, evidence.peers)
+    )
+    preflight = counting(evidence.preflight, counters) if evidence.preflight else None
+    reference = _counting(evidence.reference, case) if evidence.reference else None
+    return replace(evidence, clients=clients, peers=peers, preflight=preflight, reference=reference)
+
+
 def discounted(findings: Iterable[Finding], incidents: Iterable[Incident]) -> tuple[Finding, ...]:
     """The findings without faults of a kernel where what was booted was damaged: nobody knows which kernel that was."""
     damaged = [incident.detail for incident in incidents if incident.kind == "damaged"]
@@ -88,7 +103,7 @@ def held_back(evidence: Evidence) -> bool:
 
     Then only the rules about what came before can say anything; the case's own stay silent, so this is no PASS.
     """
-    if evidence.manifest.incidents or evidence.clients or evidence.senders or evidence.preflight is None:
+    if evidence.manifest.incidents or evidence.clients or evidence.peers or evidence.preflight is None:
         return False
     started = any(client.status is not None for client in evidence.manifest.clients)
     return not started and evidence.preflight.last("done") is not None

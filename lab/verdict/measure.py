@@ -55,7 +55,7 @@ def limit_of(evidence: Evidence, name: str) -> int | None:
 
 
 def deliver_of(evidence: Evidence, name: str) -> int:
-    """Bytes its sender was told to offer."""
+    """Bytes that it was to be sent, or to send."""
     record = client_record(evidence, name)
     return record.deliver if record else 0
 
@@ -70,11 +70,16 @@ def at(log: ProgramLog, event: ClientEvent | None) -> str:
     return f"{log.path}:{event.line}" if event else log.path
 
 
-def at_sample(sample: Sample | None) -> str:
-    """Pointer to a telemetry line or a checkpoint of the receiver."""
+def at_sample(sample: Sample | None, role: str = "receiver") -> str:
+    """Pointer to a telemetry line or a checkpoint; to that guest's telemetry where there is none."""
     if sample is None:
-        return "receiver/telemetry.jsonl"
-    return f"receiver/{'checkpoints' if sample.name else 'telemetry'}.jsonl:{sample.line}"
+        return f"{role}/telemetry.jsonl"
+    return f"{sample.role}/{'checkpoints' if sample.name else 'telemetry'}.jsonl:{sample.line}"
+
+
+def checkpoints_of(evidence: Evidence) -> str:
+    """Pointer to the checkpoints of the guest under test."""
+    return f"{evidence.tested.role}/checkpoints.jsonl"
 
 
 def at_kill(kill: OomKill, console: Console) -> str:
@@ -105,8 +110,8 @@ def owner(evidence: Evidence, kill: OomKill) -> str:
 
 
 def killed(evidence: Evidence, name: str) -> OomKill | None:
-    """The first OOM kill of a client in this run, as the receiver's console tells it."""
-    return next((k for k in run_kills(evidence.receiver) if owner(evidence, k) == name), None)
+    """The first OOM kill of a client in this run, as the console of the guest under test tells it."""
+    return next((k for k in run_kills(evidence.tested) if owner(evidence, k) == name), None)
 
 
 @dataclass(frozen=True)
@@ -143,7 +148,7 @@ def most_held(evidence: Evidence, ledger: Ledger) -> int:
 
 def witness(evidence: Evidence, ledger: Ledger) -> str:
     """What tells how much the ledger's client held and was charged for, for a finding to say."""
-    last, held = ledger.last, evidence.receiver.checkpoint("held")
+    last, held = ledger.last, evidence.tested.checkpoint("held")
     if (kill := at_limit_kill(evidence, ledger.client)) and (last is None or last.held <= kill.held):
         return "by its last line, and the kernel's report of its OOM kill"
     now = moment(evidence, ledger)
@@ -198,7 +203,7 @@ def own_charge(evidence: Evidence, name: str) -> Between:
     first = next((e.t for e in log.events if e.count("delivered")), 0.0) if log else 0.0
     waiting = log.last("accepted") if log else None
     ready = waiting.t if waiting else first
-    seen = [s for s in evidence.receiver.samples if name in s.cgroups]
+    seen = [s for s in evidence.tested.samples if name in s.cgroups]
     samples = [s for s in seen if s.t <= min(ready, first)]
     if not samples:
         return Between(0, mem_total(evidence))  # nobody looked, and nothing is known
@@ -243,13 +248,13 @@ def sockets_of(evidence: Evidence, name: str) -> int:
 
 def most_charged(evidence: Evidence, name: str) -> int:
     """The largest memory.current seen of a client's cgroup, in telemetry and checkpoints."""
-    seen = (*evidence.receiver.samples, *evidence.receiver.checkpoints)
+    seen = (*evidence.tested.samples, *evidence.tested.checkpoints)
     return max((s.cgroups[name].current for s in seen if name in s.cgroups), default=0)
 
 
 def peak(evidence: Evidence, name: str) -> int:
     """The kernel's own high-water mark, or the largest sample where it keeps none."""
-    seen = (*evidence.receiver.samples, *evidence.receiver.checkpoints)
+    seen = (*evidence.tested.samples, *evidence.tested.checkpoints)
     marks = (s.cgroups[name].peak or 0 for s in seen if name in s.cgroups)
     return max((most_charged(evidence, name), *marks))
 
@@ -267,8 +272,8 @@ def stopped(evidence: Evidence, name: str) -> str:
 
 
 def mem_total(evidence: Evidence) -> int:
-    """MemTotal of the receiver; no honest counter exceeds it."""
-    return max((s.meminfo["MemTotal"] for s in evidence.receiver.samples), default=0)
+    """MemTotal of the guest under test; no honest counter exceeds it."""
+    return max((s.meminfo["MemTotal"] for s in evidence.tested.samples), default=0)
 
 
 @dataclass(frozen=True)
@@ -288,7 +293,7 @@ def moment(evidence: Evidence, ledger: Ledger) -> Moment | None:
     """When the ledger's last line was taken, with the samples it rests on."""
     if ledger.last is None:
         return None
-    held = evidence.receiver.checkpoint("held")
+    held = evidence.tested.checkpoint("held")
     if held and held.t == ledger.last.t and not kills_seen(held, ledger.client):
         return Moment(held.t, held, held)
     around = bracket(living(evidence, ledger.client), ledger.last.t)
@@ -318,7 +323,7 @@ def queue_charge(now: Moment, start: Sample, name: str) -> int:
 
 def verdict_line(evidence: Evidence, ledger: Ledger) -> str:
     """Pointer to the line a verdict on the ledger rests on."""
-    held = evidence.receiver.checkpoint("held")
+    held = evidence.tested.checkpoint("held")
     if ledger.last and held and held.t == ledger.last.t:
         return at_sample(held)
     log = evidence.clients.get(ledger.client)

@@ -27,12 +27,12 @@ OUT_OF_MEMORY = re.compile(r"System is deadlocked on memory|Out of memory: .*pan
 
 
 def classify(evidence: Evidence, subject: str) -> OomOutcome:
-    """The worst outcome that happened to the receiver, and every victim of this run in the order of the console.
+    """The worst outcome that happened to the guest under test, and every victim in the order of the console.
 
     subject  the client that counts as the abuser
     """
     happened = {*_deaths(evidence), *_kills(evidence, subject), *_refusals(evidence, subject), Oom.NONE}
-    victims = tuple(victim(evidence, kill)[0] for kill in run_kills(evidence.receiver))
+    victims = tuple(victim(evidence, kill)[0] for kill in run_kills(evidence.tested))
     return OomOutcome(next(o for o in WORST_FIRST if o in happened), victims)
 
 
@@ -46,13 +46,13 @@ def victim(evidence: Evidence, kill: OomKill) -> tuple[str, str]:
 def _deaths(evidence: Evidence) -> Iterator[Oom]:
     if any(i.kind == "hang" for i in evidence.manifest.incidents):
         yield Oom.HANG
-    for splat in evidence.receiver.console.splats:
+    for splat in evidence.tested.console.splats:
         if splat.kind == "panic":
             yield Oom.DEADLOCK if OUT_OF_MEMORY.search(splat.title) else Oom.PANIC
 
 
 def _kills(evidence: Evidence, subject: str) -> Iterator[Oom]:
-    for kill in run_kills(evidence.receiver):
+    for kill in run_kills(evidence.tested):
         ours = victim(evidence, kill)[1] == subject
         if kill.constraint is Constraint.MEMCG:
             yield Oom.MEMCG_ABUSER if ours else Oom.MEMCG_OTHER

@@ -37,15 +37,15 @@ def inapplicable(case: Case, design: str, nic: str) -> str:
 
 
 def predict(case: Case, design: str, nic: str) -> Predicted:
-    """What is predicted for a design on a NIC in a case; ERROR where the NIC delivers nothing that can be mapped.
+    """What is predicted for a design on a NIC in a case; ERROR where nobody expects the NIC to do what it is about.
 
     Raises BadInput for a NIC that no table has.
     """
     if nic not in NICS:
         raise BadInput([f"{nic!r} is not a NIC; known: {', '.join(sorted(NICS))}"])
     told = case.expect.get(acts_as(case, design, nic), Predicted.OPEN)
-    maps = bool(case.clients)  # nothing of the lab's is sent where there is none
-    return Predicted.ERROR if maps and not NICS[nic].mappable and told is not Predicted.SKIP else told
+    possible = case.traffic is None or case.traffic.preflight.possible(NICS[nic])
+    return told if possible or told is Predicted.SKIP else Predicted.ERROR
 
 
 def agrees(word: Word, predicted: str, *, kernel_fault: bool = False) -> bool:

@@ -14,7 +14,7 @@ from lab.evidence.model import Canary, Evidence, GuestEvidence, Ledger, Sample
 from lab.units import MIB, PAGE_SIZE, mib
 from lab.verdict import ground
 from lab.verdict.case import Case, rule
-from lab.verdict.measure import at_sample, batch, failed, passed, unclear
+from lab.verdict.measure import at_sample, batch, checkpoints_of, failed, passed, unclear
 from lab.verdict.model import Finding
 from lab.verdict.predict import accounts
 
@@ -45,7 +45,8 @@ def heard(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
     if evidence.manifest.format < TELLS:
         return [passed("heard", "canaries were not kept yet when this was run", "manifest.json")]
     found = [f for guest in ground.of_run(evidence).guests for f in heard_of(guest)]
-    return found or [passed("heard", "both consoles show every canary, and the lines between", "receiver/console.log")]
+    pointer = evidence.tested.console.path
+    return found or [passed("heard", "both consoles show every canary, and the lines between", pointer)]
 
 
 def heard_of(guest: GuestEvidence) -> Iterator[Finding]:
@@ -91,12 +92,12 @@ def balanced(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding
     """What is charged is held by somebody, is charged on every level, and is gone when nobody holds anything."""
     start = baseline(evidence)
     if start is None:
-        return [unclear("balanced", "no checkpoint `baseline`", "receiver/checkpoints.jsonl")]
-    found = [f for now in evidence.receiver.checkpoints for f in _at(evidence, case, now, start)]
+        return [unclear("balanced", "no checkpoint `baseline`", checkpoints_of(evidence))]
+    found = [f for now in evidence.tested.checkpoints for f in _at(evidence, case, now, start)]
     found += [*_gone_at_the_end(evidence, start), *_left_above(evidence, start), *_since_first(evidence)]
     if any(f.word.value != "PASS" for f in found):
         return [f for f in found if f.word.value != "PASS"]
-    return found or [passed("balanced", "charges balance at every checkpoint", "receiver/checkpoints.jsonl")]
+    return found or [passed("balanced", "charges balance at every checkpoint", checkpoints_of(evidence))]
 
 
 def _at(evidence: Evidence, case: Case, now: Sample, start: Sample) -> Iterator[Finding]:
@@ -110,10 +111,13 @@ def _emptied(evidence: Evidence, now: Sample, start: Sample) -> Iterator[Finding
     """A cgroup without a process is charged for no more than what somebody else still keeps from being free.
 
     A CPU may hold a batch of charge back until the cgroup is removed, and slab objects outlive their process a little.
+    A socket that still has something to send outlives it as well: the heads of its packets are charged as `sock` and
+    lie in slab, which has a name, so that they are not out.
     """
     slack, out = batch(evidence) + OWN_PAGES * PAGE_SIZE, max(0, gone(now, start))
+    slab = max(0, now.meminfo["Slab"] - start.meminfo["Slab"])
     for name, group in now.cgroups.items():
-        charge = but_cache(group)
+        charge = but_cache(group) - min(group.stat.get("sock", 0), slab)
         if not group.procs and charge > out + slack:
             message = (
                 f"/lab/{name} has no process and is charged {mib(charge)} at `{now.name}`, page cache apart; "
@@ -142,7 +146,7 @@ def _adds_up(evidence: Evidence, now: Sample, start: Sample) -> Iterator[Finding
 
 def _moving(evidence: Evidence, now: Sample) -> int:
     """How much the clients' charge changed between the samples around a checkpoint: not all is read in one instant."""
-    samples = evidence.receiver.samples
+    samples = evidence.tested.samples
     before = next((s for s in reversed(samples) if s.t <= now.t), None)
     after = next((s for s in samples if s.t >= now.t), None)
     ends = [sum(g.current for g in s.cgroups.values()) for s in (before, now, after) if s is not None]
@@ -170,7 +174,7 @@ def _all_billed(now: Sample, start: Sample) -> Iterator[Finding]:
 
 def _gone_at_the_end(evidence: Evidence, start: Sample) -> Iterator[Finding]:
     """Every process of every client has ended: the memory they kept is back."""
-    end = evidence.receiver.checkpoint("end")
+    end = evidence.tested.checkpoint("end")
     if end is None:
         return  # `complete` says so
     missing = gone(end, start)
@@ -180,11 +184,15 @@ def _gone_at_the_end(evidence: Evidence, start: Sample) -> Iterator[Finding]:
 
 def _left_above(evidence: Evidence, start: Sample) -> Iterator[Finding]:
     """The clients' cgroups are removed: what they were charged is gone from the one above."""
-    after, allowed = evidence.receiver.checkpoint("after"), _own(evidence)
+    after, allowed = evidence.tested.checkpoint("after"), _own(evidence)
     if evidence.manifest.format < TELLS:
         return
     if after is None or after.parent is None or start.parent is None:
-        yield unclear("balanced", "nobody read the cgroup above the clients' when they were gone", at_sample(after))
+        yield unclear(
+            "balanced",
+            "nobody read the cgroup above the clients' when they were gone",
+            at_sample(after, evidence.tested.role),
+        )
         return
     left = but_cache(after.parent) - but_cache(start.parent)
     message = (
@@ -196,7 +204,7 @@ def _left_above(evidence: Evidence, start: Sample) -> Iterator[Finding]:
 
 def _since_first(evidence: Evidence) -> Iterator[Finding]:
     """The same since the pair's first run: a leak too slow for one run adds up over those that share a pair."""
-    first, after = evidence.first, evidence.receiver.checkpoint("after")
+    first, after = evidence.first, evidence.tested.checkpoint("after")
     if evidence.manifest.format < TELLS or not evidence.manifest.pair.runs_before:
         return
     if first is None or first.parent is None or after is None or after.parent is None:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from lab.evidence.ledger import client_record
 from lab.evidence.model import Evidence, GuestEvidence, Ledger, OomKill, ProgramLog
 from lab.plan.limits import DEBUG_FRAGMENT, DEBUG_TIMES
+from lab.plan.names import other, peers_folder
 from lab.units import MIB, mib
 from lab.verdict import ground
 from lab.verdict.case import Case, rule
-from lab.verdict.measure import at, at_kill, at_sample, killed, missed, passed, run_kills, unclear
+from lab.verdict.measure import at, at_kill, at_sample, checkpoints_of, killed, missed, passed, run_kills, unclear
 from lab.verdict.model import Finding
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def lab_alive(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Findin
         *ground.lab_trouble(ground.of_run(evidence)),
         *_unstarted(evidence, case),
         *_statuses(evidence),
-        *_starved_sender(evidence),
+        *_starved_peers(evidence),
     ]
     return trouble or [
         passed("lab-alive", "no incident; every program started and ended as it should", "manifest.json")
@@ -52,7 +53,7 @@ def lab_alive(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Findin
 
 def _unstarted(evidence: Evidence, case: Case) -> Iterator[Finding]:
     for client in case.clients:
-        for folder, logs in (("clients", evidence.clients), ("senders", evidence.senders)):
+        for folder, logs in (("clients", evidence.clients), (peers_folder(evidence.manifest.tested), evidence.peers)):
             log = logs.get(client.name)
             if log is None or not log.last("ready"):
                 yield missed(
@@ -73,15 +74,16 @@ def _statuses(evidence: Evidence) -> Iterator[Finding]:
             )
             message = f"client {record.name} ended with status {record.status}: {why}"
             yield unclear("lab-alive", message, f"clients/{record.name}.jsonl")
-        yield from _sender_status(record)
+        yield from _peer_status(evidence, record)
 
 
-def _sender_status(record: ClientRecord) -> Iterator[Finding]:
-    if record.sender_status is None:
-        yield missed("lab-alive", f"nobody saw the sender of {record.name} end", "manifest.json")
-    elif record.sender_status != 0:
-        message = f"the sender of {record.name} ended with status {record.sender_status}"
-        yield unclear("lab-alive", message, f"senders/{record.name}.jsonl")
+def _peer_status(evidence: Evidence, record: ClientRecord) -> Iterator[Finding]:
+    tested = evidence.manifest.tested
+    if record.peer_status is None:
+        yield missed("lab-alive", f"nobody saw the {other(tested)} of {record.name} end", "manifest.json")
+    elif record.peer_status != 0:
+        message = f"the {other(tested)} of {record.name} ended with status {record.peer_status}"
+        yield unclear("lab-alive", message, f"{peers_folder(tested)}/{record.name}.jsonl")
 
 
 def _complaint(evidence: Evidence, record: ClientRecord) -> str:
@@ -90,11 +92,13 @@ def _complaint(evidence: Evidence, record: ClientRecord) -> str:
     return str(error.fields.get("message", "it does not say why")) if error else "it does not say why"
 
 
-def _starved_sender(evidence: Evidence) -> Iterator[Finding]:
-    """An OOM kill in the sender guest is the lab's own poor planning, not what the case is about."""
-    for kill in run_kills(evidence.sender) if evidence.sender else ():
-        pointer = at_kill(kill, evidence.sender.console) if evidence.sender else ""
-        yield unclear("lab-alive", f"the sender guest ran out of memory and killed {kill.task}", pointer)
+def _starved_peers(evidence: Evidence) -> Iterator[Finding]:
+    """An OOM kill in the guest beside is the lab's own poor planning, not what the case is about."""
+    if (beside := evidence.beside) is None:
+        return
+    for kill in run_kills(beside):
+        message = f"the {beside.role} guest ran out of memory and killed {kill.task}"
+        yield unclear("lab-alive", message, at_kill(kill, beside.console))
 
 
 @rule("complete")
@@ -108,18 +112,18 @@ def complete(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding
         *_telemetry(evidence),
         *_kills_told(evidence),
     ]
-    counted = f"{len(evidence.receiver.samples)} samples, {len(evidence.receiver.checkpoints)} checkpoints"
+    counted = f"{len(evidence.tested.samples)} samples, {len(evidence.tested.checkpoints)} checkpoints"
     return trouble or [passed("complete", f"evidence is whole: {counted}", "manifest.json")]
 
 
 def _broken_logs(evidence: Evidence) -> Iterator[Finding]:
-    logs = (*evidence.clients.values(), *evidence.senders.values(), evidence.preflight)
+    logs = (*evidence.clients.values(), *evidence.peers.values(), evidence.preflight)
     for log in logs:
         if log and log.truncated:
             yield unclear("complete", f"{log.path} has lines that cannot be read", log.path)
     for name in ("baseline", "end") if evidence.manifest.clients else ():
-        if evidence.receiver.checkpoint(name) is None:
-            yield unclear("complete", f"the checkpoint `{name}` is missing", "receiver/checkpoints.jsonl")
+        if evidence.tested.checkpoint(name) is None:
+            yield unclear("complete", f"the checkpoint `{name}` is missing", checkpoints_of(evidence))
 
 
 def _clients_of_case(evidence: Evidence, case: Case) -> Iterator[Finding]:
@@ -139,10 +143,10 @@ def _clients_of_case(evidence: Evidence, case: Case) -> Iterator[Finding]:
 
 def _limit_in_force(evidence: Evidence, record: ClientRecord) -> Iterator[Finding]:
     """Judged on every sample in which the client's process is in its cgroup; a limit that was lowered stays so."""
-    groups = [(s, s.cgroups[record.name]) for s in evidence.receiver.samples if record.name in s.cgroups]
+    groups = [(s, s.cgroups[record.name]) for s in evidence.tested.samples if record.name in s.cgroups]
     lived = [(s, g) for s, g in groups if g.procs]
     if not lived:
-        pointer = "receiver/telemetry.jsonl"
+        pointer = at_sample(None, evidence.tested.role)
         yield unclear("complete", f"telemetry never saw client {record.name} in its cgroup", pointer)
     limit = record.limit
     for sample, group in lived:
@@ -169,7 +173,7 @@ def _telemetry(evidence: Evidence) -> Iterator[Finding]:
         if guest.missing > MAX_MISSING * len(guest.samples):
             message = f"{guest.missing} of {guest.missing + len(guest.samples)} telemetry lines are missing"
             yield unclear("complete", message, pointer)
-        logs = evidence.clients if guest.role == "receiver" else evidence.senders
+        logs = evidence.clients if guest is evidence.tested else evidence.peers
         times = _times(guest, logs.values())
         silence = max((b - a for a, b in pairwise(times)), default=0.0)
         if not guest.samples or silence > allowed:
@@ -218,15 +222,16 @@ def _reported(kill: OomKill) -> bool:
 
 @rule("preflight")
 def preflight(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
-    """The pair proved on a few MiB that this kernel, NIC and MTU deliver pages that can be mapped."""
+    """The pair proved on a few MiB that this kernel, NIC and MTU do what the case is about."""
     log = evidence.preflight
     last = log.last("done") if log else None
-    if log is None or last is None:
+    if log is None or last is None or case.traffic is None:
         return [unclear("preflight", "the preflight did not end", "preflight/client.jsonl")]
-    delivered, mapped, floor = last.count("delivered"), last.count("mapped"), evidence.manifest.floor
-    if delivered < MIB or not 0 < floor <= 1:
-        message = f"the preflight moved {mib(delivered)} against a floor of {floor:.2f}: nothing is proved"
+    asked, floor = case.traffic.preflight, evidence.manifest.floor
+    whole, part = last.count(asked.whole), last.count(asked.part)
+    if whole < MIB or not 0 < floor <= 1:
+        message = f"the preflight moved {mib(whole)} against a floor of {floor:.2f}: nothing is proved"
         return [unclear("preflight", message, at(log, last))]
-    share = mapped / delivered
-    message = f"{share:.0%} of {mib(delivered)} could be mapped, the floor is {floor:.0%}"
+    share = part / whole
+    message = f"{share:.0%} of {mib(whole)} {asked.shown}, the floor is {floor:.0%}"
     return [(passed if floor <= share <= 1 else unclear)("preflight", message, at(log, last))]

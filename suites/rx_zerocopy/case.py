@@ -17,6 +17,7 @@ from suites.rx_zerocopy.designs import DESIGNS
 from suites.rx_zerocopy.rules.claims import billed
 from suites.rx_zerocopy.rules.exercised import Proof, exercised
 from suites.rx_zerocopy.rules.witnesses import witnesses
+from suites.rx_zerocopy.traffic import TRAFFIC
 
 if TYPE_CHECKING:
     from lab.trial.steps import Steps
@@ -73,6 +74,7 @@ def case(  # noqa: PLR0913 - all that a case says of itself stands in one place
             how=" ".join(inspect.cleandoc(script.__doc__ or "").split()).rstrip("."),
             clients=tuple(clients),
             subject=(subject or clients[-1]).name,
+            traffic=TRAFFIC,
             shape=shape,
             seconds=seconds,
             compares=compares,

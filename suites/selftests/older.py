@@ -103,7 +103,7 @@ def parse_older(files: Mapping[str, bytes]) -> tuple[Evidence, Case]:
         receiver=receiver,
         sender=others[0] if others else None,
         clients={},
-        senders={},
+        peers={},
         preflight=None,
         problems=tuple(chain(_problems(record, known, altered), given.problems, dict.fromkeys(reading.bounds))),
         altered=altered,

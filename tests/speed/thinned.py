@@ -231,7 +231,7 @@ def _rates(manifest: Json, *, held_to_rate: bool) -> dict[str, int]:
     """Bytes a second that streams are held to, by client."""
     found = {}
     for client in manifest["clients"]:
-        argv = client["sender_argv"]
+        argv = client.get("peer_argv") or client["sender_argv"]  # as older bundles call it
         free = not held_to_rate and client["deliver"]  # an endless one is a bystander: its rate is what is judged
         if "--rate" in argv and not free:
             found[client["name"]] = int(argv[argv.index("--rate") + 1])

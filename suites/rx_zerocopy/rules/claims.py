@@ -320,7 +320,7 @@ def bytes_equal(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Find
 
 
 def _same_bytes(evidence: Evidence, name: str) -> Finding:
-    client, sender = evidence.clients.get(name), evidence.senders.get(name)
+    client, sender = evidence.clients.get(name), evidence.peers.get(name)
     got, sent = _done(client), _done(sender)
     record = client_record(evidence, name)
     if client is None or sender is None or record is None or got is None or sent is None:

@@ -8,11 +8,13 @@ from collections.abc import Iterable, Iterator
 
 from lab.evidence.ledger import build_ledger
 from lab.evidence.model import Evidence, Ledger
-from lab.evidence.names import COUNTS, REFERENCE
+from lab.evidence.names import INSTRUCTIONS, REFERENCE
 from lab.verdict.case import Case, rule
 from lab.verdict.cost import TURN, Cost, Turn, compare, turns_of
 from lab.verdict.measure import passed, unclear
 from lab.verdict.model import Finding, Word
+
+COUNTS = f"receiver/{INSTRUCTIONS}"
 
 WIDEST = 0.03
 """Half the interval, as a share of the ratio, beyond which a ratio says too little."""

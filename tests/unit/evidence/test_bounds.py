@@ -15,9 +15,10 @@ from lab.evidence.bundle import MOST_TOLD, parse, record_of
 from lab.evidence.counts import parse_counts
 from lab.evidence.lines import cut, exceeded
 from lab.evidence.names import TIMING
-from lab.evidence.programs import parse_program
+from lab.evidence.programs import counting, parse_program
 from lab.evidence.telemetry import parse_checkpoints, parse_telemetry
 from lab.evidence.timing import MOST_SPANS, out_of_bounds, parse_timing
+from lab.plan.case import Counter
 from lab.verdict.model import Word
 from tests.known import judge
 from tests.unit.evidence.test_parsers import CHECKPOINT, GROUP, PROGRESS, SAMPLE, lines
@@ -151,7 +152,8 @@ def test_numbers_and_tables_have_bounds(change: dict[str, Any]) -> None:
     ],
 )
 def test_programs_are_refused_what_no_program_says(line: str) -> None:
-    assert parse_program("p", "p", line.encode() + b"\n").truncated
+    counters = frozenset({Counter("delivered")})
+    assert counting(parse_program("p", "p", line.encode() + b"\n"), counters).truncated
 
 
 @pytest.mark.parametrize("bad", ["1e308", "-1e308", "1e8", "NaN", "Infinity", "9" * 5000, "[" * 100_000])

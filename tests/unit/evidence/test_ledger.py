@@ -9,7 +9,7 @@ import pytest
 
 from lab.evidence.bundle import parse
 from lab.evidence.ledger import bracket, build_ledger, state_at
-from lab.evidence.memory import EXPLAINED, RECLAIMABLE_VMSTAT, baseline, gone, is_at_rest, unexplained
+from lab.evidence.memory import EXPLAINED, baseline, gone, is_at_rest, unexplained
 from lab.evidence.model import Ledger, Sample
 from lab.units import MIB, PAGE_SIZE
 from tests.unit.verdict.builder import story
@@ -50,7 +50,7 @@ def test_what_a_shrinker_gives_back_is_not_gone() -> None:
     cached = {"SReclaimable": 10 * MIB, "KReclaimable": 74 * MIB, "Slab": 10 * MIB}
     assert unexplained(sample(MemFree=926 * MIB, **cached)) == 0
     by_vmstat = sample(MemFree=936 * MIB)
-    pool = Sample(0, 0, by_vmstat.meminfo, {RECLAIMABLE_VMSTAT[0]: 64 * MIB // PAGE_SIZE}, {}, 0, 0, {})
+    pool = Sample(0, 0, by_vmstat.meminfo, {"nr_netpool_cached": 64 * MIB // PAGE_SIZE}, {}, 0, 0, {})
     assert unexplained(pool) == 0
 
 

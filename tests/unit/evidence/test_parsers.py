@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.evidence.programs import parse_program
+from lab.evidence.programs import counting, parse_program
 from lab.evidence.telemetry import longest_gap, lost, parse_checkpoints, parse_telemetry
+from lab.plan.case import Counter
 
 MEMINFO = {"MemTotal": 100, "MemFree": 50, "Buffers": 0, "Cached": 10, "AnonPages": 5, "Slab": 5}
 GROUP = {"ino": 7, "current": 4096, "peak": 8192, "max": -1, "procs": 1, "events": {"oom_kill": 0}, "stat": {"sock": 0}}
@@ -129,9 +130,6 @@ def test_program_lines() -> None:
         b'{"t":true,"event":"x"}',
         b'{"t":-1,"event":"x"}',
         b'{"t":NaN,"event":"x"}',
-        b'{"t":1,"event":"x","held":-1}',
-        b'{"t":1,"event":"x","held":1.5}',
-        b'{"t":1,"event":"x","held":"9"}',
         b'{"t":1,"event":"x","more":{}}',
         b'{"t":1,"event":"x"',
         b"\xff\xfe",
@@ -141,6 +139,16 @@ def test_a_bad_program_line_is_refused(line: bytes) -> None:
     log = parse_program("a", "p", lines(PROGRESS) + line + b"\n")
     assert log.truncated == bool(line)
     assert len(log.events) == 1
+
+
+@pytest.mark.parametrize("held", [-1, 1.5, "9", 2**64])
+def test_a_line_whose_counter_is_no_count_is_refused(held: object) -> None:
+    """Which numbers are counts is for the case to say: an offset may be -1 where there is none."""
+    log = parse_program("a", "p", lines(PROGRESS, {"t": 3, "event": "x", "held": held}))
+    assert (len(log.events), log.truncated) == (2, False)
+    refused = counting(log, frozenset({Counter("held")}))
+    assert (len(refused.events), refused.truncated) == (1, True)
+    assert counting(log, frozenset({Counter("delivered")})) is log
 
 
 @given(st.binary(max_size=300))

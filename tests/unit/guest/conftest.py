@@ -19,6 +19,8 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Tools:
     if not (shutil.which("gcc") and shutil.which("make")):
         pytest.skip("the guest programs are built with gcc and make")
     out = tmp_path_factory.mktemp("guest")
-    names = [str(out / name) for name in ("zc-sender", "zc-client", "lab-telemetry", "lab-press")]
+    names = [
+        str(out / name) for name in ("zc-sender", "zc-client", "tx-client", "tx-peer", "lab-telemetry", "lab-press")
+    ]
     subprocess.run(["make", "-j3", "-C", str(SOURCES), f"OUT={out}", *names], check=True, capture_output=True)
     return Tools(out)

@@ -13,10 +13,11 @@ from lab.contracts import BootableKernel, GuestImage
 from lab.errors import BadInput
 from lab.kernels.recipes import images
 from lab.plan.case import ClientSpec
-from lab.plan.commands import cgroup_of, checkpoint_argv, client_argv, sender_argv
+from lab.plan.commands import cgroup_of, checkpoint_argv
 from lab.plan.limits import DEBUG_FRAGMENT, DEBUG_TIMES, Limits
 from lab.plan.session import SessionPlan, dump, load
 from lab.units import MIB
+from suites.rx_zerocopy.traffic import client_argv, sender_argv
 from tests.known import CASES, expand
 
 CACHE = Path("/cache")

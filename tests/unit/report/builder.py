@@ -64,7 +64,7 @@ def manifest(
         floor=0.25,
         clients=(
             ClientRecord(
-                name="abuser", behaviour="hold", limit=LIMIT, deliver=4 * LIMIT, argv=(), sender_argv=(), seed=7
+                name="abuser", behaviour="hold", limit=LIMIT, deliver=4 * LIMIT, argv=(), peer_argv=(), seed=7
             ),
         ),
         incidents=(),

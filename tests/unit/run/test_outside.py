@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ from lab.errors import BadInput
 from lab.evidence.bundle import parse
 from lab.experiments import found
 from lab.experiments.found import all_cases, as_typed, case_named, find_case
-from lab.host.paths import SUITES
+from lab.host.paths import SUITES, suites_dir
 from lab.plan.matrix import expand
 from lab.plan.session import PLAN_FILE, SessionPlan
 from lab.session.plugin import item_name
@@ -55,6 +56,15 @@ def test_a_case_may_be_called_like_a_path_and_is_repeated_by_its_own_command() -
     assert [find_case(name) for name in ("no-such-case", "../x", "/x", "a//b", "x/..")] == [None] * 5
     with pytest.raises(BadInput, match=r"'\.\./x' is not a case"):
         case_named("../x")
+
+
+def test_a_folder_of_this_checkout_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not a second experiment with the same cases."""
+    monkeypatch.setenv(SUITES, "")
+    here, known = suites_dir() / "rx_zerocopy", found.all_experiments()["rx_zerocopy"].cases
+    assert with_folders([str(here)]) == tuple(known)
+    assert with_folders([f"{here}:hold"]) == ("hold",)
+    assert not os.environ[SUITES]
 
 
 def test_what_cannot_be_had_is_told_with_the_folder(folder: Path, tmp_path: Path) -> None:

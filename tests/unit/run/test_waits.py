@@ -8,6 +8,7 @@ import threading
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -40,7 +41,9 @@ SHORT = timedelta(milliseconds=100)
 def subject(tmp_path: Path) -> Steps:
     """An experiment on a pair whose receiver is a folder: what it says is what we write there."""
     receiver = guest(tmp_path, "receiver")
-    pair = ReadyPair(Pair(cast(Any, None), {"receiver": receiver}), {}, threading.Condition())
+    pair = ReadyPair(
+        Pair(cast(Any, SimpleNamespace(tested="receiver")), {"receiver": receiver}), {}, threading.Condition()
+    )
     run = Run("s", "k", "stock", "loopback", "hold", 0)
     return Steps(Life(run, HOLD, cast(Any, None), BundleWriter(tmp_path / "b"), lambda _: None, LIMITS, pair=pair))
 

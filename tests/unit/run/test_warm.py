@@ -155,7 +155,7 @@ class Boots:
         clock, self.living = self.clocks.pop(0), 1
         shell: Any = SimpleNamespace(check=lambda _argv: f"{clock} 0.0\n".encode())
         guest = SimpleNamespace(signals=SimpleNamespace(clock=(0.0, 100.0)))
-        pair: Any = SimpleNamespace(guests={"receiver": guest})
+        pair: Any = SimpleNamespace(guests={"receiver": guest}, request=SimpleNamespace(tested="receiver"))
         try:
             yield ReadyPair(pair, {"receiver": shell}, threading.Condition())
         finally:

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The programs of this experiment: zc-client in the receiver, which is under test, and zc-sender, which feeds it."""
+
+from __future__ import annotations
+
+from lab.plan.case import ClientSpec, Counter, Preflight, Traffic
+from lab.plan.commands import BIN, cgroup_of
+from lab.units import MIB
+from suites.rx_zerocopy.clients import Behaviour
+
+
+def client_argv(client: ClientSpec, port: int, seed: int) -> tuple[str, ...]:
+    """argv of zc-client; it is a server on `port`."""
+    argv = [f"{BIN}/zc-client", "--behaviour", client.behaviour, "--name", client.name, "--port", str(port)]
+    argv += ["--sockets", str(client.sockets), "--bytes", str(client.deliver), "--cgroup", cgroup_of(client.name)]
+    if client.ring:
+        argv += ["--ring", str(client.ring)]
+    if client.rcvbuf:
+        argv += ["--rcvbuf", str(client.rcvbuf)]
+    if client.leave:
+        argv += ["--leave", str(client.leave)]
+    if client.unkillable:
+        argv += ["--unkillable"]
+    if client.verify:
+        argv += ["--seed", str(seed), "--verify"]
+    return tuple(argv)
+
+
+def sender_argv(client: ClientSpec, address: str, port: int, seed: int) -> tuple[str, ...]:
+    """argv of the zc-sender that feeds this client."""
+    argv = [f"{BIN}/zc-sender", "--to", address, "--port", str(port), "--sockets", str(client.sockets)]
+    argv += ["--bytes", str(client.deliver), "--seed", str(seed)]
+    if not client.verify:
+        argv += ["--repeat"]  # who does not look at the bytes need not wait until they are made
+    if client.rate:
+        argv += ["--rate", str(client.rate)]
+    return tuple(argv)
+
+
+TRAFFIC = Traffic(
+    tested="receiver",
+    client=client_argv,
+    peer=sender_argv,
+    preflight=Preflight(
+        ClientSpec("preflight", Behaviour.MAP, None, 6 * MIB),
+        part=Counter("mapped"),
+        whole=Counter("delivered"),
+        floor=lambda nic: nic.floor,
+        possible=lambda nic: nic.mappable,
+        shown="could be mapped",
+    ),
+    counters=frozenset(
+        map(
+            Counter,
+            ("delivered", "mapped", "copied", "mapped_now", "pinned", "anon", "queued", "distinct", "held", "resident"),
+        )
+    ),
+)
