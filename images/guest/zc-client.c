@@ -38,6 +38,9 @@ static const char about[] =
 	"  slow          accept and never read\n"
 	"  hold          map and never unmap\n"
 	"  hold-or-copy  as hold, and what TCP_ZEROCOPY_RECEIVE refuses is received by copy\n"
+	"  hold-no-hint  as hold, without telling the kernel that the range is unmapped\n"
+	"  map-over      map over pages that are mapped, 16 MiB of address space over and over\n"
+	"  map-over-no-hint  the same, without that hint\n"
 	"  pin-vmsplice  map, vmsplice the pages into 1 MiB pipes, unmap\n"
 	"  pin-tee       the same, then tee() and splice() them on to other pipes and close the first\n"
 	"  pin-fork      map, fork a child that keeps the mapping, unmap\n"
@@ -59,7 +62,7 @@ static const char about[] =
 	"  done      after quit; with --verify hash, mismatches, first_mismatch\n"
 	"  error     message; exit status 1, or 2 for bad options\n"
 	"Counters, bytes: delivered, mapped, copied, mapped_now, pinned, anon, distinct, held,\n"
-	"queued (slow, and with --leave), dropped (drop).\n";
+	"queued (slow, and with --leave), dropped (drop). Calls: over (map-over).\n";
 
 enum phase { ACCEPTING, RECEIVING, HOLDING, RELEASED };
 

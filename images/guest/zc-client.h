@@ -21,6 +21,7 @@ struct lane {
 	size_t window_size;  /* a multiple of the page size */
 	size_t used;	     /* bytes of the window that pages were mapped into */
 	size_t settled;	     /* of these, what the behaviour has dealt with */
+	size_t filled;	     /* bytes from the front that pages were ever mapped into; more than used once it began anew */
 	struct pattern pattern;
 	struct stream_hash hash;
 };
@@ -39,6 +40,8 @@ struct behaviour {
 	int lowat;	    /* bytes in a socket that are worth waking up for; 0: LOWAT */
 	bool keeps_windows; /* a full window stays mapped and a new one is begun */
 	bool falls_back;    /* what TCP_ZEROCOPY_RECEIVE refuses is received by copy */
+	bool no_hint;	    /* the kernel is not told that the range is unmapped */
+	bool maps_over;	    /* a full window is begun anew with its pages still mapped */
 	/* Takes some bytes off a socket: how many, 0 for none there (or an end, or a failure). */
 	size_t (*take)(struct client *c, struct lane *l);
 	/* Ends a round of takes on one lane; NULL when there is nothing to do. */
@@ -62,6 +65,7 @@ struct client {
 
 	uint64_t mapped, copied, dropped; /* cumulative */
 	uint64_t mapped_now, pinned, anon, queued;
+	uint64_t over;	   /* calls that mapped something where a page was mapped */
 	uint64_t refusals; /* calls that failed and were made good by copying */
 	int refusal;	   /* errno of the first of them */
 	struct mismatch mismatch;
@@ -105,8 +109,10 @@ size_t keep_in_pipes(struct client *c, char *from, size_t len);
 size_t keep_in_tees(struct client *c, char *from, size_t len);
 /* Resident bytes of the kept areas by /proc/self/smaps. */
 uint64_t keep_resident(void);
-/* Notes the page frames behind a mapped range. */
-void keep_frames(const char *from, size_t len);
+/* Notes the page frames behind a mapped range; the bytes of it that are mapped. */
+size_t keep_frames(const char *from, size_t len);
+void keep_forget_frames(void);
+bool keep_is_mapped(const char *at); /* whether a page is there */
 bool keep_sees_frames(void); /* false: no privilege to see frame numbers, pages are counted instead */
 uint64_t keep_distinct(void); /* bytes */
 void keep_prepare(bool ahead); /* ahead: notes of page frames shall need no more memory later */

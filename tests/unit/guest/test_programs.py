@@ -18,7 +18,7 @@ import pytest
 from lab.units import Deadline, wait_until
 from tests.unit.guest.programs import Line, Tools, pattern
 
-KEEPERS = ("map", "copy", "hold", "hold-or-copy", "pin-vmsplice", "pin-tee", "pin-fork", "pin-sendzc")
+KEEPERS = ("map", "copy", "hold", "hold-no-hint", "hold-or-copy", "pin-vmsplice", "pin-tee", "pin-fork", "pin-sendzc")
 MIB = 1 << 20
 
 
@@ -36,6 +36,7 @@ def kept(behaviour: str, line: Line) -> int:
         "map": 0,
         "copy": line["anon"],
         "hold": line["mapped_now"],
+        "hold-no-hint": line["mapped_now"],
         "hold-or-copy": line["mapped_now"],
     }.get(behaviour, line["pinned"])
 
@@ -170,6 +171,21 @@ def test_an_unkillable_client_has_room_for_its_notes_of_page_frames_before_it_ne
 
     assert notes() == 0
     assert notes("--unkillable") * 1024 * 8 >= os.sysconf("SC_PHYS_PAGES")
+
+
+@pytest.mark.parametrize("behaviour", ["map-over", "map-over-no-hint"])
+def test_what_is_mapped_over_is_held_once_and_compared_each_time(tools: Tools, behaviour: str) -> None:
+    both = ("--bytes", 48 * MIB, "--seed", 5)
+    with tools.client(behaviour, *both, "--verify") as (client, port), tools.sender(port, *both) as sender:
+        holding = client.until("holding")
+        check_counters(holding)
+        client.tell("smaps", "quit")
+        assert client.until("smaps")["resident"] == holding["mapped_now"] <= 16 * MIB
+        done, _ = client.end()
+        assert (done["mismatches"], done["delivered"]) == (0, 48 * MIB)
+        assert sender.end()[0].text("hash") == done.text("hash")
+        if holding["mapped"] > 40 * MIB:  # where pages of the loopback can be mapped at all
+            assert holding["over"] > 2
 
 
 def test_smaps_agree_with_what_is_mapped(tools: Tools) -> None:
