@@ -37,9 +37,10 @@ class Chapter(IntEnum):
     ONCE = 3  # is a page charged once, and counted where the rest of the kernel counts it?
     LIFETIME = 4  # where does a charge end, once the pages are given back?
     ISOLATION = 5  # who pays for what an abuser keeps?
-    DESIGN = 6  # what single designs promise
-    CONTROL = 7  # what every kernel must get right: a lab whose controls fail says nothing about the rest
-    COST = 8
+    PATHS = 6  # the same promises on the ways that pages seldom take
+    DESIGN = 7  # what single designs promise
+    CONTROL = 8  # what every kernel must get right: a lab whose controls fail says nothing about the rest
+    COST = 9
 
 
 def case(  # noqa: PLR0913 - all that a case says of itself stands in one place

@@ -13,7 +13,9 @@ Json = dict[str, Any]
 TOTAL = 700 * MIB
 POOL = 48 * MIB  # what the network's pool keeps for its next allocations
 OWN = MIB // 2  # what a client process is charged for itself
-MAPPING = ("hold", "hold-or-copy", "pin-fork")  # behaviours that keep what they keep mapped, be it by a child
+MAPPING = ("hold", "hold-or-copy", "pin-fork", "hold-no-hint")  # they keep what they keep mapped, be it by a child
+OVER = ("map-over", "map-over-no-hint")
+WINDOW = 16 * MIB  # which these map over and over
 COPY = 64 * 1024  # what a client receives by copy after each refusal
 TRUESIZE = 1.25  # memory a queued byte takes, headers and slack included
 
@@ -66,6 +68,7 @@ class Client:
     stuck: int = 0
     refusal: int = 0  # errno that every further page meets, 0: none
     refusals: int = 0
+    over: int = 0  # calls that found a page where they were to map one
     alive: bool = True
     cgroup: bool = True
     unkillable: bool = False
@@ -89,6 +92,9 @@ class Client:
         self.mapped += size
         if self.behaviour in MAPPING:
             self.mapped_now += size
+        elif self.behaviour in OVER:
+            self.mapped_now = min(WINDOW, self.mapped_now + size)
+            self.over += size // MIB
         elif self.behaviour.startswith("pin-"):
             self.pinned += size
 
@@ -100,7 +106,8 @@ class Client:
         held = {"copied": self.delivered - self.mapped, "distinct": self.pages, "held": self.pages + self.anon}
         refusals = {"refusals": self.refusals, "refusal": self.refusal if self.refusals else 0}
         falls_back = refusals if self.behaviour == "hold-or-copy" else {}
-        return {**{key: getattr(self, key) for key in keys}, **held, **falls_back}
+        over = {"over": self.over} if self.behaviour in OVER else {}
+        return {**{key: getattr(self, key) for key in keys}, **held, **falls_back, **over}
 
 
 @dataclass

@@ -149,7 +149,22 @@ def _pressed(told: Story) -> None:
     told.machine.taken = 0
 
 
+def _turned(told: Story) -> None:
+    """turnover: one has few pages come by, then another has many; neither keeps any."""
+    for spec, checkpoint in zip(told.case.clients, ("few", "released"), strict=True):
+        client = told.start(spec)
+        _take(told, client, spec)
+        told.wait(2)
+        if checkpoint == "released":
+            told.mark("held")
+        told.machine.release(client)
+        told.say(client, "released")
+        told.wait(2)
+        told.mark(checkpoint)
+
+
 SCRIPTS = {
+    "turnover": _turned,
     "bystander": _bystander,
     "cross-memcg": _turns,
     "opt-in": _settings,

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Rules about the ways by which a page comes to be mapped, and goes: mapped over, turned over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lab.evidence.ledger import counted
+from lab.evidence.model import Evidence, Ledger, Sample
+from lab.units import MIB, PAGE_SIZE, mib
+from lab.verdict.case import Case, rule
+from lab.verdict.measure import BATCH_PAGES, at, at_sample, deliver_of, failed, mem_total, passed, unclear
+from lab.verdict.model import Finding
+from suites.rx_zerocopy.rules.bills import CHECKPOINTS
+from suites.rx_zerocopy.rules.exercised import Proof, took_delivered
+
+OVER = 8
+"""Calls that must have found a page where they were to map one: a window of 16 MiB is gone over in some 16 calls."""
+
+TIMES = 2
+"""Times what its page tables hold in the end that a client must have mapped, without ever unmapping any."""
+
+
+def mapped_over(*names: str) -> Proof:
+    """These clients mapped where pages were mapped already, and the kernel took those away by itself."""
+
+    def proof(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
+        for name in names:
+            log = evidence.clients.get(name)
+            last = log.last("holding") if log else None
+            if log is None or last is None:
+                yield unclear("exercised", f"client {name} never ended", f"clients/{name}.jsonl")
+                continue
+            over, mapped, now = last.count("over"), last.count("mapped"), last.count("mapped_now")
+            message = (
+                f"{name} mapped {mib(mapped)} in all, {mib(now)} of it are in its page tables; {over} calls began on "
+                f"a page that was mapped, {OVER} are needed"
+            )
+            enough = over >= OVER and now >= MIB and mapped >= TIMES * now
+            yield (passed if enough else unclear)("exercised", message, at(log, last))
+
+    return proof
+
+
+def both(*proofs: Proof) -> Proof:
+    """All of these proofs."""
+
+    def proof(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
+        for one in proofs:
+            yield from one(evidence, ledger)
+
+    return proof
+
+
+held_and_mapped_over = both(took_delivered, mapped_over("over"))
+"""One kept what it mapped on clean ranges, the other one mapped over."""
+
+
+# -- turnover --------------------------------------------------------------------------------------------------------
+
+OWN_PAGES = 32
+"""Pages by which two processes that do the same may differ (stacks, page tables, slab that is shared)."""
+
+KEPT_IN = 1000
+"""Of so many pages that come by, one that stays must be seen."""
+
+
+def _allowed(evidence: Evidence) -> int:
+    """Pages of charge that may stay, however many have come by: the batch of each CPU, and a process's own."""
+    return BATCH_PAGES * evidence.manifest.pair.vcpus + OWN_PAGES
+
+
+@rule("turned-over")
+def turned_over(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
+    """Whoever had very many pages come by is charged, once it has let go, for hardly more than one who had few."""
+    few, many = (client.name for client in case.clients)
+    before, after = _let_go(evidence, few, "few"), _let_go(evidence, many, "released")
+    if before is None or after is None:
+        return [unclear("turned-over", "no checkpoint at which both had let go", CHECKPOINTS)]
+    then, now = before.cgroups[few].current, after.cgroups[many].current
+    left, allowed = (now - then) // PAGE_SIZE, _allowed(evidence)
+    message = (
+        f"{many} had {mib(_mapped(evidence, many))} come by and is charged {mib(now)}, {few} had "
+        f"{mib(_mapped(evidence, few))} and was charged {mib(then)}: {left} pages more, {allowed} are tolerated; "
+        f"{_counted(after, many)} pages are charged to it by /proc/kpagecgroup"
+    )
+    if now > mem_total(evidence):
+        return [failed("turned-over", f"{message}: it underflowed", at_sample(after))]
+    return [(passed if abs(left) <= allowed else failed)("turned-over", message, at_sample(after))]
+
+
+def _let_go(evidence: Evidence, name: str, checkpoint: str) -> Sample | None:
+    """The checkpoint, if the client had released by then and its cgroup was there."""
+    sample, log = evidence.receiver.checkpoint(checkpoint), evidence.clients.get(name)
+    released = log.last("released") if log else None
+    there = sample and released and released.t <= sample.t and name in sample.cgroups
+    return sample if there else None
+
+
+def _counted(sample: Sample, name: str) -> int | str:
+    pages = sample.pages.charged.get(sample.cgroups[name].ino) if sample.pages else None
+    return "unknown" if pages is None else pages
+
+
+def _mapped(evidence: Evidence, name: str) -> int:
+    log = evidence.clients.get(name)
+    return max((e.count("mapped") for e in counted(log)), default=0) if log else 0
+
+
+def turned(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
+    """turnover: all of both streams came, the limit is small beside it, and one page in KEPT_IN that stays shows."""
+    for client in evidence.manifest.clients:
+        log = evidence.clients[client.name]
+        last, offered = log.last("holding"), deliver_of(evidence, client.name)
+        taken = last.count("delivered") if last else 0
+        message = f"{client.name} took {mib(taken)} of {mib(offered)}"
+        yield (passed if taken == offered >= MIB else unclear)("exercised", message, at(log, last))
+    mapped, allowed = _mapped(evidence, ledger.client) // PAGE_SIZE, _allowed(evidence)
+    message = f"{mapped} pages came by, {KEPT_IN * (allowed + 1)} are needed to see one in {KEPT_IN} that stays"
+    enough = mapped >= KEPT_IN * (allowed + 1)
+    yield (passed if enough else unclear)("exercised", message, evidence.clients[ledger.client].path)
