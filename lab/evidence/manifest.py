@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from lab.errors import Kind
 from lab.evidence.bounds import DEPTH, FILES, NUMBER, PATH
+from lab.plan.names import Family
 from lab.text.words import clipped, printable
 
 FORMAT = 2
@@ -174,6 +175,7 @@ class Manifest(_Record):
     """Everything a reader needs to repeat the run. `skip` is the reason why it does not apply here, "" when it does.
 
     reference names the kernel this run is compared with, whose own bundle lies in `reference/`; "" where there is none.
+    family is what the streams went over; older bundles, which do not say, had IPv4.
     digest is that of everything else in it; see lab.evidence.seal.
     """
 
@@ -187,6 +189,7 @@ class Manifest(_Record):
     host: HostRecord
     pair: PairRecord
     mtu: Annotated[int, Field(ge=0, le=1_000_000)]
+    family: Family = "ipv4"
     floor: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
     clients: Annotated[tuple[ClientRecord, ...], Field(max_length=256), AfterValidator(_distinct)]
     incidents: Annotated[tuple[Incident, ...], Field(max_length=1000)]

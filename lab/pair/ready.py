@@ -20,7 +20,7 @@ from lab.pair.timeline import Timeline
 from lab.plan.case import ClientSpec
 from lab.plan.commands import cgroup_of, client_argv, sender_argv
 from lab.plan.matrix import Run
-from lab.plan.names import Role, digest
+from lab.plan.names import Family, Role, digest
 from lab.plan.session import SessionPlan
 from lab.provision.guest import Guest
 from lab.provision.hypervisor import Hypervisor
@@ -83,10 +83,10 @@ class ReadyPair:
         program.wait("readiness", lambda p: p.said("ready"), Deadline.after("readiness", timedelta(seconds=30)))
         return program
 
-    def start_sender(self, client: ClientSpec, port: int, seed: int, folder: Path) -> Program:
+    def start_sender(self, client: ClientSpec, port: int, seed: int, folder: Path, family: Family = "ipv4") -> Program:
         """Start the stream that feeds a client. Raises GuestLost."""
-        address = self.pair.addresses["receiver"].v4
-        argv = sender_argv(client, address, port, seed)
+        address = self.pair.addresses["receiver"].of(family)
+        argv = sender_argv(client, address, port, seed, self.pair.request.nic.mss)
         return self.sender.start(f"{client.name}'s sender", argv, folder / f"{client.name}.jsonl")
 
     def troubles(self) -> tuple[Fault, ...]:

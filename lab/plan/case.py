@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NewType
 
+from lab.plan.names import Family
+
 Checkpoint = NewType("Checkpoint", str)
 """The name of a moment at which the guests count everything; a value, so that a wrong spelling is found early."""
 
@@ -86,6 +88,7 @@ class CaseSpec:
     seconds    expected guest time; only orders the work
     compares   the same is done, in turns, on a pair with the reference kernel; measured, so nothing is promised
     lines      what the ledger shows of its client's own numbers
+    family     over which its streams go in every run, None for either in turn
     """
 
     name: str
@@ -98,3 +101,4 @@ class CaseSpec:
     seconds: int = 5
     compares: bool = False
     lines: tuple[Line, ...] = ()
+    family: Family | None = None

@@ -38,8 +38,8 @@ def client_argv(client: ClientSpec, port: int, seed: int) -> tuple[str, ...]:
     return tuple(argv)
 
 
-def sender_argv(client: ClientSpec, address: str, port: int, seed: int) -> tuple[str, ...]:
-    """argv of the zc-sender that feeds this client."""
+def sender_argv(client: ClientSpec, address: str, port: int, seed: int, mss: int = 0) -> tuple[str, ...]:
+    """argv of the zc-sender that feeds this client; mss is that of the NIC profile."""
     argv = [f"{BIN}/zc-sender", "--to", address, "--port", str(port), "--sockets", str(client.sockets)]
     argv += ["--bytes", str(client.deliver), "--seed", str(seed)]
     if not client.verify:
@@ -47,6 +47,9 @@ def sender_argv(client: ClientSpec, address: str, port: int, seed: int) -> tuple
     if client.rate:
         argv += ["--rate", str(client.rate)]
     return tuple(argv)
+
+    if mss:
+        argv += ["--mss", str(mss)]
 
 
 def checkpoint_argv(name: str, *, pages: bool = True, canary: str = "") -> tuple[str, ...]:

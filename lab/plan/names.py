@@ -11,6 +11,10 @@ from typing import Literal
 Role = Literal["receiver", "sender"]
 ROLES: tuple[Role, ...] = ("receiver", "sender")
 
+Family = Literal["ipv4", "ipv6"]
+FAMILIES: tuple[Family, ...] = ("ipv4", "ipv6")
+"""Of addresses: over which a run's streams go."""
+
 
 def digest(*parts: object, length: int = 8) -> str:
     """Hex digits that depend on every part and on their order."""
@@ -29,6 +33,9 @@ class LinkAddress:
 
     v4: str
     v6: str
+
+    def of(self, family: Family) -> str:
+        return self.v6 if family == "ipv6" else self.v4
 
 
 def link_address(pair: str, role: Role) -> LinkAddress:

@@ -19,6 +19,7 @@ class SessionRequest:
     pairs     how many at once, 0 for as many as fit
     cold      every pair boots; else it is restored from a saved state, which is made where there is none
     reference the kernel that cases which compare set beside each other one; "" for the stock one of its kind
+    family    what streams go over, ipv4 or ipv6; "" for either in turn
     """
 
     names: tuple[str, ...] = ()
@@ -31,4 +32,5 @@ class SessionRequest:
     accelerator: str = "auto"
     command: str = ""
     reference: str = ""
+    family: str = ""
     cold: bool = False

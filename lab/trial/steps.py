@@ -72,7 +72,8 @@ class Steps(Attempt):
             client = self.ready.start_client(spec, port, self.run.seed, self.bundle.root / "clients")
         self._await_seen(spec.name, client)
         with self._part("start sender"):
-            sender = self.ready.start_sender(spec, port, self.run.seed, self.bundle.root / "senders")
+            folder = self.bundle.root / "senders"
+            sender = self.ready.start_sender(spec, port, self.run.seed, folder, self.run.family)
         self.streams[spec.name] = Stream(spec, client, sender)
         with self._part("connections"):
             client.wait("connections", lambda p: p.said("accepted"), Deadline.after("connections", self.limits.answer))

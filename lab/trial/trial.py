@@ -203,6 +203,7 @@ def _fields(subject: Steps, plan: SessionPlan, started: str, predicted: Predicte
             note=subject.pair.note if subject.pair else "",
         ),
         "mtu": run.profile.mtu,
+        "family": run.family,
         "floor": run.profile.floor,
         "clients": _client_records(subject),
         "incidents": subject.incidents,
@@ -222,13 +223,14 @@ def _reproduce(run: Run, plan: SessionPlan) -> str:
         return shlex.quote(plan.kernel(name).asked or name)
 
     compared = f" --reference {asked(run.reference)}" if run.reference else ""
-    return f"lab run {shlex.quote(as_typed(run.case))} --kernel {asked(run.kernel)} --nic {run.nic}{compared}"
+    cell = f"--kernel {asked(run.kernel)} --nic {run.nic} --family {run.family}"
+    return f"lab run {shlex.quote(as_typed(run.case))} {cell}{compared}"
 
 
 def _client_records(subject: Steps) -> list[dict[str, Any]]:
     """What the manifest says of each client, started or not."""
     run, pair = subject.run, subject.pair
-    address = pair.pair.addresses["receiver"].v4 if pair else ""
+    address = pair.pair.addresses["receiver"].of(run.family) if pair else ""
     return [
         {
             "name": spec.name,
@@ -236,7 +238,7 @@ def _client_records(subject: Steps) -> list[dict[str, Any]]:
             "limit": spec.limit,
             "deliver": spec.deliver,
             "argv": client_argv(spec, port, run.seed),
-            "sender_argv": sender_argv(spec, address, port, run.seed),
+            "sender_argv": sender_argv(spec, address, port, run.seed, run.profile.mss),
             "seed": run.seed,
             "status": stream.client.status if stream else None,
             "sender_status": stream.sender.status if stream else None,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lab.plan.case import HELD, RELEASED, STANDARD, Checkpoint, ClientSpec, Shape
 from lab.plan.design import Predicted
+from lab.plan.names import Family
 from lab.verdict.case import Case, Rule
 from lab.verdict.rules import GROUND
 from suites.rx_zerocopy.clients import LINES
@@ -59,6 +60,7 @@ def case(  # noqa: PLR0913 - all that a case says of itself stands in one place
     shape: Shape = STANDARD,
     seconds: int = 5,
     compares: bool = False,
+    family: Family | None = None,
 ) -> Callable[[Callable[..., None]], Case]:
     """Make a case of a script. Its name is the function's, its `how` the docstring, its page that of the module.
 
@@ -78,6 +80,7 @@ def case(  # noqa: PLR0913 - all that a case says of itself stands in one place
             seconds=seconds,
             compares=compares,
             lines=LINES,
+            family=family,
             rules=(*GROUND, exercised(exercised_by, maps=maps), witnesses, *judged_by),
             script=script,
             expect=expect,

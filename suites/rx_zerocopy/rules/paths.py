@@ -56,6 +56,17 @@ held_and_mapped_over = both(took_delivered, mapped_over("over"))
 """One kept what it mapped on clean ranges, the other one mapped over."""
 
 
+def over_ipv6(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
+    """ipv6: the manifest says that the streams went over IPv6, and each sender was given such an address."""
+    family = evidence.manifest.family
+    for client in evidence.manifest.clients:
+        told = client.sender_argv
+        address = told[told.index("--to") + 1] if "--to" in told[:-1] else ""
+        message = f"the stream of {client.name} went to {address or 'nobody knows where'}, over {family}"
+        good = family == "ipv6" and ":" in address
+        yield (passed if good else unclear)("exercised", message, "manifest.json")
+
+
 # -- turnover --------------------------------------------------------------------------------------------------------
 
 OWN_PAGES = 32

@@ -46,6 +46,8 @@ def test_only_what_was_asked_for_is_said() -> None:
     assert option(client_argv(busy, 1, 0), "--ring") == "6"
     assert option(client_argv(busy, 1, 0), "--rcvbuf") == "7"
     assert option(sender_argv(busy, "h", 1, 0), "--rate") == "5"
+    assert "--mss" not in sender_argv(busy, "h", 1, 0)
+    assert option(sender_argv(busy, "h", 1, 0, 4108), "--mss") == "4108"
     greedy = ClientSpec("abuser", "hold", None, MIB, leave=4096, unkillable=True)
     assert option(client_argv(greedy, 1, 0), "--leave") == "4096"
     assert "--unkillable" in client_argv(greedy, 1, 0)

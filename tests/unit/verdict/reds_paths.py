@@ -9,7 +9,7 @@ from functools import partial
 from lab.units import MIB, PAGE_SIZE
 from tests.unit.verdict.builder import story
 from tests.unit.verdict.machine import KERNELS, Json
-from tests.unit.verdict.spoil import E, F, Red, client, in_checkpoint, spoilt
+from tests.unit.verdict.spoil import E, F, Red, client, in_checkpoint, manifest, record, spoilt
 from tests.unit.verdict.told import Story
 
 
@@ -46,6 +46,10 @@ PATH_REDS: tuple[Red, ...] = (
     Red("exercised", "hardly mapped over", E, spoilt("map-over", client("over", "holding", mapped=31 * MIB))),
     Red("exercised", "nothing left of it", E, spoilt("map-over", client("over", "holding", mapped_now=0))),
     Red("bytes-equal", "an old page", F, spoilt("map-over", client("over", "done", mismatches=4096, first_mismatch=0))),
+    Red("exercised", "said to be IPv4", E, spoilt("ipv6", manifest(family="ipv4"))),
+    Red("exercised", "sent over IPv4", E, spoilt("ipv6", record("abuser", sender_argv=["zc-sender", "--to", "h"]))),
+    Red("exercised", "nobody knows where to", E, spoilt("ipv6", record("abuser", sender_argv=["zc-sender", "--to"]))),
+    Red("billed", "mapped pages that came by IPv6", F, partial(story, "ipv6", KERNELS["stock"])),
     Red("turned-over", "one page in 1000 stays", F, spoilt("turnover", charged("released", "many", 262 * PAGE_SIZE))),
     Red("turned-over", "less than nothing", F, spoilt("turnover", charged("released", "many", -100 * PAGE_SIZE))),
     Red("turned-over", "far less than nothing", F, spoilt("turnover", charged("released", "many", 2**63))),
