@@ -18,6 +18,8 @@
 #define FORK_AREA (16ul << 20)
 /* What is mapped over is looked up in the page table after each round: small, and gone over several times. */
 #define OVER_AREA (16ul << 20)
+/* A call unmaps as much ahead as it asks for: with little, more of the calls find a page where they are to map one. */
+#define OVER_CHUNK (64ul << 10)
 /* Half of what `map` maps at a time: each wake-up ends with an unmapping and its TLB flush, however little came. */
 #define MAP_LOWAT (512 << 10)
 /* Below one page, so that a call copies only what it could not have mapped. */
@@ -125,7 +127,7 @@ static size_t window_room(struct client *c, struct lane *l)
 		if (!l->window)
 			fail(c, "mmap", errno);
 	}
-	return c->failure.call ? 0 : least(l->window_size - l->used, c->chunk);
+	return c->failure.call ? 0 : least(l->window_size - l->used, c->behaviour->maps_over ? OVER_CHUNK : c->chunk);
 }
 
 void behaviour_prepare(struct client *c)
@@ -189,14 +191,12 @@ static size_t take_mapped(struct client *c, struct lane *l)
 {
 	struct tcp_zerocopy_receive zc;
 	size_t room, done;
-	bool over;
 
 	if (lane_left(c, l) < PAGE)
 		return take_bounced(c, l, lane_left(c, l));
 	room = window_room(c, l);
 	if (!room)
 		return 0;
-	over = c->behaviour->maps_over && keep_is_mapped(l->window + l->used);
 	if (map_once(c, l, room, &zc) < 0) {
 		/* EIO is the end of the stream or a reset; recv() says which. */
 		if (errno == EIO)
@@ -204,7 +204,6 @@ static size_t take_mapped(struct client *c, struct lane *l)
 		return refused(c, l, errno);
 	}
 	took_mapped(c, l, zc.length);
-	c->over += over && zc.length;
 	done = zc.length;
 	if (zc.copybuf_len > 0) {
 		took(c, l, bounce, (size_t)zc.copybuf_len);

@@ -62,7 +62,7 @@ static const char about[] =
 	"  done      after quit; with --verify hash, mismatches, first_mismatch\n"
 	"  error     message; exit status 1, or 2 for bad options\n"
 	"Counters, bytes: delivered, mapped, copied, mapped_now, pinned, anon, distinct, held,\n"
-	"queued (slow, and with --leave), dropped (drop). Calls: over (map-over).\n";
+	"queued (slow, and with --leave), dropped (drop).\n";
 
 enum phase { ACCEPTING, RECEIVING, HOLDING, RELEASED };
 

@@ -65,7 +65,6 @@ struct client {
 
 	uint64_t mapped, copied, dropped; /* cumulative */
 	uint64_t mapped_now, pinned, anon, queued;
-	uint64_t over;	   /* calls that mapped something where a page was mapped */
 	uint64_t refusals; /* calls that failed and were made good by copying */
 	int refusal;	   /* errno of the first of them */
 	struct mismatch mismatch;
@@ -112,7 +111,6 @@ uint64_t keep_resident(void);
 /* Notes the page frames behind a mapped range; the bytes of it that are mapped. */
 size_t keep_frames(const char *from, size_t len);
 void keep_forget_frames(void);
-bool keep_is_mapped(const char *at); /* whether a page is there */
 bool keep_sees_frames(void); /* false: no privilege to see frame numbers, pages are counted instead */
 uint64_t keep_distinct(void); /* bytes */
 void keep_prepare(bool ahead); /* ahead: notes of page frames shall need no more memory later */

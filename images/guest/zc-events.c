@@ -46,8 +46,6 @@ static void counters(struct json *j, const struct client *c)
 		json_num(j, "queued", (int64_t)c->queued);
 	if (c->dropped)
 		json_num(j, "dropped", (int64_t)c->dropped);
-	if (c->behaviour->maps_over)
-		json_num(j, "over", (int64_t)c->over);
 	if (c->behaviour->falls_back) {
 		json_num(j, "refusals", (int64_t)c->refusals);
 		json_num(j, "refusal", c->refusal);

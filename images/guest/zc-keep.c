@@ -202,13 +202,6 @@ static void note_frame(uint64_t entry)
 	frames++;
 }
 
-bool keep_is_mapped(const char *at)
-{
-	uint64_t entry = 0;
-
-	return pread(pagemap_fd, &entry, 8, (off_t)((uintptr_t)at / PAGE * 8)) == 8 && entry & PAGEMAP_PRESENT;
-}
-
 size_t keep_frames(const char *from, size_t len)
 {
 	static uint64_t entries[PAGEMAP_BATCH];

@@ -8,7 +8,8 @@ has to be right on the second one too, and about the pages that were unmapped be
 **Experiment.** A client gets 64 MiB into 16 MiB of address space with the hint set, and never unmaps anything. It
 compares every byte as it maps it.
 
-**Rules.** `exact`, `bytes-equal`, `exercised`: as in `no-hint`.
+**Rules.** `exact`, `bytes-equal`, `exercised`: as in `no-hint`. With the hint set, nothing but that second try unmaps
+a page. A call asks for 64 KiB: it unmaps no more than that ahead, so that many calls find a page in their way.
 """
 
 from __future__ import annotations

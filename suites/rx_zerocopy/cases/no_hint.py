@@ -9,8 +9,8 @@ never unmaps: each call has the kernel unmap what an earlier one mapped. Both co
 the TLB still had of an old page would show.
 
 **Rules.** `exact`: charged is what each holds, no less and no more. A page that was zapped and stayed charged is as
-wrong as one that is free. `bytes-equal`. `exercised`: `over` mapped twice what its page tables hold in the end, and
-eight of its calls began on a page that was mapped (by its own page table, /proc/self/pagemap).
+wrong as one that is free. `bytes-equal`. `exercised`: `over` mapped twice what its page tables hold in the end, by
+/proc/self/pagemap. It unmaps nothing, so the kernel did.
 
 **Tolerance.** 64 pages a CPU and 512 KiB either way, as in `cross-memcg`.
 """

@@ -184,8 +184,6 @@ def test_what_is_mapped_over_is_held_once_and_compared_each_time(tools: Tools, b
         done, _ = client.end()
         assert (done["mismatches"], done["delivered"]) == (0, 48 * MIB)
         assert sender.end()[0].text("hash") == done.text("hash")
-        if holding["mapped"] > 40 * MIB:  # where pages of the loopback can be mapped at all
-            assert holding["over"] > 2
 
 
 def test_smaps_agree_with_what_is_mapped(tools: Tools) -> None:

@@ -68,7 +68,6 @@ class Client:
     stuck: int = 0
     refusal: int = 0  # errno that every further page meets, 0: none
     refusals: int = 0
-    over: int = 0  # calls that found a page where they were to map one
     alive: bool = True
     cgroup: bool = True
     unkillable: bool = False
@@ -94,7 +93,6 @@ class Client:
             self.mapped_now += size
         elif self.behaviour in OVER:
             self.mapped_now = min(WINDOW, self.mapped_now + size)
-            self.over += size // MIB
         elif self.behaviour.startswith("pin-"):
             self.pinned += size
 
@@ -106,8 +104,7 @@ class Client:
         held = {"copied": self.delivered - self.mapped, "distinct": self.pages, "held": self.pages + self.anon}
         refusals = {"refusals": self.refusals, "refusal": self.refusal if self.refusals else 0}
         falls_back = refusals if self.behaviour == "hold-or-copy" else {}
-        over = {"over": self.over} if self.behaviour in OVER else {}
-        return {**{key: getattr(self, key) for key in keys}, **held, **falls_back, **over}
+        return {**{key: getattr(self, key) for key in keys}, **held, **falls_back}
 
 
 @dataclass
