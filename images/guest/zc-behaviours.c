@@ -154,7 +154,8 @@ static int map_once(const struct client *c, struct lane *l, size_t room, struct 
 	zc->address = (uintptr_t)(l->window + l->used);
 	zc->length = (uint32_t)least(room, left & ~(PAGE - 1));
 	zc->flags = c->behaviour->no_hint ? 0 : TCP_RECEIVE_ZEROCOPY_FLAG_TLB_CLEAN_HINT;
-	if (left - zc->length > STRAGGLERS) { /* never past --bytes */
+	/* Never past --bytes; and not after a call that asks for little, which would copy what the next one can map. */
+	if (left - zc->length > STRAGGLERS && !c->behaviour->maps_over) {
 		zc->copybuf_address = (uintptr_t)bounce;
 		zc->copybuf_len = STRAGGLERS;
 	}

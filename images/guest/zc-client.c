@@ -70,7 +70,8 @@ static struct client self;
 static enum phase phase = ACCEPTING;
 static const char *behaviour_name;
 static uint64_t seed, rcvbuf;
-static int listener = -1;
+static int listener = -1, acceptor = -1;
+static const char *accept_in;
 static uint64_t last_progress, reported, kept_then, still_since;
 static struct pollfd *fds; /* standard input, then the listener or the lanes */
 
@@ -202,6 +203,8 @@ static void begin_receiving(void)
 {
 	close(listener);
 	listener = -1;
+	if (acceptor >= 0)
+		accept_done(acceptor);
 	phase = RECEIVING;
 	still_since = now_us();
 	behaviour_prepare(&self);
@@ -215,7 +218,8 @@ static void accept_lanes(void)
 	int fd, lowat = self.behaviour->lowat ? self.behaviour->lowat : LOWAT;
 
 	while (self.lane_count < self.sockets) {
-		fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		fd = acceptor >= 0 ? accept_passed(acceptor) :
+				     accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED))
 			return;
 		if (fd < 0)
@@ -313,7 +317,7 @@ static unsigned fill_poll(void)
 	unsigned k;
 
 	fds[0] = (struct pollfd){.fd = STDIN_FILENO, .events = POLLIN};
-	fds[1] = (struct pollfd){.fd = listener, .events = POLLIN};
+	fds[1] = (struct pollfd){.fd = acceptor >= 0 ? acceptor : listener, .events = POLLIN};
 	if (phase == ACCEPTING)
 		return 2;
 	if (phase != RECEIVING || is_slow(&self))
@@ -353,6 +357,7 @@ static void parse_options(int argc, char **argv)
 		{"sockets", OPT_NUMBER, &self.sockets, "S", "connections to accept, default 1", 1, MAX_SOCKETS, false},
 		{"bytes", OPT_NUMBER, &self.bytes, "N", "bytes in all, default 0: until eof", 0, INT64_MAX, false},
 		{"cgroup", OPT_TEXT, &self.cgroup, "DIR", "move there before anything else", 0, 0, false},
+		{"accept-in", OPT_TEXT, &accept_in, "DIR", "another process accepts, in that cgroup", 0, 0, false},
 		{"verify", OPT_FLAG, &self.verify, NULL, "check and hash every byte", 0, 0, false},
 		{"seed", OPT_NUMBER, &seed, "X", "seed of the content, default 0", 0, UINT64_MAX, false},
 		{"rcvbuf", OPT_NUMBER, &rcvbuf, "N", "SO_RCVBUF of the connections", 1, INT32_MAX, false},
@@ -404,6 +409,8 @@ int main(int argc, char **argv)
 	/* At its limit a process that may not be killed repeats a page fault for ever. */
 	keep_prepare(self.unkillable);
 	open_listener();
+	if (accept_in)
+		acceptor = accept_elsewhere(listener, self.sockets, accept_in);
 	say_ready(&self);
 	run();
 }

@@ -81,6 +81,13 @@ void say_left(const struct client *c, const char *cgroup);
 void say_done(const struct client *c);
 uint64_t kept_bytes(const struct client *c); /* `held` of a line that were said now */
 
+/* zc-accept.c */
+
+/* Has a process in the cgroup `dir` accept so many connections; where they can be taken from. */
+int accept_elsewhere(int listener, uint64_t sockets, const char *dir);
+int accept_passed(int from); /* the next of them, as accept(2) returns */
+void accept_done(int from);
+
 /* zc-behaviours.c */
 bool is_slow(const struct client *c); /* the behaviour that never reads */
 const struct behaviour *behaviour_find(const char *name);

@@ -74,7 +74,7 @@ class ReadyPair:
 
     def start_client(self, client: ClientSpec, port: int, seed: int, folder: Path) -> Program:
         """Make the client's cgroup and start it; returns when it listens. Raises CommandFailed, GuestLost, ..."""
-        group = cgroup_of(client.name)
+        group = cgroup_of(client.path)
         limit = "max" if client.limit is None else str(client.limit)
         # by the shell that becomes the client: a command of its own costs a process and a round trip
         make = f'mkdir {group} && echo {limit} > {group}/memory.max && exec "$@"'
@@ -104,9 +104,9 @@ class ReadyPair:
         for shell in self.shells.values():
             shell.dialler.close()
 
-    def remove_cgroup(self, client: str) -> None:
+    def remove_cgroup(self, path: str) -> None:
         """Remove a client's cgroup; its processes have ended or left. Raises CommandFailed, GuestLost."""
-        self.receiver.check(["rmdir", cgroup_of(client)])
+        self.receiver.check(["rmdir", cgroup_of(path)])
 
 
 def await_canary(guest: Guest, token: str) -> None:

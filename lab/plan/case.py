@@ -32,6 +32,23 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Group:
+    """A cgroup of a case beside its clients' own: to hold theirs, or for one of their processes to go to.
+
+    within  the one that it lies in, None for the one that all of a run's lie in;  limit  its memory.max, None for none
+    """
+
+    name: str
+    within: Group | None = None
+    limit: int | None = None
+
+    @property
+    def path(self) -> str:
+        """Below the cgroup of all."""
+        return f"{self.within.path}/{self.name}" if self.within else self.name
+
+
+@dataclass(frozen=True)
 class ClientSpec:
     """One traffic client in its own memcg, and the stream that feeds it.
 
@@ -44,6 +61,8 @@ class ClientSpec:
     leave      bytes at the end of each socket's stream that it does not take
     unkillable the OOM killer may not take it, so its limit has to hold by refusing
     lowered    what memory.max is set to while it runs, None for no change
+    within     where its cgroup lies, None for beside those of the other clients
+    accepts_in where another process accepts its connections and hands them over (SCM_RIGHTS); None: it does so itself
     """
 
     name: str
@@ -58,6 +77,13 @@ class ClientSpec:
     leave: int = 0
     unkillable: bool = False
     lowered: int | None = None
+    within: Group | None = None
+    accepts_in: Group | None = None
+
+    @property
+    def path(self) -> str:
+        """Of its cgroup, below the one of all."""
+        return f"{self.within.path}/{self.name}" if self.within else self.name
 
 
 @dataclass(frozen=True)
@@ -89,6 +115,7 @@ class CaseSpec:
     compares   the same is done, in turns, on a pair with the reference kernel; measured, so nothing is promised
     lines      what the ledger shows of its client's own numbers
     family     over which its streams go in every run, None for either in turn
+    groups     cgroups beside its clients' own, the outermost first; names are no client's
     """
 
     name: str
@@ -102,3 +129,4 @@ class CaseSpec:
     compares: bool = False
     lines: tuple[Line, ...] = ()
     family: Family | None = None
+    groups: tuple[Group, ...] = ()

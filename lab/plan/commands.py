@@ -17,14 +17,17 @@ SEED_BYTES = 32
 """Of fresh entropy for a guest that was restored; images/guest/lab-init-wake.c."""
 
 
-def cgroup_of(client: str) -> str:
-    return f"{CGROUPS}/{client}"
+def cgroup_of(path: str) -> str:
+    """Of a client or a group of a case, by its path below the cgroup of all."""
+    return f"{CGROUPS}/{path}"
 
 
 def client_argv(client: ClientSpec, port: int, seed: int) -> tuple[str, ...]:
     """argv of zc-client; it is a server on `port`."""
     argv = [f"{BIN}/zc-client", "--behaviour", client.behaviour, "--name", client.name, "--port", str(port)]
-    argv += ["--sockets", str(client.sockets), "--bytes", str(client.deliver), "--cgroup", cgroup_of(client.name)]
+    argv += ["--sockets", str(client.sockets), "--bytes", str(client.deliver), "--cgroup", cgroup_of(client.path)]
+    if client.accepts_in:
+        argv += ["--accept-in", cgroup_of(client.accepts_in.path)]
     if client.ring:
         argv += ["--ring", str(client.ring)]
     if client.rcvbuf:
@@ -46,10 +49,9 @@ def sender_argv(client: ClientSpec, address: str, port: int, seed: int, mss: int
         argv += ["--repeat"]  # who does not look at the bytes need not wait until they are made
     if client.rate:
         argv += ["--rate", str(client.rate)]
-    return tuple(argv)
-
     if mss:
         argv += ["--mss", str(mss)]
+    return tuple(argv)
 
 
 def checkpoint_argv(name: str, *, pages: bool = True, canary: str = "") -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from lab.evidence.telemetry import parse_checkpoints, parse_telemetry
 from lab.pair.blame import Watch
 from lab.pair.ready import Stream, await_canary
 from lab.pair.timeline import CASE
-from lab.plan.case import AFTER, BASELINE, END, Checkpoint, ClientSpec, Counter
+from lab.plan.case import AFTER, BASELINE, END, Checkpoint, ClientSpec, Counter, Group
 from lab.plan.commands import CGROUPS, FIRST_PORT, cgroup_of, checkpoint_argv, press_argv
 from lab.plan.names import Role, digest
 from lab.provision.guest import Guest
@@ -66,6 +66,16 @@ class Steps(Attempt):
         first, told = self.ready.captures / FIRST, self.bundle.root / "receiver" / "checkpoints.jsonl"
         if not first.exists():
             first.write_bytes(next(line for line in told.read_bytes().splitlines(True) if b'"baseline"' in line))
+        self._make_groups()
+
+    def _make_groups(self) -> None:
+        """The cgroups of the case in which no client begins. One that holds others hands the controller on to them."""
+        holders = {group.within for group in self.case.groups} | {client.within for client in self.case.clients}
+        for group in self.case.groups:
+            at, limit = cgroup_of(group.path), "max" if group.limit is None else group.limit
+            hand_on = f" && echo +memory > {at}/cgroup.subtree_control" if group in holders else ""
+            with self._step("make cgroup", group=group.path):
+                self.ready.receiver.check(["sh", "-c", f"mkdir {at} && echo {limit} > {at}/memory.max{hand_on}"])
 
     def _start(self, spec: ClientSpec, port: int) -> None:
         with self._part("start client"):
@@ -230,7 +240,7 @@ class Steps(Attempt):
     def lower_limit(self, who: ClientSpec) -> None:
         """Set a running client's memory.max to what its case says."""
         with self._step("lower limit", client=who.name, bytes=who.lowered):
-            self.ready.receiver.check(["sh", "-c", f"echo {who.lowered} > {cgroup_of(who.name)}/memory.max"])
+            self.ready.receiver.check(["sh", "-c", f"echo {who.lowered} > {cgroup_of(who.path)}/memory.max"])
 
     def read_smaps(self, who: ClientSpec) -> None:
         """Have a client read in /proc/self/smaps how much its mappings hold."""
@@ -246,8 +256,15 @@ class Steps(Attempt):
         with self._step("bury", client=name):
             client.tell("leave /sys/fs/cgroup")
             client.wait("leaving its cgroup", lambda p: p.said("left"), Deadline.after("leave", self.limits.answer))
-            self.ready.remove_cgroup(name)
+            self.ready.remove_cgroup(who.path)
         self._gone_groups.add(name)
+
+    def move(self, who: ClientSpec, to: Group) -> None:
+        """Move a running client to another cgroup of its case; what it holds stays with it."""
+        client = self.streams[who.name].client
+        with self._step("move", client=who.name, to=to.path):
+            client.tell(f"leave {cgroup_of(to.path)}")
+            client.wait("moving", lambda p: p.said("left"), Deadline.after("move", self.limits.answer))
 
     def bury_control(self) -> None:
         """The control of `bury`: a cgroup made, used by an ordinary process and removed."""
@@ -292,6 +309,10 @@ class Steps(Attempt):
         self.settled("memory back", lambda s: start is None or unexplained(s) - unexplained(start) < CLEAN // 2)
         self.checkpoint(END, until=until)
         self._remove_groups(*sorted(self.streams.keys() - self._gone_groups))
+        if self.case.groups:
+            with self._step("remove cgroups", groups=" ".join(group.path for group in self.case.groups)):
+                inner_first = [cgroup_of(group.path) for group in reversed(self.case.groups)]
+                self.ready.receiver.check(["rmdir", *inner_first])
         self._bookend(AFTER, lambda s: start is None or nothing_stays(s, start), pages=False)
 
     def dismiss(self, who: ClientSpec) -> None:
@@ -327,7 +348,7 @@ class Steps(Attempt):
     def _remove_groups(self, *names: str) -> None:
         with self._step("remove cgroups", clients=" ".join(names)):
             if names:
-                self.ready.receiver.check(["rmdir", *map(cgroup_of, names)])
+                self.ready.receiver.check(["rmdir", *(cgroup_of(self.streams[name].spec.path) for name in names)])
             self._gone_groups.update(names)
 
     def _living(self, names: Sequence[str]) -> list[Stream]:

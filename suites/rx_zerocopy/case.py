@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from lab.plan.case import HELD, RELEASED, STANDARD, Checkpoint, ClientSpec, Shape
+from lab.plan.case import HELD, RELEASED, STANDARD, Checkpoint, ClientSpec, Group, Shape
 from lab.plan.design import Predicted
 from lab.plan.names import Family
 from lab.verdict.case import Case, Rule
@@ -61,6 +61,7 @@ def case(  # noqa: PLR0913 - all that a case says of itself stands in one place
     seconds: int = 5,
     compares: bool = False,
     family: Family | None = None,
+    groups: Sequence[Group] = (),
 ) -> Callable[[Callable[..., None]], Case]:
     """Make a case of a script. Its name is the function's, its `how` the docstring, its page that of the module.
 
@@ -79,8 +80,9 @@ def case(  # noqa: PLR0913 - all that a case says of itself stands in one place
             shape=shape,
             seconds=seconds,
             compares=compares,
-            lines=LINES,
             family=family,
+            groups=tuple(groups),
+            lines=LINES,
             rules=(*GROUND, exercised(exercised_by, maps=maps), witnesses, *judged_by),
             script=script,
             expect=expect,

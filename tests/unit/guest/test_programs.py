@@ -231,6 +231,29 @@ def test_leave_writes_to_the_other_cgroup(tools: Tools, tmp_path: Path) -> None:
         assert (last.event, status) == ("error", 1)
 
 
+def test_connections_that_another_process_accepts_are_handed_over(tools: Tools, tmp_path: Path) -> None:
+    (tmp_path / "cgroup.procs").touch()
+    both = ("--sockets", 3, "--bytes", 3 * MIB + 5, "--seed", 2)
+    with (
+        tools.client("hold", *both, "--verify", "--accept-in", tmp_path) as (client, port),
+        tools.sender(port, *both) as sender,
+    ):
+        assert client.until("accepted")["sockets"] == 3
+        assert (tmp_path / "cgroup.procs").read_text() == "0"  # the process that writes goes there: not this one
+        client.until("holding")
+        client.tell("quit")
+        done, status = client.end()
+        assert (status, done["mismatches"], done["delivered"]) == (0, 0, 3 * MIB + 5)
+        assert sender.end()[0].text("hash") == done.text("hash")
+
+
+def test_who_cannot_accept_elsewhere_says_so(tools: Tools, tmp_path: Path) -> None:
+    with tools.client("hold", "--accept-in", tmp_path / "nowhere") as (client, _):
+        last, status = client.end()
+        assert (last.event, status) == ("error", 1)
+        assert "accepts elsewhere" in last.text("message")
+
+
 def test_ring_is_all_that_a_copying_client_keeps(tools: Tools) -> None:
     with tools.client("copy", "--ring", 65536, "--bytes", MIB) as (client, port), tools.sender(port, "--bytes", MIB):
         holding = client.until("holding")
