@@ -56,6 +56,7 @@ def _told(case: str, kernel: Kernel, *, nic: str = "e1000e-split", deliver: int 
     told.mark("end")
     for client in told.machine.clients.values():
         client.cgroup = False
+    told.machine.groups = ()
     told.wait(1)
     told.bookend("after")
     told.wait(1)
@@ -68,7 +69,9 @@ def _begin(case: Case, kernel: Kernel, nic: str) -> Story:
         c.name: Client(c.name, c.behaviour, c.limit, ino=500 + i, pid=300 + i, unkillable=c.unkillable)
         for i, c in enumerate(case.clients)
     }
-    machine = Machine(kernel, clients)
+    for spec in case.clients:
+        clients[spec.name].above = spec.within.name if spec.within else ""
+    machine = Machine(kernel, clients, case.groups)
     machine.console += ["[    0.000000] Linux version 6.12.0-lab", "lab-init: ready"]
     preflight = {"t": 90.0, "event": "done", "delivered": 4 * MIB, "mapped": round(3.9 * MIB), "hash": "0"}
     told = Story(case, machine, _manifest(case, nic), preflight=[preflight])

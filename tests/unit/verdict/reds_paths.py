@@ -36,6 +36,25 @@ def few_pages(told: Story) -> None:
     told.manifest["floor"] = 0.25
 
 
+def bill(checkpoint: str, **extra: int) -> Callable[[Story], object]:
+    """So much more, or less, is charged to these cgroups at one moment."""
+
+    def change(line: Json) -> None:
+        for name, more in extra.items():
+            line["cg"][name]["current"] += more
+
+    return in_checkpoint(checkpoint, change)
+
+
+def no_group(checkpoint: str, name: str) -> Callable[[Story], object]:
+    """A cgroup that was not seen; what it was charged is not charged above either."""
+
+    def change(line: Json) -> None:
+        line["parent"]["current"] -= line["cg"].pop(name)["current"]
+
+    return in_checkpoint(checkpoint, change)
+
+
 PATH_REDS: tuple[Red, ...] = (
     Red("exact", "free without the hint", F, partial(story, "no-hint", KERNELS["stock"])),
     Red("exact", "free on the second try", F, partial(story, "map-over", KERNELS["stock"])),
@@ -50,6 +69,28 @@ PATH_REDS: tuple[Red, ...] = (
     Red("exercised", "sent over IPv4", E, spoilt("ipv6", record("abuser", sender_argv=["zc-sender", "--to", "h"]))),
     Red("exercised", "nobody knows where to", E, spoilt("ipv6", record("abuser", sender_argv=["zc-sender", "--to"]))),
     Red("billed", "mapped pages that came by IPv6", F, partial(story, "ipv6", KERNELS["stock"])),
+    Red("one-pays", "nobody pays", F, partial(story, "moved", KERNELS["stock"])),
+    Red("one-pays", "who accepted pays", F, spoilt("moved", bill("held", passed=-2 * MIB, elsewhere=2 * MIB))),
+    Red("one-pays", "what it held moved with it", F, spoilt("moved", bill("held", mover=-16 * MIB, next=16 * MIB))),
+    Red("one-pays", "where it was pays on", F, spoilt("moved", bill("held", mover=2 * MIB, next=-2 * MIB))),
+    Red("one-pays", "no other cgroup", E, spoilt("moved", no_group("held", "elsewhere"))),
+    Red("one-pays", "held unseen", E, spoilt("moved", unseen("held"))),
+    Red("exercised", "moved too early", E, spoilt("moved", client("mover", "left", held=MIB))),
+    Red("exercised", "moved too late", E, spoilt("moved", client("mover", "left", held=47 * MIB))),
+    Red("exercised", "moved at no time", E, spoilt("moved", lambda s: s.event("mover", "left").update(event="smaps"))),
+    Red("levels", "only the leaf and its parent", F, spoilt("hierarchy", bill("held", top=-24 * MIB))),
+    Red("levels", "charged to the middle alone", F, spoilt("hierarchy", bill("held", mid=MIB, top=MIB))),
+    Red("levels", "held unseen", E, spoilt("hierarchy", unseen("held"))),
+    Red("limit-above", "forced", F, partial(story, "hierarchy", KERNELS["unmap-hook"])),
+    Red(
+        "limit-above",
+        "no limit",
+        E,
+        spoilt("hierarchy", in_checkpoint("held", lambda c: c["cg"]["top"].update(max=-1))),
+    ),
+    Red("exercised", "nobody was refused", E, spoilt("hierarchy", client("right", "holding", errno=0))),
+    Red("exercised", "nothing is charged", E, partial(story, "hierarchy", KERNELS["stock"])),
+    Red("exact", "the one apart pays too", F, spoilt("hierarchy", bill("held", apart=4 * MIB, beside=4 * MIB))),
     Red("turned-over", "one page in 1000 stays", F, spoilt("turnover", charged("released", "many", 185 * PAGE_SIZE))),
     Red("turned-over", "less than nothing", F, spoilt("turnover", charged("released", "many", -100 * PAGE_SIZE))),
     Red("turned-over", "far less than nothing", F, spoilt("turnover", charged("released", "many", 2**63))),

@@ -163,7 +163,43 @@ def _turned(told: Story) -> None:
         told.mark(checkpoint)
 
 
+def _moved(told: Story) -> None:
+    """moved: one holds; another holds some, goes to another cgroup, and takes the rest."""
+    for spec in told.case.clients:
+        client = told.start(spec)
+        if spec.name == "mover":
+            told.pour(client, 2 * BURST)
+            client.moved_to, client.before = "next", client.mapped_now
+            told.say(client, "left", cgroup="/sys/fs/cgroup/lab/next")
+        told.pour(client, wanted(spec) - client.delivered)
+        told.end_of_stream(client, spec)
+    _let_go(told, counted=False)
+
+
+def _levels(told: Story) -> None:
+    """hierarchy: each takes what the limit above it leaves."""
+    for spec in told.case.clients:
+        client = told.start(spec)
+        told.pour(client, wanted(spec))
+        told.end_of_stream(client, spec)
+    _let_go(told)
+
+
+def _let_go(told: Story, *, counted: bool = True) -> None:
+    told.wait(2)
+    told.mark("held")
+    told.wait(2)
+    for client in told.machine.clients.values():
+        told.machine.release(client)
+        told.say(client, "released")
+    told.wait(2)
+    if counted:
+        told.mark("released")
+
+
 SCRIPTS = {
+    "moved": _moved,
+    "hierarchy": _levels,
     "turnover": _turned,
     "bystander": _bystander,
     "cross-memcg": _turns,
