@@ -49,7 +49,9 @@ static const char about[] =
 	"What cannot be mapped is received into a small reused buffer.\n"
 	"\n"
 	"Commands on standard input, one a line: release (drop everything), leave DIR (move to\n"
-	"another cgroup), smaps (what its mappings are said to hold), quit. End of file means quit.\n"
+	"another cgroup), smaps (what its mappings are said to hold), cut HOW (an eighth of what the\n"
+	"first socket's window holds is given to munmap, MADV_DONTNEED, MAP_FIXED, mremap or PROT_NONE:\n"
+	"unmap, drop, cover, move, protect), quit. End of file means quit.\n"
 	"\n"
 	"Events, one JSON object a line on standard output:\n"
 	"  ready     it listens: name, behaviour, port, pid, cgroup, pfn (1: sees page frames)\n"
@@ -58,6 +60,7 @@ static const char about[] =
 	"  holding   delivery ended: reason complete, eof, full (slow) or error; errno, call\n"
 	"  released  after release\n"
 	"  left      after leave: cgroup\n"
+	"  cut       after cut: how; resident, as smaps; errno, call\n"
 	"  smaps     after smaps: resident, bytes of its areas by /proc/self/smaps\n"
 	"  done      after quit; with --verify hash, mismatches, first_mismatch\n"
 	"  error     message; exit status 1, or 2 for bad options\n"
@@ -133,6 +136,8 @@ static void obey(const char *command)
 		release_all();
 	else if (!strncmp(command, "leave ", 6) && command[6])
 		leave(command + 6);
+	else if (!strncmp(command, "cut ", 4) && cut(&self, command + 4))
+		say_cut(&self, command + 4, keep_resident());
 	else if (!strcmp(command, "smaps"))
 		say_smaps(&self, keep_resident());
 	else if (!strcmp(command, "quit"))

@@ -77,6 +77,7 @@ void say_accepted(const struct client *c);
 void say(const struct client *c, const char *event); /* with nothing but the counters */
 void say_holding(const struct client *c, const char *reason);
 void say_smaps(const struct client *c, uint64_t resident);
+void say_cut(const struct client *c, const char *how, uint64_t resident);
 void say_left(const struct client *c, const char *cgroup);
 void say_done(const struct client *c);
 uint64_t kept_bytes(const struct client *c); /* `held` of a line that were said now */
@@ -87,6 +88,9 @@ uint64_t kept_bytes(const struct client *c); /* `held` of a line that were said 
 int accept_elsewhere(int listener, uint64_t sockets, const char *dir);
 int accept_passed(int from); /* the next of them, as accept(2) returns */
 void accept_done(int from);
+
+/* zc-cut.c: a part of what the first socket's window holds is unmapped, moved, ...; false: there is no such way */
+bool cut(struct client *c, const char *how);
 
 /* zc-behaviours.c */
 bool is_slow(const struct client *c); /* the behaviour that never reads */
@@ -117,7 +121,9 @@ size_t keep_in_tees(struct client *c, char *from, size_t len);
 uint64_t keep_resident(void);
 /* Notes the page frames behind a mapped range; the bytes of it that are mapped. */
 size_t keep_frames(const char *from, size_t len);
+size_t keep_all_frames(void); /* the same of all areas */
 void keep_forget_frames(void);
+bool keep_moved_area(char *at, size_t size); /* takes note of one that is there; false with errno */
 bool keep_sees_frames(void); /* false: no privilege to see frame numbers, pages are counted instead */
 uint64_t keep_distinct(void); /* bytes */
 void keep_prepare(bool ahead); /* ahead: notes of page frames shall need no more memory later */

@@ -235,6 +235,25 @@ uint64_t keep_distinct(void)
 	return frames * PAGE;
 }
 
+size_t keep_all_frames(void)
+{
+	size_t there = 0;
+	unsigned i;
+
+	for (i = 0; i < area_count; i++)
+		there += keep_frames(areas[i].at, areas[i].size);
+	return there;
+}
+
+bool keep_moved_area(char *at, size_t size)
+{
+	errno = ENOMEM;
+	if (area_count == MAX_AREAS)
+		return false;
+	areas[area_count++] = (struct area){at, size};
+	return true;
+}
+
 static bool is_area(unsigned long first)
 {
 	unsigned i;

@@ -249,6 +249,14 @@ class Steps(Attempt):
             client.tell("smaps")
             self._watch(client, lambda p: p.said("smaps") or p.ended, Deadline.after("smaps", self.limits.answer))
 
+    def cut(self, who: ClientSpec, how: str) -> None:
+        """Have a client do something to a part of what it has mapped; how, its program says."""
+        client = self.streams[who.name].client
+        with self._step("cut", client=who.name, how=how):
+            client.tell(f"cut {how}")
+            done = Deadline.after("cut", self.limits.answer)
+            self._watch(client, lambda p: (p.last().get("event"), p.last().get("how")) == ("cut", how) or p.ended, done)
+
     def bury(self, who: ClientSpec) -> None:
         """Move a client out of its cgroup and remove the cgroup while the client's pages are out."""
         name = who.name

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from lab.evidence.ledger import counted
-from lab.evidence.model import Evidence, Ledger, Sample
+from lab.evidence.memory import baseline, gone
+from lab.evidence.model import ClientEvent, Evidence, Ledger, Sample
 from lab.units import MIB, PAGE_SIZE, mib
 from lab.verdict.case import Case, rule
-from lab.verdict.measure import BATCH_PAGES, at, at_sample, deliver_of, failed, mem_total, passed, unclear
+from lab.verdict.measure import BATCH_PAGES, agreement, at, at_sample, deliver_of, failed, mem_total, passed, unclear
 from lab.verdict.model import Finding
 from suites.rx_zerocopy.rules.bills import CHECKPOINTS
 from suites.rx_zerocopy.rules.exercised import Proof, took_delivered
@@ -62,6 +63,55 @@ def over_ipv6(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
         message = f"the stream of {client.name} went to {address or 'nobody knows where'}, over {family}"
         good = family == "ipv6" and ":" in address
         yield (passed if good else unclear)("exercised", message, "manifest.json")
+
+
+# -- partial ---------------------------------------------------------------------------------------------------------
+
+CUTS = ("unmap", "drop", "cover", "move", "protect")
+"""What is done to an eighth of what is mapped, in that order; images/guest/zc-cut.c. Checkpoints bear these names."""
+
+GONE = CUTS[:3]
+
+
+def _after(evidence: Evidence, name: str, how: str) -> ClientEvent | None:
+    """What a client said when it had done that."""
+    log = evidence.clients.get(name)
+    return next((e for e in log.events if e.event == "cut" and e.fields.get("how") == how), None) if log else None
+
+
+@rule("follows")
+def follows(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
+    """After each cut the client's page table, its smaps and the guest's free memory say the same of what is there."""
+    return [f for how in CUTS for f in _follows(evidence, ledger.client, how)]
+
+
+def _follows(evidence: Evidence, name: str, how: str) -> Iterator[Finding]:
+    sample, event, start = evidence.receiver.checkpoint(how), _after(evidence, name, how), baseline(evidence)
+    if sample is None or event is None or start is None:
+        yield unclear("follows", f"no checkpoint `{how}`, or the client did not say that it was done", CHECKPOINTS)
+        return
+    there, resident, missing = event.count("mapped_now"), event.count("resident"), gone(sample, start)
+    told = f"its page table holds {mib(there)}, smaps says {mib(resident)}, {mib(missing)} of memory are gone"
+    message = f"after `{how}` {told}"
+    agree = abs(there - resident) <= PAGE_SIZE and abs(missing - there) <= agreement(there)
+    yield (passed if agree else unclear)("follows", message, at_sample(sample))
+
+
+def was_cut(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
+    """partial: three cuts took about an eighth each away, two took nothing, and none of the calls failed."""
+    yield from took_delivered(evidence, ledger)
+    log = evidence.clients[ledger.client]
+    last = log.last("holding")
+    before = last.count("mapped_now") if last else 0
+    eighth = before // 8
+    for how in CUTS:
+        event = _after(evidence, ledger.client, how)
+        now = event.count("mapped_now") if event else 0
+        taken, wanted = before - now, eighth if how in GONE else 0
+        message = f"`{how}` took {mib(taken)} away, {mib(wanted)} are what it should"
+        good = event is not None and "errno" not in event.fields and abs(taken - wanted) <= 8 * PAGE_SIZE
+        yield (passed if good else unclear)("exercised", message, at(log, event))
+        before = now
 
 
 # -- turnover --------------------------------------------------------------------------------------------------------

@@ -194,6 +194,33 @@ def test_smaps_agree_with_what_is_mapped(tools: Tools) -> None:
         assert told["resident"] == told["mapped_now"]
 
 
+def test_what_is_cut_is_gone_and_what_is_moved_or_protected_is_not(tools: Tools) -> None:
+    with tools.client("hold", "--bytes", 8 * MIB) as (client, port), tools.sender(port, "--bytes", 8 * MIB):
+        holding = client.until("holding")
+        before, part = holding["mapped_now"], holding["mapped_now"] // 8 & ~4095
+        for how in ("unmap", "drop", "cover", "move", "protect"):
+            client.tell(f"cut {how}")
+            told = client.until("cut")
+            check_counters(told)
+            if not part:  # no page of the loopback can be mapped here
+                assert (told["errno"], told.text("call")) == (errno.EINVAL, how)
+                continue
+            assert told.text("how") == how
+            assert "errno" not in told.fields
+            assert told["resident"] == told["mapped_now"] == before - part * (how in ("unmap", "drop", "cover"))
+            before = told["mapped_now"]
+        client.tell("release", "quit")
+        assert client.until("released")["held"] == 0
+        assert client.end()[1] == 0
+        client.process.wait()
+
+
+def test_a_cut_that_there_is_not_is_an_unknown_command(tools: Tools) -> None:
+    with tools.client("hold") as (client, _):
+        client.tell("cut nonsense")
+        assert client.end()[1] == 1
+
+
 def test_an_io_uring_that_takes_no_mapped_page_is_told_by_its_call(tools: Tools) -> None:
     with tools.client("pin-uring", "--bytes", MIB) as (client, port), tools.sender(port, "--bytes", MIB):
         holding = client.until("holding")

@@ -9,7 +9,7 @@ from functools import partial
 from lab.units import MIB, PAGE_SIZE
 from tests.unit.verdict.builder import story
 from tests.unit.verdict.machine import KERNELS, Json
-from tests.unit.verdict.spoil import E, F, Red, client, in_checkpoint, manifest, record, spoilt
+from tests.unit.verdict.spoil import E, F, Red, client, in_checkpoint, manifest, record, shift_memory, spoilt
 from tests.unit.verdict.told import Story
 
 
@@ -55,6 +55,11 @@ def no_group(checkpoint: str, name: str) -> Callable[[Story], object]:
     return in_checkpoint(checkpoint, change)
 
 
+def cuts(told: Story, how: str) -> Json:
+    """What the client said when it had done that."""
+    return next(line for line in told.clients["abuser"] if line.get("how") == how)
+
+
 PATH_REDS: tuple[Red, ...] = (
     Red("exact", "free without the hint", F, partial(story, "no-hint", KERNELS["stock"])),
     Red("exact", "free on the second try", F, partial(story, "map-over", KERNELS["stock"])),
@@ -91,6 +96,23 @@ PATH_REDS: tuple[Red, ...] = (
     Red("exercised", "nobody was refused", E, spoilt("hierarchy", client("right", "holding", errno=0))),
     Red("exercised", "nothing is charged", E, partial(story, "hierarchy", KERNELS["stock"])),
     Red("exact", "the one apart pays too", F, spoilt("hierarchy", bill("held", apart=4 * MIB, beside=4 * MIB))),
+    Red("exact", "parts are free", F, partial(story, "partial", KERNELS["stock"])),
+    Red("exact", "still charged for a part", F, spoilt("partial", charged("drop", "abuser", 5 * MIB))),
+    Red("exact", "no more charged for what moved", F, spoilt("partial", charged("move", "abuser", -5 * MIB))),
+    Red("exact", "a part unseen", E, spoilt("partial", unseen("cover"))),
+    Red("follows", "smaps differ", E, spoilt("partial", lambda s: cuts(s, "cover").update(resident=30 * MIB))),
+    Red(
+        "follows",
+        "memory is still gone",
+        E,
+        spoilt("partial", in_checkpoint("cover", lambda c: shift_memory(c, 9 * MIB))),
+    ),
+    Red(
+        "exercised", "nothing was dropped", E, spoilt("partial", lambda s: cuts(s, "drop").update(mapped_now=35 * MIB))
+    ),
+    Red(
+        "exercised", "no part was moved", E, spoilt("partial", lambda s: cuts(s, "move").update(errno=22, call="move"))
+    ),
     Red("turned-over", "one page in 1000 stays", F, spoilt("turnover", charged("released", "many", 185 * PAGE_SIZE))),
     Red("turned-over", "less than nothing", F, spoilt("turnover", charged("released", "many", -100 * PAGE_SIZE))),
     Red("turned-over", "far less than nothing", F, spoilt("turnover", charged("released", "many", 2**63))),

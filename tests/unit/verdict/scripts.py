@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from lab.plan.case import ClientSpec
 from lab.units import MIB, PAGE_SIZE
+from suites.rx_zerocopy.rules.paths import CUTS, GONE
 from tests.unit.verdict.machine import Client
 from tests.unit.verdict.told import BURST, Story, wanted
 
@@ -197,7 +198,28 @@ def _let_go(told: Story, *, counted: bool = True) -> None:
         told.mark("released")
 
 
+def _partial(told: Story) -> None:
+    """partial: an eighth at a time is unmapped in three ways; then two are left as they are."""
+    (spec,) = told.case.clients
+    client = told.start(spec)
+    _take(told, client, spec)
+    told.wait(2)
+    told.mark("held")
+    for how in CUTS:
+        told.wait(2)
+        client.mapped_now -= spec.deliver // 8 if how in GONE else 0
+        told.say(client, "cut", how=how, resident=client.mapped_now)
+        told.wait(2)
+        told.mark(how)
+    told.wait(2)
+    told.machine.release(client)
+    told.say(client, "released")
+    told.wait(2)
+    told.mark("released")
+
+
 SCRIPTS = {
+    "partial": _partial,
     "moved": _moved,
     "hierarchy": _levels,
     "turnover": _turned,
