@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Connections that another process accepts, in another cgroup, and hands over
+ * Where connections come from: a socket that listens for each family, so that
+ * those over IPv4 are sockets of AF_INET, and not IPv6 ones of mapped addresses.
+ * Or another process, which accepts them in another cgroup and hands them over
  * by SCM_RIGHTS. Whose memory a socket's queues are is settled by who accepts
  * it: mem_cgroup_sk_alloc() in inet_csk_accept() of net/ipv4/inet_connection_sock.c.
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -18,7 +21,52 @@
 #include "labjson.h"
 #include "zc-client.h"
 
-static pid_t acceptor = -1;
+static int listeners[2] = {-1, -1}; /* IPv4, IPv6; -1: none */
+static int passed = -1;		    /* where those come from that another process accepts; -1: none does */
+static pid_t acceptor;
+
+static int bind_any(int family, uint64_t port, uint64_t rcvbuf)
+{
+	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1, size = (int)rcvbuf;
+
+	if (fd < 0)
+		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	/* Before listen(), so that accepted sockets inherit it and their window scale fits. */
+	if (rcvbuf && setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	if (bind(fd, family == AF_INET6 ? (void *)&v6 : (void *)&v4, family == AF_INET6 ? sizeof(v6) : sizeof(v4)) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/* One of them is enough: a kernel may lack either. */
+uint64_t accept_listen(uint64_t port, uint64_t sockets, uint64_t rcvbuf)
+{
+	static const int families[] = {AF_INET, AF_INET6};
+	struct sockaddr_in6 bound; /* the port is at the same place in both families */
+	socklen_t len = sizeof(bound);
+	unsigned i, there = 0;
+
+	for (i = 0; i < 2; i++) {
+		listeners[i] = bind_any(families[i], port, rcvbuf);
+		if (listeners[i] < 0)
+			continue;
+		if (listen(listeners[i], (int)sockets) < 0)
+			die(1, "cannot listen on port %d: %s", (int)port, strerror(errno));
+		if (getsockname(listeners[i], (struct sockaddr *)&bound, &len) == 0)
+			port = ntohs(bound.sin6_port);
+		there++;
+	}
+	if (!there)
+		die(1, "cannot listen on port %d: %s", (int)port, strerror(errno));
+	return port;
+}
 
 /* A message of one byte that carries a file, or room for one. */
 struct parcel {
@@ -50,17 +98,38 @@ static int hand_over(int to, int fd)
 	return sendmsg(to, &p.msg, MSG_NOSIGNAL) == 1 ? 0 : -1;
 }
 
-__attribute__((noreturn)) static void accept_all(int listener, uint64_t sockets, const char *dir, int to)
+static int accept_own(void)
 {
-	struct pollfd p = {.fd = listener, .events = POLLIN};
+	int fd = -1;
+	unsigned i;
+
+	errno = EAGAIN;
+	for (i = 0; i < 2 && fd < 0; i++)
+		if (listeners[i] >= 0)
+			fd = accept4(listeners[i], NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	return fd;
+}
+
+unsigned accept_poll(struct pollfd *fds)
+{
+	unsigned i;
+
+	for (i = 0; i < 2; i++) /* poll() passes over a negative one */
+		fds[i] = (struct pollfd){.fd = passed < 0 ? listeners[i] : i ? -1 : passed, .events = POLLIN};
+	return 2;
+}
+
+__attribute__((noreturn)) static void accept_all(uint64_t sockets, const char *dir, int to)
+{
+	struct pollfd fds[2];
 	int fd;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (cgroup_join(dir) < 0)
 		_exit(1);
 	while (sockets) {
-		poll(&p, 1, -1);
-		fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		poll(fds, accept_poll(fds), -1);
+		fd = accept_own();
 		if (fd < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED))
 			continue;
 		if (fd < 0 || hand_over(to, fd) < 0)
@@ -71,7 +140,7 @@ __attribute__((noreturn)) static void accept_all(int listener, uint64_t sockets,
 	_exit(0);
 }
 
-int accept_elsewhere(int listener, uint64_t sockets, const char *dir)
+void accept_elsewhere(uint64_t sockets, const char *dir)
 {
 	int ends[2];
 
@@ -81,16 +150,16 @@ int accept_elsewhere(int listener, uint64_t sockets, const char *dir)
 	if (acceptor < 0)
 		die(1, "fork: %s", strerror(errno));
 	if (acceptor == 0)
-		accept_all(listener, sockets, dir, ends[1]);
+		accept_all(sockets, dir, ends[1]);
 	close(ends[1]);
-	return ends[0];
+	passed = ends[0];
 }
 
-int accept_passed(int from)
+static int take_passed(void)
 {
 	struct parcel p;
 	struct cmsghdr *c;
-	ssize_t n = recvmsg(from, wrap(&p), MSG_CMSG_CLOEXEC);
+	ssize_t n = recvmsg(passed, wrap(&p), MSG_CMSG_CLOEXEC);
 	int fd;
 
 	if (n < 0)
@@ -102,8 +171,24 @@ int accept_passed(int from)
 	return fd;
 }
 
-void accept_done(int from)
+int accept_next(void)
 {
-	close(from);
+	return passed < 0 ? accept_own() : take_passed();
+}
+
+void accept_done(void)
+{
+	unsigned i;
+
+	for (i = 0; i < 2; i++) {
+		if (listeners[i] >= 0)
+			close(listeners[i]);
+		listeners[i] = -1;
+	}
+	if (passed < 0)
+		return;
+	close(passed); /* whoever accepts still has nobody to hand anything to */
+	passed = -1;
+	kill(acceptor, SIGKILL);
 	waitpid(acceptor, NULL, 0);
 }

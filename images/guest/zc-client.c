@@ -73,10 +73,9 @@ static struct client self;
 static enum phase phase = ACCEPTING;
 static const char *behaviour_name;
 static uint64_t seed, rcvbuf;
-static int listener = -1, acceptor = -1;
 static const char *accept_in;
 static uint64_t last_progress, reported, kept_then, still_since;
-static struct pollfd *fds; /* standard input, then the listener or the lanes */
+static struct pollfd *fds; /* standard input, then who listens or the lanes */
 
 static void hold_now(const char *reason)
 {
@@ -109,9 +108,7 @@ static void release_all(void)
 		close(self.lanes[k].fd);
 		self.lanes[k].fd = -1;
 	}
-	if (listener >= 0)
-		close(listener);
-	listener = -1;
+	accept_done();
 	self.mapped_now = self.pinned = self.anon = self.queued = 0;
 	phase = RELEASED;
 	say(&self, "released");
@@ -170,46 +167,9 @@ static void read_commands(void)
 
 /* --- connections --- */
 
-static int bind_any(int family)
-{
-	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)self.port)};
-	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)self.port)};
-	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1, off = 0, size = (int)rcvbuf;
-
-	if (fd < 0)
-		return -1;
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (family == AF_INET6)
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-	/* Before listen(), so that accepted sockets inherit it and their window scale fits. */
-	if (rcvbuf && setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
-		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-	if (bind(fd, family == AF_INET6 ? (void *)&v6 : (void *)&v4, family == AF_INET6 ? sizeof(v6) : sizeof(v4)) == 0)
-		return fd;
-	close(fd);
-	return -1;
-}
-
-static void open_listener(void)
-{
-	struct sockaddr_in6 bound; /* the port is at the same place in both families */
-	socklen_t len = sizeof(bound);
-
-	listener = bind_any(AF_INET6);
-	if (listener < 0)
-		listener = bind_any(AF_INET);
-	if (listener < 0 || listen(listener, (int)self.sockets) < 0)
-		die(1, "cannot listen on port %d: %s", (int)self.port, strerror(errno));
-	if (getsockname(listener, (struct sockaddr *)&bound, &len) == 0)
-		self.port = ntohs(bound.sin6_port);
-}
-
 static void begin_receiving(void)
 {
-	close(listener);
-	listener = -1;
-	if (acceptor >= 0)
-		accept_done(acceptor);
+	accept_done();
 	phase = RECEIVING;
 	still_since = now_us();
 	behaviour_prepare(&self);
@@ -223,8 +183,7 @@ static void accept_lanes(void)
 	int fd, lowat = self.behaviour->lowat ? self.behaviour->lowat : LOWAT;
 
 	while (self.lane_count < self.sockets) {
-		fd = acceptor >= 0 ? accept_passed(acceptor) :
-				     accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		fd = accept_next();
 		if (fd < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED))
 			return;
 		if (fd < 0)
@@ -322,9 +281,8 @@ static unsigned fill_poll(void)
 	unsigned k;
 
 	fds[0] = (struct pollfd){.fd = STDIN_FILENO, .events = POLLIN};
-	fds[1] = (struct pollfd){.fd = acceptor >= 0 ? acceptor : listener, .events = POLLIN};
 	if (phase == ACCEPTING)
-		return 2;
+		return 1 + accept_poll(fds + 1);
 	if (phase != RECEIVING || is_slow(&self))
 		return 1;
 	for (k = 0; k < self.lane_count; k++)
@@ -413,9 +371,9 @@ int main(int argc, char **argv)
 		self.lanes[k].pattern = pattern_of(seed, k);
 	/* At its limit a process that may not be killed repeats a page fault for ever. */
 	keep_prepare(self.unkillable);
-	open_listener();
+	self.port = accept_listen(self.port, self.sockets, rcvbuf);
 	if (accept_in)
-		acceptor = accept_elsewhere(listener, self.sockets, accept_in);
+		accept_elsewhere(self.sockets, accept_in);
 	say_ready(&self);
 	run();
 }

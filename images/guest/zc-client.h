@@ -84,10 +84,14 @@ uint64_t kept_bytes(const struct client *c); /* `held` of a line that were said 
 
 /* zc-accept.c */
 
-/* Has a process in the cgroup `dir` accept so many connections; where they can be taken from. */
-int accept_elsewhere(int listener, uint64_t sockets, const char *dir);
-int accept_passed(int from); /* the next of them, as accept(2) returns */
-void accept_done(int from);
+/* Listens in both families, each by a socket of its own; the port, which 0 leaves to the kernel. */
+uint64_t accept_listen(uint64_t port, uint64_t sockets, uint64_t rcvbuf);
+/* Has a process in the cgroup `dir` accept so many connections, and hand them over. */
+void accept_elsewhere(uint64_t sockets, const char *dir);
+struct pollfd;
+unsigned accept_poll(struct pollfd *fds); /* where connections come from: two at most */
+int accept_next(void); /* one of them, as accept(2) returns */
+void accept_done(void); /* no more are wanted */
 
 /* zc-cut.c: a part of what the first socket's window holds is unmapped, moved, ...; false: there is no such way */
 bool cut(struct client *c, const char *how);
