@@ -1,18 +1,29 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Rules about the ways by which a page comes to be mapped, and goes: mapped over, turned over."""
+"""Rules about the ways by which a page comes to be mapped, and goes: without the hint, over, in parts, in masses."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from lab.evidence.ledger import counted
+from lab.evidence.ledger import counted, keeps
 from lab.evidence.memory import baseline, gone
 from lab.evidence.model import ClientEvent, Evidence, Ledger, Sample
 from lab.units import MIB, PAGE_SIZE, mib
 from lab.verdict.case import Case, rule
-from lab.verdict.measure import BATCH_PAGES, agreement, at, at_sample, deliver_of, failed, mem_total, passed, unclear
+from lab.verdict.measure import (
+    BATCH_PAGES,
+    agreement,
+    at,
+    at_sample,
+    deliver_of,
+    failed,
+    mem_total,
+    passed,
+    run_kills,
+    unclear,
+)
 from lab.verdict.model import Finding
-from suites.rx_zerocopy.rules.bills import CHECKPOINTS
+from suites.rx_zerocopy.rules.bills import CHECKPOINTS, state_of
 from suites.rx_zerocopy.rules.exercised import Proof, took_delivered
 
 TIMES = 2
@@ -112,6 +123,29 @@ def was_cut(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
         good = event is not None and "errno" not in event.fields and abs(taken - wanted) <= 8 * PAGE_SIZE
         yield (passed if good else unclear)("exercised", message, at(log, event))
         before = now
+
+
+# -- pressure --------------------------------------------------------------------------------------------------------
+
+PRESSER = "lab-press"
+
+
+def held_under_pressure(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
+    """pressure: what the client held at `held` it held at `pressed`, and more was taken in between than was free."""
+    yield from took_delivered(evidence, ledger)
+    held, pressed = (evidence.receiver.checkpoint(name) for name in ("held", "pressed"))
+    before, after = (state_of(evidence, ledger.client, s.t) if s else None for s in (held, pressed))
+    if held is None or pressed is None or before is None or after is None:
+        yield unclear("exercised", "no checkpoint `held` or `pressed`", CHECKPOINTS)
+        return
+    taken, free = pressed.meminfo["AnonPages"] - held.meminfo["AnonPages"], held.meminfo["MemFree"]
+    died = any(kill.task == PRESSER for kill in run_kills(evidence.receiver))
+    message = (
+        f"{mib(taken)} were taken when {mib(free)} were free{', and the taker was killed' if died else ''}; "
+        f"{ledger.client} held {mib(keeps(before))} before and {mib(keeps(after))} then"
+    )
+    good = (died or taken > free) and keeps(before) == keeps(after)
+    yield (passed if good else unclear)("exercised", message, at_sample(pressed))
 
 
 # -- turnover --------------------------------------------------------------------------------------------------------

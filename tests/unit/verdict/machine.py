@@ -125,6 +125,7 @@ class Machine:
     leak: int = 0
     cached: int = 0
     taken: int = 0
+    page_cache: int = 30 * MIB
     accounted_only: int = 0
     tainted: int = 0
     above: int = 0  # charged to the cgroup above the clients' and to none of them
@@ -270,7 +271,7 @@ class Machine:
         anon = sum(c.anon + OWN * c.procs for c in self.clients.values())
         return {
             "Buffers": 0,
-            "Cached": 30 * MIB,
+            "Cached": self.page_cache,
             "AnonPages": 5 * MIB + anon + self.taken,
             "Slab": 25 * MIB,
             "PageTables": MIB,

@@ -60,6 +60,11 @@ def cuts(told: Story, how: str) -> Json:
     return next(line for line in told.clients["abuser"] if line.get("how") == how)
 
 
+def no_pressure(told: Story) -> None:
+    """As much was taken as is free, and no more."""
+    told.checkpoint("pressed")["meminfo"]["AnonPages"] -= 9 * MIB
+
+
 PATH_REDS: tuple[Red, ...] = (
     Red("exact", "free without the hint", F, partial(story, "no-hint", KERNELS["stock"])),
     Red("exact", "free on the second try", F, partial(story, "map-over", KERNELS["stock"])),
@@ -113,6 +118,10 @@ PATH_REDS: tuple[Red, ...] = (
     Red(
         "exercised", "no part was moved", E, spoilt("partial", lambda s: cuts(s, "move").update(errno=22, call="move"))
     ),
+    Red("exact", "free under pressure", F, spoilt("pressure", charged("pressed", "abuser", -8 * MIB))),
+    Red("returned", "charged after pressure", F, spoilt("pressure", charged("released", "abuser", 4 * MIB))),
+    Red("exercised", "no pressure", E, spoilt("pressure", no_pressure)),
+    Red("exercised", "pressure unseen", E, spoilt("pressure", unseen("pressed"))),
     Red("turned-over", "one page in 1000 stays", F, spoilt("turnover", charged("released", "many", 185 * PAGE_SIZE))),
     Red("turned-over", "less than nothing", F, spoilt("turnover", charged("released", "many", -100 * PAGE_SIZE))),
     Red("turned-over", "far less than nothing", F, spoilt("turnover", charged("released", "many", 2**63))),

@@ -218,7 +218,28 @@ def _partial(told: Story) -> None:
     told.mark("released")
 
 
+def _under_pressure(told: Story) -> None:
+    """pressure: one holds; all that is free is taken, and some of the page cache; then it lets go."""
+    (spec,) = told.case.clients
+    client = told.start(spec)
+    _take(told, client, spec)
+    told.wait(2)
+    told.mark("held")
+    told.wait(2)
+    told.machine.taken, told.machine.page_cache = told.machine.free() + 8 * MIB, 20 * MIB
+    told.wait(2)
+    told.mark("pressed")
+    told.wait(2)
+    client.drop()  # to where it is wanted: no pool keeps it now
+    told.say(client, "released")
+    told.wait(2)
+    told.mark("released")
+    told.wait(2)
+    told.machine.taken = 0
+
+
 SCRIPTS = {
+    "pressure": _under_pressure,
     "partial": _partial,
     "moved": _moved,
     "hierarchy": _levels,
