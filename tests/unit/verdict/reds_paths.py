@@ -55,6 +55,15 @@ def no_group(checkpoint: str, name: str) -> Callable[[Story], object]:
     return in_checkpoint(checkpoint, change)
 
 
+def above_all(extra: int) -> Callable[[Story], object]:
+    """So much more is charged to the cgroup that all of a run's lie in."""
+
+    def change(line: Json) -> None:
+        line["parent"]["current"] += extra
+
+    return in_checkpoint("held", change)
+
+
 def cuts(told: Story, how: str) -> Json:
     """What the client said when it had done that."""
     return next(line for line in told.clients["abuser"] if line.get("how") == how)
@@ -91,6 +100,8 @@ PATH_REDS: tuple[Red, ...] = (
     Red("levels", "only the leaf and its parent", F, spoilt("hierarchy", bill("held", top=-24 * MIB))),
     Red("levels", "charged to the middle alone", F, spoilt("hierarchy", bill("held", mid=MIB, top=MIB))),
     Red("levels", "held unseen", E, spoilt("hierarchy", unseen("held"))),
+    Red("balanced", "nobody above all of them", F, spoilt("hierarchy", above_all(-16 * MIB))),
+    Red("balanced", "charged above all of them twice", F, spoilt("hierarchy", above_all(16 * MIB))),
     Red("limit-above", "forced", F, partial(story, "hierarchy", KERNELS["unmap-hook"])),
     Red(
         "limit-above",
