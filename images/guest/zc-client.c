@@ -49,7 +49,7 @@ static const char about[] =
 	"What cannot be mapped is received into a small reused buffer.\n"
 	"\n"
 	"Commands on standard input, one a line: release (drop everything), leave DIR (move to\n"
-	"another cgroup), smaps (what its mappings are said to hold), cut HOW (an eighth of what the\n"
+	"another cgroup), heir (a child is forked that keeps what is mapped, and outlives it), smaps (what its mappings are said to hold), cut HOW (an eighth of what the\n"
 	"first socket's window holds is given to munmap, MADV_DONTNEED, MAP_FIXED, mremap or PROT_NONE:\n"
 	"unmap, drop, cover, move, protect), quit. End of file means quit.\n"
 	"\n"
@@ -60,6 +60,7 @@ static const char about[] =
 	"  holding   delivery ended: reason complete, eof, full (slow) or error; errno, call\n"
 	"  released  after release\n"
 	"  left      after leave: cgroup\n"
+	"  heir      after heir\n"
 	"  cut       after cut: how; resident, as smaps; errno, call\n"
 	"  smaps     after smaps: resident, bytes of its areas by /proc/self/smaps\n"
 	"  done      after quit; with --verify hash, mismatches, first_mismatch\n"
@@ -135,6 +136,8 @@ static void obey(const char *command)
 		leave(command + 6);
 	else if (!strncmp(command, "cut ", 4) && cut(&self, command + 4))
 		say_cut(&self, command + 4, keep_resident());
+	else if (!strcmp(command, "heir") && leave_heir())
+		say(&self, "heir");
 	else if (!strcmp(command, "smaps"))
 		say_smaps(&self, keep_resident());
 	else if (!strcmp(command, "quit"))

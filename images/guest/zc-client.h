@@ -139,5 +139,7 @@ size_t pin_by_fork(struct client *c, char *from, size_t len);
 size_t pin_by_send(struct client *c, char *from, size_t len);
 size_t pin_by_uring(struct client *c, char *from, size_t len);
 void pin_nothing(void);
+/* Forks a child that keeps all that is mapped, and outlives us; false with errno. */
+bool leave_heir(void);
 
 #endif

@@ -14,7 +14,7 @@ RECORD = "selftest.json"
 OUTPUT = "output.log"
 PEER_OUTPUT = "peer.log"
 
-COUNTED = frozenset({"accepted", "progress", "holding", "smaps", "cut", "released", "left", "done"})
+COUNTED = frozenset({"accepted", "progress", "holding", "smaps", "cut", "heir", "released", "left", "done"})
 """Events of zc-client that carry the counters."""
 
 BEGIN, END = 1, 2

@@ -257,6 +257,20 @@ class Steps(Attempt):
             done = Deadline.after("cut", self.limits.answer)
             self._watch(client, lambda p: (p.last().get("event"), p.last().get("how")) == ("cut", how) or p.ended, done)
 
+    def leave_heir(self, who: ClientSpec) -> None:
+        """Have a client fork a child that keeps what is mapped; then the client itself ends."""
+        client = self.streams[who.name].client
+        with self._step("heir", client=who.name):
+            client.tell("heir")
+            client.wait("a child", lambda p: p.said("heir"), Deadline.after("heir", self.limits.answer))
+        self._quit(self.streams[who.name])
+
+    def kill_group(self, who: ClientSpec) -> None:
+        """End whatever is left in a client's cgroup, by cgroup.kill (since v5.14)."""
+        with self._step("kill cgroup", client=who.name):
+            self.ready.receiver.check(["sh", "-c", f"echo 1 > {cgroup_of(who.path)}/cgroup.kill"])
+        self.settled("nobody there", lambda s: not s.cgroups[who.name].procs)
+
     def bury(self, who: ClientSpec) -> None:
         """Move a client out of its cgroup and remove the cgroup while the client's pages are out."""
         name = who.name

@@ -7,12 +7,13 @@ import errno
 from collections.abc import Iterable, Iterator
 
 from lab.evidence.ledger import keeps
-from lab.evidence.memory import baseline
+from lab.evidence.memory import baseline, gone
 from lab.evidence.model import ClientEvent, Evidence, Ledger, Sample
 from lab.units import MIB, PAGE_SIZE, mib
 from lab.verdict.case import Case, rule
 from lab.verdict.measure import (
     Between,
+    agreement,
     at,
     at_sample,
     batch,
@@ -25,6 +26,7 @@ from lab.verdict.measure import (
 )
 from lab.verdict.model import Finding
 from suites.rx_zerocopy.rules.bills import CHECKPOINTS, SHARP, bills, growth, state_of
+from suites.rx_zerocopy.rules.exercised import took_delivered
 from suites.rx_zerocopy.rules.limits import MAPPING
 
 # -- moved -----------------------------------------------------------------------------------------------------------
@@ -92,6 +94,42 @@ def moved_on(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
     )
     enough = min(before, after) >= wanted
     yield (passed if enough else unclear)("exercised", message, at(evidence.clients[MOVER], then))
+
+
+# -- heir ------------------------------------------------------------------------------------------------------------
+
+
+@rule("inherited")
+def inherited(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
+    """The charge stays while a child has what its parent mapped, and ends with the child."""
+    start, held = baseline(evidence), ledger.last.held if ledger.last else 0
+    found = []
+    for name, due in (("outlived", held), ("released", 0)):
+        sample = evidence.receiver.checkpoint(name)
+        group = sample.cgroups.get(ledger.client) if sample else None
+        if sample is None or group is None or start is None:
+            found.append(unclear("inherited", f"no checkpoint `{name}` with /lab/{ledger.client} in it", CHECKPOINTS))
+            continue
+        charged, out, slack = group.current, gone(sample, start), batch(evidence) + SHARP
+        message = f"at `{name}` {mib(due)} are left, {mib(charged)} are charged and {mib(out)} of memory are gone"
+        same = abs(out - due) <= agreement(due)
+        right = due - slack <= charged <= due + slack
+        word = unclear if due and not same else passed if right and same else failed
+        found.append(word("inherited", message, at_sample(sample)))
+    return found
+
+
+def outlived(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
+    """heir: the parent held enough and ended, a child was left, and then nobody."""
+    yield from took_delivered(evidence, ledger)
+    done = next((e for e in evidence.clients[ledger.client].events if e.event == "done"), None)
+    for name, procs in (("outlived", 1), ("released", 0)):
+        sample = evidence.receiver.checkpoint(name)
+        group = sample.cgroups.get(ledger.client) if sample else None
+        there, ended = group.procs if group else -1, bool(sample and done and done.t <= sample.t)
+        message = f"{there} processes in /lab/{ledger.client} at `{name}`, {procs} should be; "
+        message += "the parent had ended" if ended else "the parent had not ended"
+        yield (passed if there == procs and ended else unclear)("exercised", message, at_sample(sample))
 
 
 # -- hierarchy -------------------------------------------------------------------------------------------------------

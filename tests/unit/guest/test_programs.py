@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 from datetime import timedelta
@@ -213,6 +214,19 @@ def test_what_is_cut_is_gone_and_what_is_moved_or_protected_is_not(tools: Tools)
         assert client.until("released")["held"] == 0
         assert client.end()[1] == 0
         client.process.wait()
+
+
+def test_an_heir_outlives_the_client(tools: Tools) -> None:
+    with tools.client("hold", "--bytes", MIB) as (client, port), tools.sender(port, "--bytes", MIB):
+        client.until("holding")
+        pid = client.process.pid
+        client.tell("heir")
+        client.until("heir")
+        (heir,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        client.tell("quit")
+        assert client.end()[1] == 0
+        assert _is_alive(heir)
+        os.kill(int(heir), signal.SIGKILL)
 
 
 def test_a_cut_that_there_is_not_is_an_unknown_command(tools: Tools) -> None:

@@ -64,6 +64,19 @@ def above_all(extra: int) -> Callable[[Story], object]:
     return in_checkpoint("held", change)
 
 
+def memory(checkpoint: str, more: int) -> Callable[[Story], object]:
+    return in_checkpoint(checkpoint, lambda line: shift_memory(line, more))
+
+
+def nobody_left(told: Story) -> None:
+    told.checkpoint("outlived")["cg"]["abuser"].update(procs=0)
+
+
+def never_done(told: Story) -> None:
+    """It says that it is done when its child has ended."""
+    told.clients["abuser"].remove(next(line for line in told.clients["abuser"] if line["event"] == "done"))
+
+
 def cuts(told: Story, how: str) -> Json:
     """What the client said when it had done that."""
     return next(line for line in told.clients["abuser"] if line.get("how") == how)
@@ -133,6 +146,26 @@ PATH_REDS: tuple[Red, ...] = (
     Red("returned", "charged after pressure", F, spoilt("pressure", charged("released", "abuser", 4 * MIB))),
     Red("exercised", "no pressure", E, spoilt("pressure", no_pressure)),
     Red("exercised", "pressure unseen", E, spoilt("pressure", unseen("pressed"))),
+    Red("inherited", "nothing charged", F, partial(story, "heir", KERNELS["stock"])),
+    Red("inherited", "ended with the parent", F, spoilt("heir", charged("outlived", "abuser", -40 * MIB))),
+    Red("inherited", "does not end", F, spoilt("heir", charged("released", "abuser", MIB))),
+    Red(
+        "inherited",
+        "memory does not end",
+        F,
+        spoilt("heir", in_checkpoint("released", lambda c: shift_memory(c, 9 * MIB))),
+    ),
+    Red(
+        "inherited", "memory ended", E, spoilt("heir", in_checkpoint("outlived", lambda c: shift_memory(c, -20 * MIB)))
+    ),
+    Red("inherited", "the child unseen", E, spoilt("heir", unseen("outlived"))),
+    Red(
+        "exercised",
+        "no child",
+        E,
+        spoilt("heir", nobody_left),
+    ),
+    Red("exercised", "the parent lives", E, spoilt("heir", never_done)),
     Red("turned-over", "one page in 1000 stays", F, spoilt("turnover", charged("released", "many", 185 * PAGE_SIZE))),
     Red("turned-over", "less than nothing", F, spoilt("turnover", charged("released", "many", -100 * PAGE_SIZE))),
     Red("turned-over", "far less than nothing", F, spoilt("turnover", charged("released", "many", 2**63))),

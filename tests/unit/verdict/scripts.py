@@ -238,7 +238,28 @@ def _under_pressure(told: Story) -> None:
     told.machine.taken = 0
 
 
+def _heir(told: Story) -> None:
+    """heir: one holds, leaves a child, and ends; then the child ends."""
+    (spec,) = told.case.clients
+    client = told.start(spec)
+    _take(told, client, spec)
+    told.wait(2)
+    told.mark("held")
+    told.wait(2)
+    told.say(client, "heir")
+    told.wait(1)
+    told.say(client, "done")
+    told.wait(2)
+    told.mark("outlived")
+    told.wait(2)
+    told.machine.release(client)
+    client.procs = 0
+    told.wait(2)
+    told.mark("released")
+
+
 SCRIPTS = {
+    "heir": _heir,
     "pressure": _under_pressure,
     "partial": _partial,
     "moved": _moved,
