@@ -34,8 +34,12 @@ def growth(evidence: Evidence, name: str, sample: Sample) -> Between:
     return Between(current - own.high, current - own.low)
 
 
-def exact(*checkpoints: Checkpoint) -> Rule:
-    """The rule that at these checkpoints (`held`, when none is named) every client pays for what it holds."""
+def exact(*checkpoints: Checkpoint, queued: bool = False) -> Rule:
+    """The rule that at these checkpoints (`held`, when none is named) every client pays for what it holds.
+
+    queued  their sockets are full then: any of them may be charged for all that TCP has queued, for memory.stat, which
+            would tell whose it is, can be two seconds old (FLUSH_TIME of mm/memcontrol.c)
+    """
     names = checkpoints or (HELD,)
 
     @rule("exact")
@@ -45,14 +49,17 @@ def exact(*checkpoints: Checkpoint) -> Rule:
         if lacking or baseline(evidence) is None:
             return [unclear("exact", f"no checkpoint {', '.join(lacking) or 'baseline'}", CHECKPOINTS)]
         turns = (evidence.receiver.checkpoint(name) for name in names)
-        return [f for turn in turns if turn for f in bills("exact", evidence, [c.name for c in case.clients], turn)]
+        clients = [c.name for c in case.clients]
+        return [f for turn in turns if turn for f in bills("exact", evidence, clients, turn, queued=queued)]
 
     return asked
 
 
-def bills(name: str, evidence: Evidence, clients: Sequence[str], turn: Sample) -> Iterator[Finding]:
-    """What the rule of that name finds about these clients at one moment."""
-    found = [_bill(evidence, client, turn) for client in clients if client in turn.cgroups]
+def bills(
+    name: str, evidence: Evidence, clients: Sequence[str], turn: Sample, *, queued: bool = False
+) -> Iterator[Finding]:
+    """What the rule of that name finds about these clients at one moment; queued as in `exact`."""
+    found = [_bill(evidence, client, turn, queued=queued) for client in clients if client in turn.cgroups]
     words = {b.name: b.charged.word(b.low, b.high) for b in found}
     worst = next((word for word in (Word.FAIL, Word.ERROR) if word in words.values()), Word.PASS)
     told = [
@@ -78,9 +85,9 @@ class _Bill:
     high: int
 
 
-def _bill(evidence: Evidence, name: str, turn: Sample) -> _Bill:
+def _bill(evidence: Evidence, name: str, turn: Sample, *, queued: bool) -> _Bill:
     event = state_of(evidence, name, turn.t)
     held, slack = (keeps(event) if event else 0), batch(evidence) + SHARP
     grown = tcp_growth(turn, baseline(evidence) or turn)
-    queues = max(0, min(turn.cgroups[name].stat.get("sock", 0), grown))
+    queues = max(0, grown if queued else min(turn.cgroups[name].stat.get("sock", 0), grown))
     return _Bill(name, held, growth(evidence, name, turn), held - slack, held + slack + queues)
