@@ -22,6 +22,8 @@ static const char *const stat_keys[] = {
 };
 static char text[64 << 10];
 
+#define MAX_LEVELS 4 /* of cgroups below the root */
+
 /* A file with one number; "max" or no such file gives -1. */
 static int64_t number_at(int dir, const char *file)
 {
@@ -63,7 +65,9 @@ static int sample_child(struct json *j, int dir, uint64_t ino)
 	return number_at(dir, "memory.current") >= 0;
 }
 
-static void add_child(struct json *j, int root, const char *name, struct children *found)
+static void add_children(struct json *j, int root, const char *above, struct children *found);
+
+static void add_child(struct json *j, int root, const char *above, const char *name, struct children *found)
 {
 	int dir = openat(root, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct json before = *j;
@@ -73,10 +77,14 @@ static void add_child(struct json *j, int root, const char *name, struct childre
 		return;
 	if (fstat(dir, &st) == 0 && strlen(name) < sizeof(found->at[0].name)) {
 		json_open(j, name);
+		if (above)
+			json_str(j, "above", above);
 		if (sample_child(j, dir, st.st_ino)) {
 			json_close(j);
 			strcpy(found->at[found->count].name, name);
 			found->at[found->count++].ino = st.st_ino;
+			if (st.st_nlink != 2) /* kernfs counts subdirectories, and most have none to look for */
+				add_children(j, dir, name, found);
 		} else {
 			*j = before;
 		}
@@ -84,20 +92,27 @@ static void add_child(struct json *j, int root, const char *name, struct childre
 	close(dir);
 }
 
-/* readdir() would allocate. */
-static void add_children(struct json *j, int root, struct children *found)
+/* readdir() would allocate. The cgroup `above` these is NULL for the first level. */
+static void add_children(struct json *j, int root, const char *above, struct children *found)
 {
-	static char entries[8 << 10] __attribute__((aligned(8)));
+	static char levels[MAX_LEVELS][4 << 10] __attribute__((aligned(8)));
+	static unsigned level;
+	char *entries = levels[level];
 	ssize_t n, at;
 
-	while ((n = getdents64(root, entries, sizeof(entries))) > 0) {
+	if (level == MAX_LEVELS)
+		return;
+	level++;
+
+	while ((n = getdents64(root, entries, sizeof(levels[0]))) > 0) {
 		for (at = 0; at < n; at += ((struct dirent64 *)(entries + at))->d_reclen) {
 			const struct dirent64 *d = (struct dirent64 *)(entries + at);
 
 			if (d->d_type == DT_DIR && d->d_name[0] != '.' && found->count < MAX_CGROUPS)
-				add_child(j, root, d->d_name, found);
+				add_child(j, root, above, d->d_name, found);
 		}
 	}
+	level--;
 }
 
 static int64_t dying(int root)
@@ -123,7 +138,7 @@ void sample_cgroups(struct json *j, const char *root, struct children *found)
 	json_num(j, "dying", dir < 0 ? -1 : dying(dir));
 	json_open(j, "cg");
 	if (dir >= 0) {
-		add_children(j, dir, found);
+		add_children(j, dir, NULL, found);
 		close(dir);
 	}
 	json_close(j);

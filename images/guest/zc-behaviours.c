@@ -16,6 +16,10 @@
 #define ANON_AREA (64ul << 20)
 /* A child keeps a whole window: few children, and the parent's own share of the mapping stays small. */
 #define FORK_AREA (16ul << 20)
+/* What is mapped over is looked up in the page table after each round: small, and gone over several times. */
+#define OVER_AREA (16ul << 20)
+/* A call unmaps as much ahead as it asks for: with little, more of the calls find a page where they are to map one. */
+#define OVER_CHUNK (64ul << 10)
 /* Half of what `map` maps at a time: each wake-up ends with an unmapping and its TLB flush, however little came. */
 #define MAP_LOWAT (512 << 10)
 /* Below one page, so that a call copies only what it could not have mapped. */
@@ -113,15 +117,17 @@ static size_t window_room(struct client *c, struct lane *l)
 		c->behaviour->settle(c, l);
 		if (keeps)
 			l->window = NULL; /* stays mapped: the area is remembered by zc-keep.c */
+		else if (c->behaviour->maps_over)
+			l->used = 0;
 	}
 	if (!l->window) {
 		l->window_size = c->unkillable ? ROOTED_AREA : c->chunk < least_window ? least_window : c->chunk;
-		l->used = l->settled = 0;
+		l->used = l->settled = l->filled = 0;
 		l->window = c->unkillable ? keep_rooted_area(l->fd) : keep_area(l->fd, l->window_size);
 		if (!l->window)
 			fail(c, "mmap", errno);
 	}
-	return c->failure.call ? 0 : least(l->window_size - l->used, c->chunk);
+	return c->failure.call ? 0 : least(l->window_size - l->used, c->behaviour->maps_over ? OVER_CHUNK : c->chunk);
 }
 
 void behaviour_prepare(struct client *c)
@@ -135,8 +141,9 @@ void behaviour_prepare(struct client *c)
 
 /*
  * One TCP_ZEROCOPY_RECEIVE: maps what it can and copies the straggling bytes
- * after it into the bounce buffer. The range is known to be unmapped, which
- * the hint tells the kernel: no TLB flush for nothing.
+ * after it into the bounce buffer. The hint tells the kernel that the range is
+ * unmapped: no TLB flush for nothing. Where it is not, the kernel finds out at
+ * the first page (EBUSY), and unmaps it after all.
  */
 static int map_once(const struct client *c, struct lane *l, size_t room, struct tcp_zerocopy_receive *zc)
 {
@@ -146,8 +153,9 @@ static int map_once(const struct client *c, struct lane *l, size_t room, struct 
 	memset(zc, 0, sizeof(*zc));
 	zc->address = (uintptr_t)(l->window + l->used);
 	zc->length = (uint32_t)least(room, left & ~(PAGE - 1));
-	zc->flags = TCP_RECEIVE_ZEROCOPY_FLAG_TLB_CLEAN_HINT;
-	if (left - zc->length > STRAGGLERS) { /* never past --bytes */
+	zc->flags = c->behaviour->no_hint ? 0 : TCP_RECEIVE_ZEROCOPY_FLAG_TLB_CLEAN_HINT;
+	/* Never past --bytes; and not after a call that asks for little, which would copy what the next one can map. */
+	if (left - zc->length > STRAGGLERS && !c->behaviour->maps_over) {
 		zc->copybuf_address = (uintptr_t)bounce;
 		zc->copybuf_len = STRAGGLERS;
 	}
@@ -159,7 +167,10 @@ static void took_mapped(struct client *c, struct lane *l, size_t len)
 	took(c, l, l->window + l->used, len);
 	l->used += len;
 	c->mapped += len;
-	c->mapped_now += len;
+	if (l->used > l->filled) {
+		c->mapped_now += l->used - l->filled;
+		l->filled = l->used;
+	}
 }
 
 /* A call that mapped nothing for a reason other than the end of the stream. */
@@ -217,7 +228,7 @@ static void clear_window(struct client *c, struct lane *l)
 	if (madvise(l->window, l->used, MADV_DONTNEED) < 0)
 		fail(c, "madvise", errno);
 	c->mapped_now -= l->used;
-	l->used = l->settled = 0;
+	l->used = l->settled = l->filled = 0;
 }
 
 static void settle_map(struct client *c, struct lane *l)
@@ -238,6 +249,18 @@ static void settle_hold(struct client *c, struct lane *l)
 	if (l->used > l->settled)
 		keep_frames(l->window + l->settled, l->used - l->settled);
 	l->settled = l->used;
+}
+
+/* The kernel may have unmapped more than it mapped anew: the page table says what is there. */
+static void settle_over(struct client *c, struct lane *l)
+{
+	unsigned k;
+
+	(void)l;
+	keep_forget_frames();
+	c->mapped_now = 0;
+	for (k = 0; k < c->lane_count; k++)
+		c->mapped_now += c->lanes[k].window ? keep_frames(c->lanes[k].window, c->lanes[k].filled) : 0;
 }
 
 static void settle_pin(struct client *c, struct lane *l)
@@ -328,6 +351,11 @@ const struct behaviour *behaviour_find(const char *name)
 		{"hold", .window = HOLD_AREA, .keeps_windows = true, .take = take_mapped, .settle = settle_hold},
 		{"hold-or-copy", .window = HOLD_AREA, .keeps_windows = true, .falls_back = true, .take = take_mapped,
 		 .settle = settle_hold},
+		{"hold-no-hint", .window = HOLD_AREA, .keeps_windows = true, .no_hint = true, .take = take_mapped,
+		 .settle = settle_hold},
+		{"map-over", .window = OVER_AREA, .maps_over = true, .take = take_mapped, .settle = settle_over},
+		{"map-over-no-hint", .window = OVER_AREA, .maps_over = true, .no_hint = true, .take = take_mapped,
+		 .settle = settle_over},
 		{"pin-vmsplice", .take = take_mapped, .settle = settle_pin, .keep = keep_in_pipes},
 		{"pin-tee", .take = take_mapped, .settle = settle_pin_window, .keep = keep_in_tees},
 		{"pin-fork", .window = FORK_AREA, .take = take_mapped, .settle = settle_pin_window, .keep = pin_by_fork},

@@ -38,6 +38,9 @@ static const char about[] =
 	"  slow          accept and never read\n"
 	"  hold          map and never unmap\n"
 	"  hold-or-copy  as hold, and what TCP_ZEROCOPY_RECEIVE refuses is received by copy\n"
+	"  hold-no-hint  as hold, without telling the kernel that the range is unmapped\n"
+	"  map-over      map over pages that are mapped, 16 MiB of address space over and over\n"
+	"  map-over-no-hint  the same, without that hint\n"
 	"  pin-vmsplice  map, vmsplice the pages into 1 MiB pipes, unmap\n"
 	"  pin-tee       the same, then tee() and splice() them on to other pipes and close the first\n"
 	"  pin-fork      map, fork a child that keeps the mapping, unmap\n"
@@ -46,8 +49,10 @@ static const char about[] =
 	"What cannot be mapped is received into a small reused buffer.\n"
 	"\n"
 	"Commands on standard input, one a line: release (drop everything), leave DIR (move to\n"
-	"another cgroup), smaps (what its mappings are said to hold), grow N (take that many bytes\n"
-	"of anonymous memory), quit. End of file means quit.\n"
+	"another cgroup), heir (a child is forked that keeps what is mapped, and outlives it), smaps\n"
+	"(what its mappings are said to hold), cut HOW (an eighth of what the first socket's window\n"
+	"holds is given to munmap, MADV_DONTNEED, MAP_FIXED, mremap or PROT_NONE: unmap, drop, cover,\n"
+	"move, protect), grow N (take that many bytes of anonymous memory), quit. End of file means quit.\n"
 	"\n"
 	"Events, one JSON object a line on standard output:\n"
 	"  ready     it listens: name, behaviour, port, pid, cgroup, pfn (1: sees page frames)\n"
@@ -56,6 +61,8 @@ static const char about[] =
 	"  holding   delivery ended: reason complete, eof, full (slow) or error; errno, call\n"
 	"  released  after release\n"
 	"  left      after leave: cgroup\n"
+	"  heir      after heir\n"
+	"  cut       after cut: how; resident, as smaps; errno, call\n"
 	"  smaps     after smaps: resident, bytes of its areas by /proc/self/smaps\n"
 	"  grown     after grow, if it lived\n"
 	"  done      after quit; with --verify hash, mismatches, first_mismatch\n"
@@ -69,9 +76,9 @@ static struct client self;
 static enum phase phase = ACCEPTING;
 static const char *behaviour_name;
 static uint64_t seed, rcvbuf;
-static int listener = -1;
+static const char *accept_in;
 static uint64_t last_progress, reported, kept_then, still_since;
-static struct pollfd *fds; /* standard input, then the listener or the lanes */
+static struct pollfd *fds; /* standard input, then who listens or the lanes */
 
 static void hold_now(const char *reason)
 {
@@ -104,9 +111,7 @@ static void release_all(void)
 		close(self.lanes[k].fd);
 		self.lanes[k].fd = -1;
 	}
-	if (listener >= 0)
-		close(listener);
-	listener = -1;
+	accept_done();
 	self.mapped_now = self.pinned = self.anon = self.queued = 0;
 	phase = RELEASED;
 	say(&self, "released");
@@ -148,6 +153,10 @@ static void obey(const char *command)
 		release_all();
 	else if (!strncmp(command, "leave ", 6) && command[6])
 		leave(command + 6);
+	else if (!strncmp(command, "cut ", 4) && cut(&self, command + 4))
+		say_cut(&self, command + 4, keep_resident());
+	else if (!strcmp(command, "heir") && leave_heir())
+		say(&self, "heir");
 	else if (!strcmp(command, "smaps"))
 		say_smaps(&self, keep_resident());
 	else if (!strncmp(command, "grow ", 5))
@@ -182,44 +191,9 @@ static void read_commands(void)
 
 /* --- connections --- */
 
-static int bind_any(int family)
-{
-	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)self.port)};
-	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)self.port)};
-	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1, off = 0, size = (int)rcvbuf;
-
-	if (fd < 0)
-		return -1;
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (family == AF_INET6)
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-	/* Before listen(), so that accepted sockets inherit it and their window scale fits. */
-	if (rcvbuf && setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
-		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-	if (bind(fd, family == AF_INET6 ? (void *)&v6 : (void *)&v4, family == AF_INET6 ? sizeof(v6) : sizeof(v4)) == 0)
-		return fd;
-	close(fd);
-	return -1;
-}
-
-static void open_listener(void)
-{
-	struct sockaddr_in6 bound; /* the port is at the same place in both families */
-	socklen_t len = sizeof(bound);
-
-	listener = bind_any(AF_INET6);
-	if (listener < 0)
-		listener = bind_any(AF_INET);
-	if (listener < 0 || listen(listener, (int)self.sockets) < 0)
-		die(1, "cannot listen on port %d: %s", (int)self.port, strerror(errno));
-	if (getsockname(listener, (struct sockaddr *)&bound, &len) == 0)
-		self.port = ntohs(bound.sin6_port);
-}
-
 static void begin_receiving(void)
 {
-	close(listener);
-	listener = -1;
+	accept_done();
 	phase = RECEIVING;
 	still_since = now_us();
 	behaviour_prepare(&self);
@@ -233,7 +207,7 @@ static void accept_lanes(void)
 	int fd, lowat = self.behaviour->lowat ? self.behaviour->lowat : LOWAT;
 
 	while (self.lane_count < self.sockets) {
-		fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		fd = accept_next();
 		if (fd < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED))
 			return;
 		if (fd < 0)
@@ -331,9 +305,8 @@ static unsigned fill_poll(void)
 	unsigned k;
 
 	fds[0] = (struct pollfd){.fd = STDIN_FILENO, .events = POLLIN};
-	fds[1] = (struct pollfd){.fd = listener, .events = POLLIN};
 	if (phase == ACCEPTING)
-		return 2;
+		return 1 + accept_poll(fds + 1);
 	if (phase != RECEIVING || is_slow(&self))
 		return 1;
 	for (k = 0; k < self.lane_count; k++)
@@ -371,6 +344,7 @@ static void parse_options(int argc, char **argv)
 		{"sockets", OPT_NUMBER, &self.sockets, "S", "connections to accept, default 1", 1, MAX_SOCKETS, false},
 		{"bytes", OPT_NUMBER, &self.bytes, "N", "bytes in all, default 0: until eof", 0, INT64_MAX, false},
 		{"cgroup", OPT_TEXT, &self.cgroup, "DIR", "move there before anything else", 0, 0, false},
+		{"accept-in", OPT_TEXT, &accept_in, "DIR", "another process accepts, in that cgroup", 0, 0, false},
 		{"verify", OPT_FLAG, &self.verify, NULL, "check and hash every byte", 0, 0, false},
 		{"seed", OPT_NUMBER, &seed, "X", "seed of the content, default 0", 0, UINT64_MAX, false},
 		{"rcvbuf", OPT_NUMBER, &rcvbuf, "N", "SO_RCVBUF of the connections", 1, INT32_MAX, false},
@@ -421,7 +395,9 @@ int main(int argc, char **argv)
 		self.lanes[k].pattern = pattern_of(seed, k);
 	/* At its limit a process that may not be killed repeats a page fault for ever. */
 	keep_prepare(self.unkillable);
-	open_listener();
+	self.port = accept_listen(self.port, self.sockets, rcvbuf);
+	if (accept_in)
+		accept_elsewhere(self.sockets, accept_in);
 	say_ready(&self);
 	run();
 }

@@ -21,6 +21,7 @@ struct lane {
 	size_t window_size;  /* a multiple of the page size */
 	size_t used;	     /* bytes of the window that pages were mapped into */
 	size_t settled;	     /* of these, what the behaviour has dealt with */
+	size_t filled;	     /* bytes from the front that pages were ever mapped into; more than used once it began anew */
 	struct pattern pattern;
 	struct stream_hash hash;
 };
@@ -39,6 +40,8 @@ struct behaviour {
 	int lowat;	    /* bytes in a socket that are worth waking up for; 0: LOWAT */
 	bool keeps_windows; /* a full window stays mapped and a new one is begun */
 	bool falls_back;    /* what TCP_ZEROCOPY_RECEIVE refuses is received by copy */
+	bool no_hint;	    /* the kernel is not told that the range is unmapped */
+	bool maps_over;	    /* a full window is begun anew with its pages still mapped */
 	/* Takes some bytes off a socket: how many, 0 for none there (or an end, or a failure). */
 	size_t (*take)(struct client *c, struct lane *l);
 	/* Ends a round of takes on one lane; NULL when there is nothing to do. */
@@ -74,9 +77,24 @@ void say_accepted(const struct client *c);
 void say(const struct client *c, const char *event); /* with nothing but the counters */
 void say_holding(const struct client *c, const char *reason);
 void say_smaps(const struct client *c, uint64_t resident);
+void say_cut(const struct client *c, const char *how, uint64_t resident);
 void say_left(const struct client *c, const char *cgroup);
 void say_done(const struct client *c);
 uint64_t kept_bytes(const struct client *c); /* `held` of a line that were said now */
+
+/* zc-accept.c */
+
+/* Listens in both families, each by a socket of its own; the port, which 0 leaves to the kernel. */
+uint64_t accept_listen(uint64_t port, uint64_t sockets, uint64_t rcvbuf);
+/* Has a process in the cgroup `dir` accept so many connections, and hand them over. */
+void accept_elsewhere(uint64_t sockets, const char *dir);
+struct pollfd;
+unsigned accept_poll(struct pollfd *fds); /* where connections come from: two at most */
+int accept_next(void); /* one of them, as accept(2) returns */
+void accept_done(void); /* no more are wanted */
+
+/* zc-cut.c: a part of what the first socket's window holds is unmapped, moved, ...; false: there is no such way */
+bool cut(struct client *c, const char *how);
 
 /* zc-behaviours.c */
 bool is_slow(const struct client *c); /* the behaviour that never reads */
@@ -105,8 +123,11 @@ size_t keep_in_pipes(struct client *c, char *from, size_t len);
 size_t keep_in_tees(struct client *c, char *from, size_t len);
 /* Resident bytes of the kept areas by /proc/self/smaps. */
 uint64_t keep_resident(void);
-/* Notes the page frames behind a mapped range. */
-void keep_frames(const char *from, size_t len);
+/* Notes the page frames behind a mapped range; the bytes of it that are mapped. */
+size_t keep_frames(const char *from, size_t len);
+size_t keep_all_frames(void); /* the same of all areas */
+void keep_forget_frames(void);
+bool keep_moved_area(char *at, size_t size); /* takes note of one that is there; false with errno */
 bool keep_sees_frames(void); /* false: no privilege to see frame numbers, pages are counted instead */
 uint64_t keep_distinct(void); /* bytes */
 void keep_prepare(bool ahead); /* ahead: notes of page frames shall need no more memory later */
@@ -118,5 +139,7 @@ size_t pin_by_fork(struct client *c, char *from, size_t len);
 size_t pin_by_send(struct client *c, char *from, size_t len);
 size_t pin_by_uring(struct client *c, char *from, size_t len);
 void pin_nothing(void);
+/* Forks a child that keeps all that is mapped, and outlives us; false with errno. */
+bool leave_heir(void);
 
 #endif

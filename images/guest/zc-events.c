@@ -114,6 +114,20 @@ void say_smaps(const struct client *c, uint64_t resident)
 	finish(&j, c);
 }
 
+void say_cut(const struct client *c, const char *how, uint64_t resident)
+{
+	struct json j;
+
+	start(&j, "cut");
+	json_str(&j, "how", how);
+	json_num(&j, "resident", (int64_t)resident);
+	if (c->failure.call) {
+		json_num(&j, "errno", c->failure.err);
+		json_str(&j, "call", c->failure.call);
+	}
+	finish(&j, c);
+}
+
 void say_left(const struct client *c, const char *cgroup)
 {
 	struct json j;

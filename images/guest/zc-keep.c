@@ -202,10 +202,10 @@ static void note_frame(uint64_t entry)
 	frames++;
 }
 
-void keep_frames(const char *from, size_t len)
+size_t keep_frames(const char *from, size_t len)
 {
 	static uint64_t entries[PAGEMAP_BATCH];
-	uint64_t page = (uintptr_t)from / PAGE, left = len / PAGE, i;
+	uint64_t page = (uintptr_t)from / PAGE, left = len / PAGE, there = 0, i;
 
 	while (left) {
 		uint64_t want = left < PAGEMAP_BATCH ? left : PAGEMAP_BATCH;
@@ -213,13 +213,16 @@ void keep_frames(const char *from, size_t len)
 
 		if (n <= 0) { /* no pagemap at all: every page counts as its own */
 			frames += left;
-			return;
+			return (there + left) * PAGE;
 		}
-		for (i = 0; i < (uint64_t)n / 8; i++)
+		for (i = 0; i < (uint64_t)n / 8; i++) {
 			note_frame(entries[i]);
+			there += !!(entries[i] & PAGEMAP_PRESENT);
+		}
 		page += (uint64_t)n / 8;
 		left -= (uint64_t)n / 8;
 	}
+	return there * PAGE;
 }
 
 bool keep_sees_frames(void)
@@ -230,6 +233,25 @@ bool keep_sees_frames(void)
 uint64_t keep_distinct(void)
 {
 	return frames * PAGE;
+}
+
+size_t keep_all_frames(void)
+{
+	size_t there = 0;
+	unsigned i;
+
+	for (i = 0; i < area_count; i++)
+		there += keep_frames(areas[i].at, areas[i].size);
+	return there;
+}
+
+bool keep_moved_area(char *at, size_t size)
+{
+	errno = ENOMEM;
+	if (area_count == MAX_AREAS)
+		return false;
+	areas[area_count++] = (struct area){at, size};
+	return true;
 }
 
 static bool is_area(unsigned long first)
@@ -297,6 +319,13 @@ void keep_prepare(bool ahead)
 		madvise(seen, pfn_end() / 8, MADV_POPULATE_WRITE);
 }
 
+void keep_forget_frames(void)
+{
+	if (seen)
+		madvise(seen, MAX_PFN / 8, MADV_DONTNEED);
+	frames = 0;
+}
+
 void keep_nothing(void)
 {
 	unsigned i;
@@ -310,7 +339,5 @@ void keep_nothing(void)
 		close(pipes[i]);
 	pipe_count = 0;
 	pin_nothing();
-	if (seen)
-		madvise(seen, MAX_PFN / 8, MADV_DONTNEED);
-	frames = 0;
+	keep_forget_frames();
 }

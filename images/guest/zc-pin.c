@@ -56,6 +56,19 @@ __attribute__((noreturn)) static void keep_mapping(pid_t parent)
 		pause();
 }
 
+/* A child that keeps what is mapped, whatever becomes of us; only a signal ends it. */
+bool leave_heir(void)
+{
+	pid_t heir = fork();
+
+	if (heir == 0) {
+		close_range(0, ~0u, 0);
+		for (;;)
+			pause();
+	}
+	return heir > 0;
+}
+
 /*
  * fork(), and then write "0" to the file, in the parent alone: only the child keeps a score that saves it from the OOM
  * killer. Nothing else may come in between, hence the registers: by then the parent shares its stack with the child, so

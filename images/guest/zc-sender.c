@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -55,7 +56,7 @@ struct lane {
 };
 
 static const char *to, *cgroup;
-static uint64_t port, sockets = 1, bytes, seed, rate, connect_seconds = 10;
+static uint64_t port, sockets = 1, bytes, seed, rate, connect_seconds = 10, mss;
 static bool repeat;
 static struct lane *lanes;
 static struct pollfd *fds;
@@ -139,6 +140,8 @@ static int connect_one(const struct sockaddr_storage *ss, socklen_t len)
 
 	if (fd < 0)
 		die(1, "socket: %s", strerror(errno));
+	if (mss && setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &(int){(int)mss}, sizeof(int)) < 0)
+		die(1, "a segment of %d bytes: %s", (int)mss, strerror(errno));
 	if (connect(fd, (const struct sockaddr *)ss, len) == 0)
 		return fd;
 	err = errno;
@@ -323,6 +326,7 @@ static void parse_options(int argc, char **argv)
 		{"seed", OPT_NUMBER, &seed, "X", "seed of the content, default 0", 0, UINT64_MAX, false},
 		{"repeat", OPT_FLAG, &repeat, NULL, "send one buffer over and over; no hash", 0, 0, false},
 		{"rate", OPT_NUMBER, &rate, "R", "bytes a second, default 0: no limit", 0, INT64_MAX, false},
+		{"mss", OPT_NUMBER, &mss, "N", "bytes in a segment at most, timestamps among them", 88, 32767, false},
 		{"cgroup", OPT_TEXT, &cgroup, "DIR", "move there before anything else", 0, 0, false},
 		{"connect-timeout", OPT_NUMBER, &connect_seconds, "S", "seconds for each connection, default 10", 1,
 		 600, false},

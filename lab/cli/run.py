@@ -61,6 +61,9 @@ def run(
             autocompletion=complete.kernels,
         ),
     ] = "",
+    family: Annotated[
+        str, typer.Option("--family", help="What streams go over, ipv4 or ipv6; default: either in turn.")
+    ] = "",
     accel: Annotated[str, typer.Option("--accel", help="auto, kvm or tcg; auto proves KVM by booting.")] = "auto",
     cold: Cold = False,
     results: ResultsFolder = None,
@@ -89,6 +92,7 @@ def run(
         connect=connect,
         accelerator=accel,
         reference=reference,
+        family=family,
         cold=cold,
         command=shlex.join(["lab", *sys.argv[1:]]),
     )

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, C
 
 from lab.errors import Kind
 from lab.evidence.bounds import DEPTH, FILES, NUMBER, PATH
-from lab.plan.names import Role
+from lab.plan.names import Family, Role
 from lab.text.words import clipped, printable
 
 FORMAT = 2
@@ -179,6 +179,7 @@ class Manifest(_Record):
 
     reference names the kernel this run is compared with, whose own bundle lies in `reference/`; "" where there is none.
     tested is the guest under test: clients and their cgroups are there.
+    family is what the streams went over; older bundles, which do not say, had IPv4.
     digest is that of everything else in it; see lab.evidence.seal.
     """
 
@@ -192,6 +193,7 @@ class Manifest(_Record):
     host: HostRecord
     pair: PairRecord
     mtu: Annotated[int, Field(ge=0, le=1_000_000)]
+    family: Family = "ipv4"
     floor: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
     clients: Annotated[tuple[ClientRecord, ...], Field(max_length=256), AfterValidator(_distinct)]
     incidents: Annotated[tuple[Incident, ...], Field(max_length=1000)]

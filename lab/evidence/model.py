@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CgroupSample:
-    """Counters of one memcg at one moment. `max` and `peak` are None where there is none."""
+    """Counters of one memcg at one moment. `max` and `peak` are None where there is none.
+
+    above  the name of the one that it lies in, "" for the cgroup that all of a run's lie in
+    """
 
     ino: int
     current: int
@@ -26,6 +29,7 @@ class CgroupSample:
     procs: int
     events: Mapping[str, int]
     stat: Mapping[str, int]
+    above: str = ""
 
 
 @dataclass(frozen=True)

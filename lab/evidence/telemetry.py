@@ -36,11 +36,12 @@ class _Cgroup(_Strict):
     procs: Count
     events: Counts
     stat: Counts
+    above: Name = ""
 
     def record(self) -> CgroupSample:
         peak = None if self.peak < 0 else self.peak
         limit = None if self.max < 0 else self.max
-        return CgroupSample(self.ino, self.current, peak, limit, self.procs, self.events, self.stat)
+        return CgroupSample(self.ino, self.current, peak, limit, self.procs, self.events, self.stat, self.above)
 
 
 class _Pages(_Strict):

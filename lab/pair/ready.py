@@ -21,7 +21,7 @@ from lab.pair.timeline import Timeline
 from lab.plan.case import ClientSpec, Traffic
 from lab.plan.commands import cgroup_of
 from lab.plan.matrix import Run
-from lab.plan.names import Role, digest, other
+from lab.plan.names import Family, Role, digest, other
 from lab.plan.session import SessionPlan
 from lab.provision.guest import Guest
 from lab.provision.hypervisor import Hypervisor
@@ -91,7 +91,7 @@ class ReadyPair:
 
     def start_client(self, client: ClientSpec, port: int, seed: int, folder: Path) -> Program:
         """Make the client's cgroup and start it; returns when it listens. Raises CommandFailed, GuestLost, ..."""
-        group = cgroup_of(client.name)
+        group = cgroup_of(client.path)
         limit = "max" if client.limit is None else str(client.limit)
         # by the shell that becomes the client: a command of its own costs a process and a round trip
         make = f'mkdir {group} && echo {limit} > {group}/memory.max && exec "$@"'
@@ -100,10 +100,10 @@ class ReadyPair:
         program.wait("readiness", lambda p: p.said("ready"), Deadline.after("readiness", timedelta(seconds=30)))
         return program
 
-    def start_peer(self, client: ClientSpec, port: int, seed: int, folder: Path) -> Program:
+    def start_peer(self, client: ClientSpec, port: int, seed: int, folder: Path, family: Family = "ipv4") -> Program:
         """Start the peer of a client, in the other guest. Raises GuestLost."""
-        tested = self.pair.request.tested
-        argv = self.traffic.peer(client, self.pair.addresses[tested].v4, port, seed)
+        tested, mss = self.pair.request.tested, self.pair.request.nic.mss
+        argv = self.traffic.peer(client, self.pair.addresses[tested].of(family), port, seed, mss)
         return self.beside.start(f"{client.name}'s {other(tested)}", argv, folder / f"{client.name}.jsonl")
 
     def troubles(self) -> tuple[Fault, ...]:
@@ -121,9 +121,9 @@ class ReadyPair:
         for shell in self.shells.values():
             shell.dialler.close()
 
-    def remove_cgroup(self, client: str) -> None:
+    def remove_cgroup(self, path: str) -> None:
         """Remove a client's cgroup; its processes have ended or left. Raises CommandFailed, GuestLost."""
-        self.tested.check(["rmdir", cgroup_of(client)])
+        self.tested.check(["rmdir", cgroup_of(path)])
 
 
 def await_canary(guest: Guest, token: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NewType
 
-from lab.plan.names import Role, digest
+from lab.plan.names import Family, Role, digest
 from lab.plan.nics import NicProfile
 
 Checkpoint = NewType("Checkpoint", str)
@@ -34,6 +34,23 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Group:
+    """A cgroup of a case beside its clients' own: to hold theirs, or for one of their processes to go to.
+
+    within  the one that it lies in, None for the one that all of a run's lie in;  limit  its memory.max, None for none
+    """
+
+    name: str
+    within: Group | None = None
+    limit: int | None = None
+
+    @property
+    def path(self) -> str:
+        """Below the cgroup of all."""
+        return f"{self.within.path}/{self.name}" if self.within else self.name
+
+
+@dataclass(frozen=True)
 class ClientSpec:
     """One traffic client in its own memcg, and the stream between it and its peer. An experiment may add to it.
 
@@ -46,6 +63,8 @@ class ClientSpec:
     leave      bytes at the end of each socket's stream that it does not take
     unkillable the OOM killer may not take it, so its limit has to hold by refusing
     lowered    what memory.max is set to while it runs, None for no change
+    within     where its cgroup lies, None for beside those of the other clients
+    accepts_in where another process accepts its connections and hands them over (SCM_RIGHTS); None: it does so itself
     """
 
     name: str
@@ -60,6 +79,13 @@ class ClientSpec:
     leave: int = 0
     unkillable: bool = False
     lowered: int | None = None
+    within: Group | None = None
+    accepts_in: Group | None = None
+
+    @property
+    def path(self) -> str:
+        """Of its cgroup, below the one of all."""
+        return f"{self.within.path}/{self.name}" if self.within else self.name
 
 
 Argv = tuple[str, ...]
@@ -88,14 +114,15 @@ class Traffic:
 
     tested     the guest under test: clients and their cgroups are there, and their peers in the other one
     client     command line of a client: it listens on a port, and says so; client, port, seed
-    peer       command line of its peer, which connects to it; client, address, port, seed
+    peer       command line of its peer, which connects to it; client, address, port, seed, TCP_MAXSEG of what is sent
+               to it by the profile of the NIC (0: the kernel's)
     preflight  what a pair proves before its first run
     counters   numbers in a client's lines that are no less than 0; a line that has another kind there is refused
     """
 
     tested: Role
     client: Callable[[ClientSpec, int, int], Argv]
-    peer: Callable[[ClientSpec, str, int, int], Argv]
+    peer: Callable[[ClientSpec, str, int, int, int], Argv]
     preflight: Preflight
     counters: frozenset[Counter]
 
@@ -103,7 +130,7 @@ class Traffic:
     def key(self) -> str:
         """The same for experiments that prove the same of a pair, and so may share it."""
         spec = self.preflight.client
-        return digest(self.tested, *self.client(spec, 0, 0), *self.peer(spec, "", 0, 0))
+        return digest(self.tested, *self.client(spec, 0, 0), *self.peer(spec, "", 0, 0, 0))
 
 
 @dataclass(frozen=True)
@@ -139,6 +166,8 @@ class CaseSpec:
     compares   the same is done, in turns, on a pair with the reference kernel; measured, so nothing is promised
     lines      what the ledger shows of its client's own numbers
     alone      one guest without a link will do, so that is what it gets, whatever NIC is asked for
+    family     over which its streams go in every run, None for either in turn
+    groups     cgroups beside its clients' own, the outermost first; names are no client's
     """
 
     name: str
@@ -153,6 +182,8 @@ class CaseSpec:
     compares: bool = False
     lines: tuple[Line, ...] = ()
     alone: bool = False
+    family: Family | None = None
+    groups: tuple[Group, ...] = ()
 
     @property
     def tested(self) -> Role:

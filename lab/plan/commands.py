@@ -16,8 +16,9 @@ SEED_BYTES = 32
 """Of fresh entropy for a guest that was restored; images/guest/lab-init-wake.c."""
 
 
-def cgroup_of(client: str) -> str:
-    return f"{CGROUPS}/{client}"
+def cgroup_of(path: str) -> str:
+    """Of a client or a group of a case, by its path below the cgroup of all."""
+    return f"{CGROUPS}/{path}"
 
 
 def checkpoint_argv(name: str, *, pages: bool = True, canary: str = "") -> tuple[str, ...]:

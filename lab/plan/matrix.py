@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from lab.plan.case import STANDARD, CaseSpec, Shape
-from lab.plan.names import digest
+from lab.plan.names import FAMILIES, Family, digest
 from lab.plan.nics import ALONE, NICS, NicProfile
 
 
@@ -19,7 +19,7 @@ class Run:
     kernel is the resolved name of a kernel, design the row of the designs table it is expected to behave like;
     traffic is the key of what its pair has to prove first, and of the guest that is under test there;
     reference is the kernel it is compared with, "" in a case that compares nothing; batch is a number of running_order,
-    and seconds is how long it is expected to take there.
+    and seconds is how long it is expected to take there; family is what its streams go over.
     """
 
     session: str
@@ -33,6 +33,7 @@ class Run:
     seconds: float = 0.0
     shape: Shape = STANDARD
     traffic: str = ""
+    family: Family = "ipv4"
 
     @property
     def id(self) -> str:
@@ -60,6 +61,12 @@ class Run:
         return f"{self.kernel}-{self.nic}{tail}"
 
 
+def family_of(case: CaseSpec, repeat: int) -> Family:
+    """Over which family a run's streams go: that of its case, else either in turn. Of the first runs of all cases one
+    half begins with IPv4; which half, their names say."""
+    return case.family or FAMILIES[(int(digest("family", case.name), 16) + repeat) % len(FAMILIES)]
+
+
 def expand(
     session: str,
     kernels: Sequence[tuple[str, str]],
@@ -67,11 +74,13 @@ def expand(
     cases: Sequence[CaseSpec],
     repeat: int,
     references: Mapping[str, str] = MappingProxyType({}),
+    family: Family | None = None,
 ) -> tuple[Run, ...]:
     """All runs of kernels (name, design) x nics x cases x repeats, in that order; each once, for a case that needs no
     link has the same runs with every NIC.
 
-    references has, by the name of each kernel, the one that cases which compare set beside it.
+    references has, by the name of each kernel, the one that cases which compare set beside it; family is that of every
+    run whose case does not insist on one, None for either in turn.
     """
     runs = (
         Run(
@@ -85,6 +94,7 @@ def expand(
             seconds=case.seconds,
             shape=case.shape,
             traffic=case.traffic.key if case.traffic else "",
+            family=case.family or family or family_of(case, n),
         )
         for kernel, design in kernels
         for nic in nics

@@ -11,6 +11,10 @@ from typing import Literal
 Role = Literal["receiver", "sender"]
 ROLES: tuple[Role, ...] = ("receiver", "sender")
 
+Family = Literal["ipv4", "ipv6"]
+FAMILIES: tuple[Family, ...] = ("ipv4", "ipv6")
+"""Of addresses: over which a run's streams go."""
+
 
 def other(role: Role) -> Role:
     """The guest at the other end of the link."""
@@ -39,6 +43,9 @@ class LinkAddress:
 
     v4: str
     v6: str
+
+    def of(self, family: Family) -> str:
+        return self.v6 if family == "ipv6" else self.v4
 
 
 def link_address(pair: str, role: Role) -> LinkAddress:

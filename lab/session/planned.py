@@ -61,6 +61,7 @@ def _request(config: pytest.Config) -> Any:  # noqa: ANN401 - imported late
         connect=option.connect,
         accelerator=option.accel,
         reference=option.reference,
+        family=option.family,
         cold=option.cold,
         command=shlex.join(["pytest", *config.invocation_params.args]),
     )

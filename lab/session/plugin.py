@@ -56,6 +56,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--lab-names", action="append", default=[], help="suite or case to run (default: suite `default`)")
     group.addoption("--repeat", type=int, default=0, help="run each cell that many times")
     group.addoption("--reference", default="", help="kernel that `cost` compares with")
+    group.addoption("--family", default="", help="what streams go over, ipv4 or ipv6; default: either in turn")
     group.addoption("--connect", default="embed", help="libvirt URI (default: the embedded driver, no daemon)")
     group.addoption("--accel", default="auto", help="auto, kvm or tcg")
     group.addoption("--cold", action="store_true", help="boot every pair instead of restoring a saved one")

@@ -26,6 +26,7 @@ from lab.plan.capacity import admit, pairs_that_fit
 from lab.plan.case import STANDARD, Shape
 from lab.plan.learnt import Learnt, host_key, kernel_kind, way_of
 from lab.plan.matrix import Run, expand
+from lab.plan.names import FAMILIES
 from lab.plan.nics import NICS
 from lab.plan.order import PAIR_SECONDS, running_order
 from lab.plan.pairs import Choice, choose
@@ -54,6 +55,8 @@ def combine(request: SessionRequest) -> SuiteSpec:
         problems.append("-n takes `auto` or a positive number")
     if not 0 <= request.repeat <= MAX_REPEAT:
         problems.append(f"--repeat takes a number up to {MAX_REPEAT}")
+    if request.family and request.family not in FAMILIES:
+        problems.append(f"--family {request.family!r} is none of {', '.join(FAMILIES)}")
     if request.accelerator not in ("auto", "kvm", "tcg"):
         problems.append(f"--accel {request.accelerator!r} is none of auto, kvm, tcg")
     if problems:
@@ -230,7 +233,8 @@ def prepare(
     name = f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"  # two may start in one second
     tested = [(k.name, k.design) for k in asked.tested]
     cases = [case_named(case) for case in spec.cases]
-    runs = expand(name, tested, spec.nics, cases, spec.repeat, asked.references)
+    family = next((family for family in FAMILIES if family == request.family), None)
+    runs = expand(name, tested, spec.nics, cases, spec.repeat, asked.references, family)
     runs = tuple(run for run in runs if only is None or only(run))
     most = most_pairs(request, runs)
     session = folder / name

@@ -22,6 +22,7 @@ class SessionRequest:
     experiment  "", or the one whose own command was used: names are what its cases may be called there, and options
               what else it is told by that command
     reference the kernel that cases which compare set beside each other one; "" for the stock one of its kind
+    family    what streams go over, ipv4 or ipv6; "" for either in turn
     """
 
     names: tuple[str, ...] = ()
@@ -34,6 +35,7 @@ class SessionRequest:
     accelerator: str = "auto"
     command: str = ""
     reference: str = ""
+    family: str = ""
     cold: bool = False
     experiment: str = ""
     options: Mapping[str, str] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from typing import Any
 
 from lab.contracts import BootableKernel, GuestImage
 from lab.evidence.manifest import HostRecord, KernelRecord, PairRecord, Seconds
-from lab.experiments.found import as_typed
+from lab.experiments.found import as_typed, case_named
 from lab.plan.commands import FIRST_PORT
 from lab.plan.design import Predicted
 from lab.plan.domain import cmdline
@@ -79,6 +79,7 @@ def manifest_fields(life: Life, plan: SessionPlan, started: str, predicted: Pred
         "mtu": run.profile.mtu,
         "floor": traffic.preflight.floor(run.profile) if traffic else run.profile.floor,
         "tested": life.case.tested,
+        "family": run.family,
         "clients": _client_records(life),
         "incidents": life.incidents,
         "seconds": Seconds(**{k: round(v, 3) for k, v in life.seconds.items()}),
@@ -97,7 +98,8 @@ def _reproduce(run: Run, plan: SessionPlan) -> str:
         return shlex.quote(plan.kernel(name).asked or name)
 
     compared = f" --reference {asked(run.reference)}" if run.reference else ""
-    return f"{as_typed(run.case)} --kernel {asked(run.kernel)} --nic {run.nic}{compared}"
+    family = f" --family {run.family}" if case_named(run.case).clients else ""
+    return f"{as_typed(run.case)} --kernel {asked(run.kernel)} --nic {run.nic}{family}{compared}"
 
 
 def _client_records(life: Life) -> list[dict[str, Any]]:
@@ -105,7 +107,7 @@ def _client_records(life: Life) -> list[dict[str, Any]]:
     run, pair, traffic = life.run, life.pair, life.case.traffic
     if traffic is None:
         return []
-    address = pair.pair.addresses[pair.pair.request.tested].v4 if pair else ""
+    address = pair.pair.addresses[pair.pair.request.tested].of(run.family) if pair else ""
     return [
         {
             "name": spec.name,
@@ -113,7 +115,7 @@ def _client_records(life: Life) -> list[dict[str, Any]]:
             "limit": spec.limit,
             "deliver": spec.deliver,
             "argv": traffic.client(spec, port, run.seed),
-            "peer_argv": traffic.peer(spec, address, port, run.seed),
+            "peer_argv": traffic.peer(spec, address, port, run.seed, run.profile.mss),
             "seed": run.seed,
             "status": stream.client.status if stream else None,
             "peer_status": stream.peer.status if stream else None,

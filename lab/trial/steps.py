@@ -17,7 +17,7 @@ from lab.evidence.model import Sample
 from lab.evidence.names import FIRST
 from lab.evidence.telemetry import parse_checkpoints
 from lab.pair.ready import Stream, await_canary
-from lab.plan.case import AFTER, BASELINE, END, Checkpoint, ClientSpec, Counter
+from lab.plan.case import AFTER, BASELINE, END, Checkpoint, ClientSpec, Counter, Group
 from lab.plan.commands import CGROUPS, FIRST_PORT, cgroup_of, checkpoint_argv, press_argv
 from lab.plan.names import Role, digest, other, peers_folder
 from lab.provision.guest import Guest
@@ -87,6 +87,16 @@ class Steps(Watched):
         first, told = self.ready.captures / FIRST, self.bundle.root / self.tested / "checkpoints.jsonl"
         if not first.exists():
             first.write_bytes(next(line for line in told.read_bytes().splitlines(True) if b'"baseline"' in line))
+        self._make_groups()
+
+    def _make_groups(self) -> None:
+        """The cgroups of the case in which no client begins. One that holds others hands the controller on to them."""
+        holders = {group.within for group in self.case.groups} | {client.within for client in self.case.clients}
+        for group in self.case.groups:
+            at, limit = cgroup_of(group.path), "max" if group.limit is None else group.limit
+            hand_on = f" && echo +memory > {at}/cgroup.subtree_control" if group in holders else ""
+            with self._step("make cgroup", group=group.path):
+                self.ready.tested.check(["sh", "-c", f"mkdir {at} && echo {limit} > {at}/memory.max{hand_on}"])
 
     def _start(self, spec: ClientSpec, port: int) -> None:
         with self._part("start client", work=True):
@@ -94,7 +104,7 @@ class Steps(Watched):
         self._await_seen(spec.name, client)
         folder = self.bundle.root / peers_folder(self.ready.traffic.tested)
         with self._part("start peer", work=True):
-            peer = self.ready.start_peer(spec, port, self.run.seed, folder)
+            peer = self.ready.start_peer(spec, port, self.run.seed, folder, self.run.family)
         self.streams[spec.name] = Stream(spec, client, peer)
         with self._part("connections", work=True):
             client.wait("connections", lambda p: p.said("accepted"), Deadline.after("connections", self.limits.answer))
@@ -273,7 +283,7 @@ class Steps(Watched):
     def lower_limit(self, who: ClientSpec) -> None:
         """Set a running client's memory.max to what its case says."""
         with self._step("lower limit", client=who.name, bytes=who.lowered):
-            self.ready.tested.check(["sh", "-c", f"echo {who.lowered} > {cgroup_of(who.name)}/memory.max"])
+            self.ready.tested.check(["sh", "-c", f"echo {who.lowered} > {cgroup_of(who.path)}/memory.max"])
 
     def read_smaps(self, who: ClientSpec) -> None:
         """Have a client read in /proc/self/smaps how much its mappings hold."""
@@ -282,6 +292,28 @@ class Steps(Watched):
             client.tell("smaps")
             self._watch(client, lambda p: p.said("smaps") or p.ended, Deadline.after("smaps", self.limits.answer))
 
+    def cut(self, who: ClientSpec, how: str) -> None:
+        """Have a client do something to a part of what it has mapped; how, its program says."""
+        client = self.streams[who.name].client
+        with self._step("cut", client=who.name, how=how):
+            client.tell(f"cut {how}")
+            done = Deadline.after("cut", self.limits.answer)
+            self._watch(client, lambda p: (p.last().get("event"), p.last().get("how")) == ("cut", how) or p.ended, done)
+
+    def leave_heir(self, who: ClientSpec) -> None:
+        """Have a client fork a child that keeps what is mapped; then the client itself ends."""
+        client = self.streams[who.name].client
+        with self._step("heir", client=who.name):
+            client.tell("heir")
+            client.wait("a child", lambda p: p.said("heir"), Deadline.after("heir", self.limits.answer))
+        self._quit(self.streams[who.name])
+
+    def kill_group(self, who: ClientSpec) -> None:
+        """End whatever is left in a client's cgroup, by cgroup.kill (since v5.14)."""
+        with self._step("kill cgroup", client=who.name):
+            self.ready.tested.check(["sh", "-c", f"echo 1 > {cgroup_of(who.path)}/cgroup.kill"])
+        self.settled("nobody there", lambda s: not s.cgroups[who.name].procs)
+
     def bury(self, who: ClientSpec) -> None:
         """Move a client out of its cgroup and remove the cgroup while the client's pages are out."""
         name = who.name
@@ -289,7 +321,7 @@ class Steps(Watched):
         with self._step("bury", client=name):
             client.tell("leave /sys/fs/cgroup")
             client.wait("leaving its cgroup", lambda p: p.said("left"), Deadline.after("leave", self.limits.answer))
-            self.ready.remove_cgroup(name)
+            self.ready.remove_cgroup(who.path)
         self._gone_groups.add(name)
 
     def kill(self, who: ClientSpec) -> None:
@@ -297,8 +329,8 @@ class Steps(Watched):
         client = self.streams[who.name].client
         with self._step("kill", client=who.name):
             self.life.killed.add(who.name)
-            each = f"for pid in $(cat {cgroup_of(who.name)}/cgroup.procs); do kill -KILL $pid; done"
-            self.ready.receiver.check(["sh", "-c", each])
+            each = f"for pid in $(cat {cgroup_of(who.path)}/cgroup.procs); do kill -KILL $pid; done"
+            self.ready.tested.check(["sh", "-c", each])
             self._watch(client, lambda p: p.ended, Deadline.after(f"death of {who.name}", self.limits.answer))
 
     def grow(self, who: ClientSpec, size: int) -> None:
@@ -308,6 +340,13 @@ class Steps(Watched):
             client.tell(f"grow {size}")
             deadline = Deadline.after(f"growth of {who.name}", self.limits.delivery)
             self._watch(client, lambda p: p.said("grown") or p.ended, deadline)
+
+    def move(self, who: ClientSpec, to: Group) -> None:
+        """Move a running client to another cgroup of its case; what it holds stays with it."""
+        client = self.streams[who.name].client
+        with self._step("move", client=who.name, to=to.path):
+            client.tell(f"leave {cgroup_of(to.path)}")
+            client.wait("moving", lambda p: p.said("left"), Deadline.after("move", self.limits.answer))
 
     def bury_control(self) -> None:
         """The control of `bury`: a cgroup made, used by an ordinary process and removed."""
@@ -366,6 +405,10 @@ class Steps(Watched):
         self.settled("memory back", lambda s: start is None or unexplained(s) - unexplained(start) < CLEAN // 2)
         self.checkpoint(END, until=until)
         self._remove_groups(*sorted(self.streams.keys() - self._gone_groups))
+        if self.case.groups:
+            with self._step("remove cgroups", groups=" ".join(group.path for group in self.case.groups)):
+                inner_first = [cgroup_of(group.path) for group in reversed(self.case.groups)]
+                self.ready.tested.check(["rmdir", *inner_first])
         self._bookend(AFTER, lambda s: start is None or nothing_stays(s, start), pages=False)
 
     def depart(self, who: ClientSpec) -> None:
@@ -396,7 +439,7 @@ class Steps(Watched):
     def _remove_groups(self, *names: str) -> None:
         with self._step("remove cgroups", clients=" ".join(names)):
             if names:
-                self.ready.tested.check(["rmdir", *map(cgroup_of, names)])
+                self.ready.tested.check(["rmdir", *(cgroup_of(self.streams[name].spec.path) for name in names)])
             self._gone_groups.update(names)
 
     def _living(self, names: Sequence[str]) -> list[Stream]:

@@ -116,9 +116,10 @@ def _emptied(evidence: Evidence, now: Sample, start: Sample) -> Iterator[Finding
     """
     slack, out = batch(evidence) + OWN_PAGES * PAGE_SIZE, max(0, gone(now, start))
     slab = max(0, now.meminfo["Slab"] - start.meminfo["Slab"])
+    holders = {group.above for group in now.cgroups.values()}
     for name, group in now.cgroups.items():
         charge = but_cache(group) - min(group.stat.get("sock", 0), slab)
-        if not group.procs and charge > out + slack:
+        if not group.procs and name not in holders and charge > out + slack:
             message = (
                 f"/lab/{name} has no process and is charged {mib(charge)} at `{now.name}`, page cache apart; "
                 f"{mib(out)} of memory are out that it could be for, {mib(slack)} are tolerated"
@@ -131,7 +132,7 @@ def _adds_up(evidence: Evidence, now: Sample, start: Sample) -> Iterator[Finding
     up. What is more than that is charged to removed cgroups, or to the one above alone."""
     if now.parent is None or start.parent is None:
         return
-    clients = sum(group.current for group in now.cgroups.values())
+    clients = _below(now)
     moving, own = _moving(evidence, now), _own(evidence)
     surplus = now.parent.current - clients
     message = (
@@ -149,8 +150,13 @@ def _moving(evidence: Evidence, now: Sample) -> int:
     samples = evidence.tested.samples
     before = next((s for s in reversed(samples) if s.t <= now.t), None)
     after = next((s for s in samples if s.t >= now.t), None)
-    ends = [sum(g.current for g in s.cgroups.values()) for s in (before, now, after) if s is not None]
+    ends = [_below(s) for s in (before, now, after) if s is not None]
     return max(ends) - min(ends)
+
+
+def _below(sample: Sample) -> int:
+    """What the cgroups right below the one of all are charged; what lies in one of them is in its charge."""
+    return sum(group.current for group in sample.cgroups.values() if not group.above)
 
 
 def _started(evidence: Evidence, now: Sample) -> int:

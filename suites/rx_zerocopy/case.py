@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from lab.plan.case import HELD, RELEASED, STANDARD, Checkpoint, ClientSpec, Shape
+from lab.plan.case import HELD, RELEASED, STANDARD, Checkpoint, ClientSpec, Group, Shape
 from lab.plan.design import Predicted
+from lab.plan.names import Family
 from lab.verdict.case import Case, Rule
 from lab.verdict.rules import GROUND
 from suites.rx_zerocopy.clients import LINES
@@ -38,9 +39,10 @@ class Chapter(IntEnum):
     ONCE = 3  # is a page charged once, and counted where the rest of the kernel counts it?
     LIFETIME = 4  # where does a charge end, once the pages are given back?
     ISOLATION = 5  # who pays for what an abuser keeps?
-    DESIGN = 6  # what single designs promise
-    CONTROL = 7  # what every kernel must get right: a lab whose controls fail says nothing about the rest
-    COST = 8
+    PATHS = 6  # the same promises on the ways that pages seldom take
+    DESIGN = 7  # what single designs promise
+    CONTROL = 8  # what every kernel must get right: a lab whose controls fail says nothing about the rest
+    COST = 9
 
 
 def case(  # noqa: PLR0913 - all that a case says of itself stands in one place
@@ -59,6 +61,8 @@ def case(  # noqa: PLR0913 - all that a case says of itself stands in one place
     shape: Shape = STANDARD,
     seconds: int = 5,
     compares: bool = False,
+    family: Family | None = None,
+    groups: Sequence[Group] = (),
 ) -> Callable[[Callable[..., None]], Case]:
     """Make a case of a script. Its name is the function's, its `how` the docstring, its page that of the module.
 
@@ -78,6 +82,8 @@ def case(  # noqa: PLR0913 - all that a case says of itself stands in one place
             shape=shape,
             seconds=seconds,
             compares=compares,
+            family=family,
+            groups=tuple(groups),
             lines=LINES,
             rules=(*GROUND, exercised(exercised_by, maps=maps), witnesses, *judged_by),
             script=script,

@@ -18,6 +18,9 @@ class Behaviour(StrEnum):
     SLOW = "slow"  # never reads
     HOLD = "hold"  # maps, and never unmaps
     HOLD_OR_COPY = "hold-or-copy"  # the same; what is refused it copies
+    HOLD_NO_HINT = "hold-no-hint"  # as hold, without telling the kernel that the range is unmapped
+    MAP_OVER = "map-over"  # maps over pages that are mapped, the same 16 MiB of address space over and over
+    MAP_OVER_NO_HINT = "map-over-no-hint"
     PIN_VMSPLICE = "pin-vmsplice"  # maps, vmsplices into pipes, unmaps
     PIN_TEE = "pin-tee"
     PIN_FORK = "pin-fork"

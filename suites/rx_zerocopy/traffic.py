@@ -12,7 +12,9 @@ from suites.rx_zerocopy.clients import Behaviour
 def client_argv(client: ClientSpec, port: int, seed: int) -> tuple[str, ...]:
     """argv of zc-client; it is a server on `port`."""
     argv = [f"{BIN}/zc-client", "--behaviour", client.behaviour, "--name", client.name, "--port", str(port)]
-    argv += ["--sockets", str(client.sockets), "--bytes", str(client.deliver), "--cgroup", cgroup_of(client.name)]
+    argv += ["--sockets", str(client.sockets), "--bytes", str(client.deliver), "--cgroup", cgroup_of(client.path)]
+    if client.accepts_in:
+        argv += ["--accept-in", cgroup_of(client.accepts_in.path)]
     if client.ring:
         argv += ["--ring", str(client.ring)]
     if client.rcvbuf:
@@ -26,14 +28,16 @@ def client_argv(client: ClientSpec, port: int, seed: int) -> tuple[str, ...]:
     return tuple(argv)
 
 
-def sender_argv(client: ClientSpec, address: str, port: int, seed: int) -> tuple[str, ...]:
-    """argv of the zc-sender that feeds this client."""
+def sender_argv(client: ClientSpec, address: str, port: int, seed: int, mss: int = 0) -> tuple[str, ...]:
+    """argv of the zc-sender that feeds this client; mss is that of the NIC profile."""
     argv = [f"{BIN}/zc-sender", "--to", address, "--port", str(port), "--sockets", str(client.sockets)]
     argv += ["--bytes", str(client.deliver), "--seed", str(seed)]
     if not client.verify:
         argv += ["--repeat"]  # who does not look at the bytes need not wait until they are made
     if client.rate:
         argv += ["--rate", str(client.rate)]
+    if mss:
+        argv += ["--mss", str(mss)]
     return tuple(argv)
 
 

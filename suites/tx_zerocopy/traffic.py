@@ -13,7 +13,7 @@ from suites.tx_zerocopy.clients import COMPLETED, UNCOPIED, Behaviour, Sending
 def client_argv(client: ClientSpec, port: int, seed: int) -> tuple[str, ...]:
     """argv of tx-client; it is a server on `port`."""
     argv = [f"{BIN}/tx-client", "--behaviour", client.behaviour, "--name", client.name, "--port", str(port)]
-    argv += ["--sockets", str(client.sockets), "--bytes", str(client.deliver), "--cgroup", cgroup_of(client.name)]
+    argv += ["--sockets", str(client.sockets), "--bytes", str(client.deliver), "--cgroup", cgroup_of(client.path)]
     if client.verify:
         argv += ["--seed", str(seed), "--verify"]
     if isinstance(client, Sending) and client.sndbuf:
@@ -23,7 +23,7 @@ def client_argv(client: ClientSpec, port: int, seed: int) -> tuple[str, ...]:
     return tuple(argv)
 
 
-def peer_argv(client: ClientSpec, address: str, port: int, seed: int) -> tuple[str, ...]:
+def peer_argv(client: ClientSpec, address: str, port: int, seed: int, mss: int = 0) -> tuple[str, ...]:
     """argv of the tx-peer that takes what this client sends."""
     argv = [f"{BIN}/tx-peer", "--to", address, "--port", str(port), "--sockets", str(client.sockets)]
     argv += ["--bytes", str(client.deliver)]

@@ -4,58 +4,37 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 
-from lab.evidence.ledger import keeps, state_at
+from lab.evidence.ledger import keeps
 from lab.evidence.memory import baseline, gone
 from lab.evidence.model import ClientEvent, Evidence, Ledger, OomKill, Sample
 from lab.plan.nics import NICS
 from lab.units import MIB, PAGE_SIZE, mib
 from lab.verdict.case import Case, rule
 from lab.verdict.measure import (
-    Between,
     agreement,
     at_kill,
     at_sample,
-    batch,
     deliver_of,
     enough_held,
     failed,
-    own_charge,
     passed,
     run_kills,
     settled,
-    tcp_growth,
     tolerance,
     unclear,
 )
-from lab.verdict.model import Finding, Word
+from lab.verdict.model import Finding
 from suites.rx_zerocopy.designs import OPT_IN_SYSCTL, OPTED_IN
-
-CHECKPOINTS = "receiver/checkpoints.jsonl"
+from suites.rx_zerocopy.rules.bills import CHECKPOINTS, bills, growth, state_of
 
 TURNS = ("a1", "b1", "a2", "held", "both")
 """Checkpoints of `cross-memcg`; `held` is taken while b2 holds."""
 
-SHARP = MIB // 2
-"""What a client's own memory may grow by while it takes its bytes (page tables, its notes of page frames). Less than
-the 2 MiB that a driver's cache of 512 pages could put on the wrong bill, so that those are seen."""
-
 SETTING = "accounted_only"
 USED, CACHED = "nr_netpool_used", "nr_netpool_cached"
 PRESSER = "lab-press"
-
-
-def _state(evidence: Evidence, name: str, t: float) -> ClientEvent | None:
-    log = evidence.clients.get(name)
-    return state_at(log, t) if log else None
-
-
-def _growth(evidence: Evidence, name: str, sample: Sample) -> Between:
-    """Growth of memory.current of a client's cgroup since it was ready for its first byte."""
-    current, own = sample.cgroups[name].current, own_charge(evidence, name)
-    return Between(current - own.high, current - own.low)
 
 
 # -- cross-memcg -----------------------------------------------------------------------------------------------------
@@ -68,42 +47,7 @@ def own_bill(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding
     if lacking or baseline(evidence) is None:
         return [unclear("own-bill", f"no checkpoint {', '.join(lacking) or 'baseline'}", CHECKPOINTS)]
     turns = (evidence.receiver.checkpoint(name) for name in TURNS)
-    return [f for turn in turns if turn for f in _bills(evidence, case, turn)]
-
-
-def _bills(evidence: Evidence, case: Case, turn: Sample) -> Iterator[Finding]:
-    bills = [_bill(evidence, c.name, turn) for c in case.clients if c.name in turn.cgroups]
-    words = {b.name: b.charged.word(b.low, b.high) for b in bills}
-    worst = next((word for word in (Word.FAIL, Word.ERROR) if word in words.values()), Word.PASS)
-    told = [
-        f"{b.name} held {mib(b.held)} and was charged {b.charged}"
-        for b in bills
-        if words[b.name] is worst and (b.held or worst is not Word.PASS)
-    ]
-    message = f"in turn `{turn.name}` {'; '.join(told) or 'nobody held anything'}"
-    idle = [abs(edge) for b in bills if not b.held for edge in (b.charged.low, b.charged.high)]
-    if idle and worst is Word.PASS:
-        message += f"; the others no more than {mib(max(idle))}"
-    yield Finding("own-bill", worst if told else Word.ERROR, message, at_sample(turn))
-
-
-@dataclass(frozen=True)
-class _Bill:
-    """What a client holds and is charged for at one moment, and within which bounds that is right. Bytes."""
-
-    name: str
-    held: int
-    charged: Between
-    low: int
-    high: int
-
-
-def _bill(evidence: Evidence, name: str, turn: Sample) -> _Bill:
-    event = _state(evidence, name, turn.t)
-    held, slack = (keeps(event) if event else 0), batch(evidence) + SHARP
-    grown = tcp_growth(turn, baseline(evidence) or turn)
-    queues = max(0, min(turn.cgroups[name].stat.get("sock", 0), grown))
-    return _Bill(name, held, _growth(evidence, name, turn), held - slack, held + slack + queues)
+    return [f for turn in turns if turn for f in bills("own-bill", evidence, [c.name for c in case.clients], turn)]
 
 
 def took_turns(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
@@ -111,7 +55,7 @@ def took_turns(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
     turn_of = {"b2": "held", "a3": "both", "b3": "both"}
     for name in (c.name for c in evidence.manifest.clients):
         turn = evidence.receiver.checkpoint(turn_of.get(name, name))
-        event = _state(evidence, name, turn.t) if turn else None
+        event = state_of(evidence, name, turn.t) if turn else None
         held, wanted = (keeps(event) if event else 0), enough_held(evidence, name)
         message = f"{name} held {mib(held)} in its turn, {mib(wanted)} are needed"
         yield (passed if held >= wanted else unclear)("exercised", message, at_sample(turn) if turn else CHECKPOINTS)
@@ -127,7 +71,7 @@ def opted(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
     found = []
     for name, checkpoint, setting in (("lenient", "lenient", 0), ("strict", "held", 1)):
         sample = evidence.receiver.checkpoint(checkpoint)
-        event = _state(evidence, name, sample.t) if sample else None
+        event = state_of(evidence, name, sample.t) if sample else None
         if sample is None or event is None or name not in sample.cgroups:
             found.append(unclear("opted", f"no checkpoint `{checkpoint}` of client {name}", CHECKPOINTS))
         elif sample.net.get(SETTING) != setting:
@@ -142,7 +86,7 @@ def opted(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
 
 def _mapped_and(evidence: Evidence, name: str, sample: Sample, event: ClientEvent, *, charged: bool) -> Finding:
     """Mapped, and charged for it or for none of it."""
-    held, bill = keeps(event), _growth(evidence, name, sample)
+    held, bill = keeps(event), growth(evidence, name, sample)
     share = event.count("mapped") / max(1, event.count("delivered"))
     message = (
         f"with {OPT_IN_SYSCTL} {sample.net[SETTING]} client {name} mapped {share:.0%}, held {mib(held)} and was "

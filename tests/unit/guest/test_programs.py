@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 from datetime import timedelta
@@ -18,7 +19,7 @@ import pytest
 from lab.units import Deadline, wait_until
 from tests.unit.guest.programs import Line, Tools, pattern
 
-KEEPERS = ("map", "copy", "hold", "hold-or-copy", "pin-vmsplice", "pin-tee", "pin-fork", "pin-sendzc")
+KEEPERS = ("map", "copy", "hold", "hold-no-hint", "hold-or-copy", "pin-vmsplice", "pin-tee", "pin-fork", "pin-sendzc")
 MIB = 1 << 20
 
 
@@ -36,6 +37,7 @@ def kept(behaviour: str, line: Line) -> int:
         "map": 0,
         "copy": line["anon"],
         "hold": line["mapped_now"],
+        "hold-no-hint": line["mapped_now"],
         "hold-or-copy": line["mapped_now"],
     }.get(behaviour, line["pinned"])
 
@@ -172,6 +174,19 @@ def test_an_unkillable_client_has_room_for_its_notes_of_page_frames_before_it_ne
     assert notes("--unkillable") * 1024 * 8 >= os.sysconf("SC_PHYS_PAGES")
 
 
+@pytest.mark.parametrize("behaviour", ["map-over", "map-over-no-hint"])
+def test_what_is_mapped_over_is_held_once_and_compared_each_time(tools: Tools, behaviour: str) -> None:
+    both = ("--bytes", 48 * MIB, "--seed", 5)
+    with tools.client(behaviour, *both, "--verify") as (client, port), tools.sender(port, *both) as sender:
+        holding = client.until("holding")
+        check_counters(holding)
+        client.tell("smaps", "quit")
+        assert client.until("smaps")["resident"] == holding["mapped_now"] <= 16 * MIB
+        done, _ = client.end()
+        assert (done["mismatches"], done["delivered"]) == (0, 48 * MIB)
+        assert sender.end()[0].text("hash") == done.text("hash")
+
+
 def test_smaps_agree_with_what_is_mapped(tools: Tools) -> None:
     with tools.client("hold", "--bytes", MIB) as (client, port), tools.sender(port, "--bytes", MIB):
         client.until("holding")
@@ -194,6 +209,46 @@ def test_growing_by_no_number_is_an_error(tools: Tools) -> None:
         client.tell("grow much")
         told, status = client.end()
         assert (told.text("event"), status) == ("error", 1)
+
+
+def test_what_is_cut_is_gone_and_what_is_moved_or_protected_is_not(tools: Tools) -> None:
+    with tools.client("hold", "--bytes", 8 * MIB) as (client, port), tools.sender(port, "--bytes", 8 * MIB):
+        holding = client.until("holding")
+        before, part = holding["mapped_now"], holding["mapped_now"] // 8 & ~4095
+        for how in ("unmap", "drop", "cover", "move", "protect"):
+            client.tell(f"cut {how}")
+            told = client.until("cut")
+            check_counters(told)
+            if not part:  # no page of the loopback can be mapped here
+                assert (told["errno"], told.text("call")) == (errno.EINVAL, how)
+                continue
+            assert told.text("how") == how
+            assert "errno" not in told.fields
+            assert told["resident"] == told["mapped_now"] == before - part * (how in ("unmap", "drop", "cover"))
+            before = told["mapped_now"]
+        client.tell("release", "quit")
+        assert client.until("released")["held"] == 0
+        assert client.end()[1] == 0
+        client.process.wait()
+
+
+def test_an_heir_outlives_the_client(tools: Tools) -> None:
+    with tools.client("hold", "--bytes", MIB) as (client, port), tools.sender(port, "--bytes", MIB):
+        client.until("holding")
+        pid = client.process.pid
+        client.tell("heir")
+        client.until("heir")
+        (heir,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        client.tell("quit")
+        assert client.end()[1] == 0
+        assert _is_alive(heir)
+        os.kill(int(heir), signal.SIGKILL)
+
+
+def test_a_cut_that_there_is_not_is_an_unknown_command(tools: Tools) -> None:
+    with tools.client("hold") as (client, _):
+        client.tell("cut nonsense")
+        assert client.end()[1] == 1
 
 
 def test_an_io_uring_that_takes_no_mapped_page_is_told_by_its_call(tools: Tools) -> None:
@@ -231,6 +286,29 @@ def test_leave_writes_to_the_other_cgroup(tools: Tools, tmp_path: Path) -> None:
         client.tell(f"leave {tmp_path / 'nowhere'}")
         last, status = client.end()
         assert (last.event, status) == ("error", 1)
+
+
+def test_connections_that_another_process_accepts_are_handed_over(tools: Tools, tmp_path: Path) -> None:
+    (tmp_path / "cgroup.procs").touch()
+    both = ("--sockets", 3, "--bytes", 3 * MIB + 5, "--seed", 2)
+    with (
+        tools.client("hold", *both, "--verify", "--accept-in", tmp_path) as (client, port),
+        tools.sender(port, *both) as sender,
+    ):
+        assert client.until("accepted")["sockets"] == 3
+        assert (tmp_path / "cgroup.procs").read_text() == "0"  # the process that writes goes there: not this one
+        client.until("holding")
+        client.tell("quit")
+        done, status = client.end()
+        assert (status, done["mismatches"], done["delivered"]) == (0, 0, 3 * MIB + 5)
+        assert sender.end()[0].text("hash") == done.text("hash")
+
+
+def test_who_cannot_accept_elsewhere_says_so(tools: Tools, tmp_path: Path) -> None:
+    with tools.client("hold", "--accept-in", tmp_path / "nowhere") as (client, _):
+        last, status = client.end()
+        assert (last.event, status) == ("error", 1)
+        assert "accepts elsewhere" in last.text("message")
 
 
 def test_ring_is_all_that_a_copying_client_keeps(tools: Tools) -> None:

@@ -51,6 +51,29 @@ def test_checkpoint_tells_the_cgroups(tools: Tools, tmp_path: Path) -> None:
     assert (cgroups["two"]["max"], cgroups["two"]["peak"], cgroups["two"]["procs"]) == (-1, -1, -1)
 
 
+def test_a_cgroup_within_another_is_told_with_the_one_that_it_lies_in(tools: Tools, tmp_path: Path) -> None:
+    for path, current in (("top", 3), ("top/mid", 2), ("top/mid/leaf", 1), ("beside", 4), ("a/b/c/d/e", 5)):
+        (tmp_path / path).mkdir(parents=True)
+        for folder in (tmp_path / path, *(tmp_path / path).parents):
+            if tmp_path in folder.parents and not (folder / "memory.current").exists():
+                (folder / "memory.current").write_text(f"{current}\n")
+    line, status = tools.run("lab-telemetry", "--once", "base", "--root", tmp_path)
+    cgroups = line.fields["cg"]
+    assert status == 0
+    assert isinstance(cgroups, dict)
+    told = {name: (group.get("above"), group["current"]) for name, group in cgroups.items()}
+    assert told == {
+        "top": (None, 3),
+        "mid": ("top", 2),
+        "leaf": ("mid", 1),
+        "beside": (None, 4),
+        "a": (None, 5),
+        "b": ("a", 5),
+        "c": ("b", 5),
+        "d": ("c", 5),
+    }  # four levels are looked at, and no more
+
+
 def test_checkpoint_tells_the_machine(tools: Tools, tmp_path: Path) -> None:
     line, _ = tools.run("lab-telemetry", "--once", "base", "--root", tmp_path / "nowhere")
     meminfo, vmstat, net = (line.fields[k] for k in ("meminfo", "vmstat", "net"))

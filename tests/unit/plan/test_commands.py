@@ -12,7 +12,7 @@ import pytest
 from lab.contracts import BootableKernel, GuestImage
 from lab.errors import BadInput
 from lab.kernels.recipes import images
-from lab.plan.case import ClientSpec
+from lab.plan.case import ClientSpec, Group
 from lab.plan.commands import cgroup_of, checkpoint_argv
 from lab.plan.limits import DEBUG_FRAGMENT, DEBUG_TIMES, Limits
 from lab.plan.session import SessionPlan, dump, load
@@ -48,6 +48,13 @@ def test_only_what_was_asked_for_is_said() -> None:
     assert option(client_argv(busy, 1, 0), "--ring") == "6"
     assert option(client_argv(busy, 1, 0), "--rcvbuf") == "7"
     assert option(sender_argv(busy, "h", 1, 0), "--rate") == "5"
+    assert "--mss" not in sender_argv(busy, "h", 1, 0)
+    assert option(sender_argv(busy, "h", 1, 0, 4108), "--mss") == "4108"
+    assert option(client_argv(busy, 1, 0), "--cgroup") == cgroup_of("abuser")
+    top = Group("top")
+    inner = ClientSpec("leaf", "hold", None, MIB, within=Group("mid", within=top), accepts_in=top)
+    assert option(client_argv(inner, 1, 0), "--cgroup") == cgroup_of("top/mid/leaf")
+    assert option(client_argv(inner, 1, 0), "--accept-in") == cgroup_of("top")
     greedy = ClientSpec("abuser", "hold", None, MIB, leave=4096, unkillable=True)
     assert option(client_argv(greedy, 1, 0), "--leave") == "4096"
     assert "--unkillable" in client_argv(greedy, 1, 0)

@@ -75,3 +75,21 @@ def test_only_a_case_that_compares_has_a_reference_and_counts() -> None:
     assert {(r.kernel, r.reference) for r in runs if r.reference} == {*references.items()}
     assert all(bool(r.reference) == r.shape.counted == (r.shape.pairs == 2) for r in runs)
     assert {r.pair_key for r in runs if r.reference}.isdisjoint(r.pair_key for r in runs if not r.reference)
+
+
+def test_streams_go_over_either_family_in_turn_and_which_is_no_chance() -> None:
+    runs = expand("s", [("k", "stock")], ["virtio"], sorted(CASES), 4, {"k": "ref"})
+    again = expand("another", [("l", "precharge")], ["e1000"], sorted(CASES), 4, {"l": "ref"})
+    assert [run.family for run in runs] == [run.family for run in again]
+    for case in CASES.values():
+        families = [run.family for run in runs if run.case == case.name]
+        assert families[0] == families[2]
+        assert families[1] == families[3]
+        assert (families[0] == families[1]) == (case.family is not None)
+    first = [run.family for run in runs if run.repeat == 0]
+    assert min(first.count("ipv4"), first.count("ipv6")) > len(first) // 4
+
+
+def test_a_family_that_was_asked_for_is_had_by_all_but_cases_of_one() -> None:
+    runs = matrix.expand("s", [("k", "stock")], ["virtio"], [CASES["hold"], CASES["ipv6"]], 2, family="ipv4")
+    assert [(run.case, run.family) for run in runs] == [("hold", "ipv4")] * 2 + [("ipv6", "ipv6")] * 2

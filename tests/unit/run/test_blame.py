@@ -297,9 +297,10 @@ def test_a_kernel_without_the_nics_driver_is_a_skip(plan: SessionPlan) -> None:
 
 def test_the_command_that_repeats_a_run_names_a_kernel_as_it_was_given(plan: SessionPlan) -> None:
     mine = replace(plan, kernels=(replace(plan.kernels[0], asked="/a b/bzImage@put-hook"),))
-    for told, words in ((plan, "lab run hold --kernel k --nic igb"), (mine, "'/a b/bzImage@put-hook' --nic igb")):
+    as_given = "'/a b/bzImage@put-hook' --nic igb --family ipv6"
+    for told, words in ((plan, "lab run hold --kernel k --nic igb --family ipv6"), (mine, as_given)):
         keeper = NoPair(NoHypervisor(), told, lambda _: None)
-        run = replace(plan.runs[0], nic="igb", session=words[:3])
+        run = replace(plan.runs[0], nic="igb", session=words[:3], family="ipv6")
         trial = Trial(run, told, keeper, lambda _: None, CASES["hold"])
         with trial as subject:
             subject.start()

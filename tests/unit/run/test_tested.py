@@ -29,7 +29,7 @@ def traffic(tested: Role) -> Traffic:
     return Traffic(
         tested,
         lambda client, port, _seed: ("own", client.name, str(port)),
-        lambda client, address, port, _seed: ("peer", client.name, address, str(port)),
+        lambda client, address, port, _seed, _mss: ("peer", client.name, address, str(port)),
         PREFLIGHT,
         frozenset(),
     )

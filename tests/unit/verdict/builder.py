@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from lab.evidence.manifest import FORMAT
 from lab.plan.case import ClientSpec
+from lab.plan.names import Family, link_address
 from lab.plan.nics import NICS
 from lab.units import MIB
 from lab.verdict.case import Case
@@ -55,6 +56,7 @@ def _told(case: str, kernel: Kernel, *, nic: str = "e1000e-split", deliver: int 
     told.mark("end")
     for client in told.machine.clients.values():
         client.cgroup = False
+    told.machine.groups = ()
     told.wait(1)
     told.bookend("after")
     told.wait(1)
@@ -67,7 +69,9 @@ def _begin(case: Case, kernel: Kernel, nic: str) -> Story:
         c.name: Client(c.name, c.behaviour, c.limit, ino=500 + i, pid=300 + i, unkillable=c.unkillable)
         for i, c in enumerate(case.clients)
     }
-    machine = Machine(kernel, clients)
+    for spec in case.clients:
+        clients[spec.name].above = spec.within.name if spec.within else ""
+    machine = Machine(kernel, clients, case.groups)
     machine.console += ["[    0.000000] Linux version 6.12.0-lab", "lab-init: ready"]
     preflight = {"t": 90.0, "event": "done", "delivered": 4 * MIB, "mapped": round(3.9 * MIB), "hash": "0"}
     told = Story(case, machine, _manifest(case, nic), preflight=[preflight])
@@ -104,8 +108,9 @@ def _manifest(case: Case, nic: str) -> Json:
             "cmdline": "quiet",
         },
         "mtu": NICS[nic].mtu,
+        "family": case.family or "ipv4",
         "floor": NICS[nic].floor,
-        "clients": [_client_row(c) for c in case.clients],
+        "clients": [_client_row(c, case.family or "ipv4") for c in case.clients],
         "incidents": [],
         "seconds": {"provision": 1.0, "drive": 2.0, "collect": 0.1},
         "started": "2026-01-01T00:00:00Z",
@@ -114,7 +119,8 @@ def _manifest(case: Case, nic: str) -> Json:
     }
 
 
-def _client_row(spec: ClientSpec) -> Json:
+def _client_row(spec: ClientSpec, family: Family) -> Json:
+    to = link_address("p0", "receiver").of(family)
     return {
         "name": spec.name,
         "behaviour": spec.behaviour,
@@ -122,7 +128,7 @@ def _client_row(spec: ClientSpec) -> Json:
         "lowered": spec.lowered,
         "deliver": spec.deliver,
         "argv": ["zc-client"],
-        "sender_argv": ["zc-sender", *(["--rate", str(spec.rate)] if spec.rate else [])],
+        "sender_argv": ["zc-sender", "--to", to, *(["--rate", str(spec.rate)] if spec.rate else [])],
         "seed": 1,
         "status": 0,
         "sender_status": 0,

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from lab.plan.case import Group
 from lab.units import KIB, MIB, PAGE_SIZE
 
 Json = dict[str, Any]
@@ -13,7 +14,9 @@ Json = dict[str, Any]
 TOTAL = 700 * MIB
 POOL = 48 * MIB  # what the network's pool keeps for its next allocations
 OWN = MIB // 2  # what a client process is charged for itself
-MAPPING = ("hold", "hold-or-copy", "pin-fork")  # behaviours that keep what they keep mapped, be it by a child
+MAPPING = ("hold", "hold-or-copy", "pin-fork", "hold-no-hint")  # they keep what they keep mapped, be it by a child
+OVER = ("map-over", "map-over-no-hint")
+WINDOW = 16 * MIB  # which these map over and over
 COPY = 64 * 1024  # what a client receives by copy after each refusal
 TRUESIZE = 1.25  # memory a queued byte takes, headers and slack included
 
@@ -70,6 +73,9 @@ class Client:
     cgroup: bool = True
     unkillable: bool = False
     twice: int = 0  # charged as sock although it is mapped
+    above: str = ""  # the group that its cgroup lies in
+    moved_to: str = ""  # the group that its process went to
+    before: int = 0  # mapped when it went
 
     @property
     def pages(self) -> int:
@@ -89,6 +95,8 @@ class Client:
         self.mapped += size
         if self.behaviour in MAPPING:
             self.mapped_now += size
+        elif self.behaviour in OVER:
+            self.mapped_now = min(WINDOW, self.mapped_now + size)
         elif self.behaviour.startswith("pin-"):
             self.pinned += size
 
@@ -109,6 +117,7 @@ class Machine:
 
     kernel: Kernel
     clients: dict[str, Client]
+    groups: tuple[Group, ...] = ()
     t: float = 100.0
     seq: int = 0
     kills: int = 0
@@ -116,6 +125,7 @@ class Machine:
     leak: int = 0
     cached: int = 0
     taken: int = 0
+    page_cache: int = 30 * MIB
     accounted_only: int = 0
     tainted: int = 0
     above: int = 0  # charged to the cgroup above the clients' and to none of them
@@ -125,8 +135,25 @@ class Machine:
 
     def charge(self, client: Client) -> int:
         kernel = self.kernel
-        kept = client.mapped_now * kernel.mapped + client.pinned * kernel.pinned + client.anon * kernel.anon
+        mapped = min(client.mapped_now, client.before) if client.moved_to else client.mapped_now
+        kept = mapped * kernel.mapped + client.pinned * kernel.pinned + client.anon * kernel.anon
         return round(OWN * client.procs + kept + self._sock(client) + client.stuck)
+
+    def group_charge(self, group: Group) -> int:
+        """Of a cgroup beside the clients' own: what lies in it, and what a client mapped that went there."""
+        below = sum(self.group_charge(g) for g in self.groups if g.within == group)
+        below += sum(self.charge(c) for c in self.clients.values() if c.above == group.name)
+        came = sum(max(0, c.mapped_now - c.before) for c in self.clients.values() if c.moved_to == group.name)
+        return below + came * self.kernel.mapped
+
+    def over_above(self, client: Client, more: int) -> bool:
+        """Whether a limit above the client's cgroup would be passed if it mapped so much more."""
+        above = next((g for g in self.groups if g.name == client.above), None)
+        while above is not None:
+            if above.limit and self.group_charge(above) + more * self._grows(client.behaviour) > above.limit:
+                return True
+            above = above.within
+        return False
 
     def _sock(self, client: Client) -> int:
         return round(client.queued * TRUESIZE + client.twice) * self.kernel.sock
@@ -173,7 +200,7 @@ class Machine:
             "net": self._net(),
             "tainted": self.tainted,
             "dying": self.dying,
-            "cg": {c.name: self._group(c) for c in self.clients.values() if c.cgroup},
+            "cg": {c.name: self._group(c) for c in self.clients.values() if c.cgroup} | self._groups(),
         }
 
     def _pool_counters(self) -> Json:
@@ -193,6 +220,7 @@ class Machine:
         clients = self.clients.values()
         mapped = self._mapped()
         plain = 20 * MIB + sum(c.pinned for c in clients) + self._queues() + self.leak + self.cached
+        plain += sum(c.mapped_now - c.before for c in clients if c.moved_to and c.mapped_now)  # charged to no client
         return {
             "plain": plain // PAGE_SIZE + 100,
             "free": self.free() // PAGE_SIZE,
@@ -203,7 +231,9 @@ class Machine:
 
     def parent(self) -> Json:
         """The cgroup above: what its children are charged it is charged too."""
-        current = 2 * PAGE_SIZE + self.above + sum(self.charge(c) for c in self.clients.values())
+        below = sum(self.charge(c) for c in self.clients.values() if not c.above)
+        below += sum(self.group_charge(g) for g in self.groups if g.within is None)
+        current = 2 * PAGE_SIZE + self.above + below
         plain: Json = {"peak": current, "max": -1, "procs": 0, "events": {}, "stat": {}}
         return {"ino": 400, "current": current, **plain}
 
@@ -241,7 +271,7 @@ class Machine:
         anon = sum(c.anon + OWN * c.procs for c in self.clients.values())
         return {
             "Buffers": 0,
-            "Cached": 30 * MIB,
+            "Cached": self.page_cache,
             "AnonPages": 5 * MIB + anon + self.taken,
             "Slab": 25 * MIB,
             "PageTables": MIB,
@@ -259,13 +289,29 @@ class Machine:
     def _tcp(self) -> int:
         return self._queues() + sum(c.twice for c in self.clients.values())
 
+    def _groups(self) -> Json:
+        return {
+            g.name: {
+                "above": g.within.name if g.within else "",
+                "ino": 600 + n,
+                "current": self.group_charge(g),
+                "peak": self.group_charge(g),
+                "max": -1 if g.limit is None else g.limit,
+                "procs": sum(c.procs for c in self.clients.values() if c.moved_to == g.name),
+                "events": {},
+                "stat": {"sock": 0},
+            }
+            for n, g in enumerate(self.groups)
+        }
+
     def _group(self, client: Client) -> Json:
         return {
             "ino": client.ino,
             "current": self.charge(client),
             "peak": client.peak,
             "max": -1 if client.limit is None else client.limit,
-            "procs": client.procs,
+            "procs": 0 if client.moved_to else client.procs,
+            "above": client.above,
             "events": {"max": 0, "oom": client.kills, "oom_kill": client.kills},
             "stat": {
                 "anon": client.anon,

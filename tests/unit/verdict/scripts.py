@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from lab.plan.case import ClientSpec
 from lab.units import MIB, PAGE_SIZE
+from suites.rx_zerocopy.rules.paths import CUTS, GONE
 from tests.unit.verdict.machine import Client
 from tests.unit.verdict.told import BURST, Story, wanted
 
@@ -185,7 +186,121 @@ def _pressed(told: Story) -> None:
     told.machine.taken = 0
 
 
+def _turned(told: Story) -> None:
+    """turnover: one has few pages come by, then another has many; neither keeps any."""
+    for spec, checkpoint in zip(told.case.clients, ("few", "released"), strict=True):
+        client = told.start(spec)
+        _take(told, client, spec)
+        told.wait(2)
+        if checkpoint == "released":
+            told.mark("held")
+        told.machine.release(client)
+        told.say(client, "released")
+        told.wait(2)
+        told.mark(checkpoint)
+
+
+def _moved(told: Story) -> None:
+    """moved: one holds; another holds some, goes to another cgroup, and takes the rest."""
+    for spec in told.case.clients:
+        client = told.start(spec)
+        if spec.name == "mover":
+            told.pour(client, 2 * BURST)
+            client.moved_to, client.before = "next", client.mapped_now
+            told.say(client, "left", cgroup="/sys/fs/cgroup/lab/next")
+        told.pour(client, wanted(spec) - client.delivered)
+        told.end_of_stream(client, spec)
+    _let_go(told, counted=False)
+
+
+def _levels(told: Story) -> None:
+    """hierarchy: each takes what the limit above it leaves."""
+    for spec in told.case.clients:
+        client = told.start(spec)
+        told.pour(client, wanted(spec))
+        told.end_of_stream(client, spec)
+    _let_go(told)
+
+
+def _let_go(told: Story, *, counted: bool = True) -> None:
+    told.wait(2)
+    told.mark("held")
+    told.wait(2)
+    for client in told.machine.clients.values():
+        told.machine.release(client)
+        told.say(client, "released")
+    told.wait(2)
+    if counted:
+        told.mark("released")
+
+
+def _partial(told: Story) -> None:
+    """partial: an eighth at a time is unmapped in three ways; then two are left as they are."""
+    (spec,) = told.case.clients
+    client = told.start(spec)
+    _take(told, client, spec)
+    told.wait(2)
+    told.mark("held")
+    for how in CUTS:
+        told.wait(2)
+        client.mapped_now -= spec.deliver // 8 if how in GONE else 0
+        told.say(client, "cut", how=how, resident=client.mapped_now)
+        told.wait(2)
+        told.mark(how)
+    told.wait(2)
+    told.machine.release(client)
+    told.say(client, "released")
+    told.wait(2)
+    told.mark("released")
+
+
+def _under_pressure(told: Story) -> None:
+    """pressure: one holds; all that is free is taken, and some of the page cache; then it lets go."""
+    (spec,) = told.case.clients
+    client = told.start(spec)
+    _take(told, client, spec)
+    told.wait(2)
+    told.mark("held")
+    told.wait(2)
+    told.machine.taken, told.machine.page_cache = told.machine.free() + 8 * MIB, 20 * MIB
+    told.wait(2)
+    told.mark("pressed")
+    told.wait(2)
+    client.drop()  # to where it is wanted: no pool keeps it now
+    told.say(client, "released")
+    told.wait(2)
+    told.mark("released")
+    told.wait(2)
+    told.machine.taken = 0
+
+
+def _heir(told: Story) -> None:
+    """heir: one holds, leaves a child, and ends; then the child ends."""
+    (spec,) = told.case.clients
+    client = told.start(spec)
+    _take(told, client, spec)
+    told.wait(2)
+    told.mark("held")
+    told.wait(2)
+    told.say(client, "heir")
+    told.wait(1)
+    told.say(client, "done")
+    told.wait(2)
+    told.mark("outlived")
+    told.wait(2)
+    told.machine.release(client)
+    client.procs = 0
+    told.wait(2)
+    told.mark("released")
+
+
 SCRIPTS = {
+    "heir": _heir,
+    "pressure": _under_pressure,
+    "partial": _partial,
+    "moved": _moved,
+    "hierarchy": _levels,
+    "turnover": _turned,
     "bystander": _bystander,
     "cross-memcg": _turns,
     "opt-in": _settings,

@@ -149,7 +149,8 @@ class Story:
 
     def _is_stopped(self, client: Client) -> bool:
         forced = self.machine.kernel.at_limit == "force" and client.unkillable
-        return bool(client.limit and not forced and self.machine.wants(client, BURST, 0) > client.limit)
+        over = client.limit and self.machine.wants(client, BURST, 0) > client.limit
+        return bool(not forced and (over or self.machine.over_above(client, BURST)))
 
     def _half_step(self) -> None:
         self.machine.t += STEP / 2

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Rules about the ways by which a page comes to be mapped, and goes: without the hint, over, in parts, in masses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from lab.evidence.ledger import counted, keeps
+from lab.evidence.memory import baseline, gone
+from lab.evidence.model import ClientEvent, Evidence, Ledger, Sample
+from lab.units import MIB, PAGE_SIZE, mib
+from lab.verdict.case import Case, rule
+from lab.verdict.measure import (
+    BATCH_PAGES,
+    agreement,
+    at,
+    at_sample,
+    deliver_of,
+    failed,
+    mem_total,
+    passed,
+    run_kills,
+    unclear,
+)
+from lab.verdict.model import Finding
+from suites.rx_zerocopy.rules.bills import CHECKPOINTS, state_of
+from suites.rx_zerocopy.rules.exercised import Proof, took_delivered
+
+TIMES = 2
+"""Times what its page tables hold in the end that a client must have mapped, without ever unmapping any."""
+
+
+def mapped_over(*names: str) -> Proof:
+    """These clients mapped where pages were mapped already, and the kernel took those away by itself."""
+
+    def proof(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
+        for name in names:
+            log = evidence.clients.get(name)
+            last = log.last("holding") if log else None
+            if log is None or last is None:
+                yield unclear("exercised", f"client {name} never ended", f"clients/{name}.jsonl")
+                continue
+            mapped, now = last.count("mapped"), last.count("mapped_now")
+            message = (
+                f"{name} mapped {mib(mapped)} and unmapped nothing, and {mib(now)} are in its page tables: the kernel "
+                f"unmapped {mib(mapped - now)} to map anew"
+            )
+            enough = now >= MIB and mapped >= TIMES * now
+            yield (passed if enough else unclear)("exercised", message, at(log, last))
+
+    return proof
+
+
+def both(*proofs: Proof) -> Proof:
+    """All of these proofs."""
+
+    def proof(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
+        for one in proofs:
+            yield from one(evidence, ledger)
+
+    return proof
+
+
+held_and_mapped_over = both(took_delivered, mapped_over("over"))
+"""One kept what it mapped on clean ranges, the other one mapped over."""
+
+
+def over_ipv6(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
+    """ipv6: the manifest says that the streams went over IPv6, and each sender was given such an address."""
+    family = evidence.manifest.family
+    for client in evidence.manifest.clients:
+        told = client.peer_argv
+        address = told[told.index("--to") + 1] if "--to" in told[:-1] else ""
+        message = f"the stream of {client.name} went to {address or 'nobody knows where'}, over {family}"
+        good = family == "ipv6" and ":" in address
+        yield (passed if good else unclear)("exercised", message, "manifest.json")
+
+
+# -- partial ---------------------------------------------------------------------------------------------------------
+
+CUTS = ("unmap", "drop", "cover", "move", "protect")
+"""What is done to an eighth of what is mapped, in that order; images/guest/zc-cut.c. Checkpoints bear these names."""
+
+GONE = CUTS[:3]
+
+
+def _after(evidence: Evidence, name: str, how: str) -> ClientEvent | None:
+    """What a client said when it had done that."""
+    log = evidence.clients.get(name)
+    return next((e for e in log.events if e.event == "cut" and e.fields.get("how") == how), None) if log else None
+
+
+@rule("follows")
+def follows(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
+    """After each cut the client's page table, its smaps and the guest's free memory say the same of what is there."""
+    return [f for how in CUTS for f in _follows(evidence, ledger.client, how)]
+
+
+def _follows(evidence: Evidence, name: str, how: str) -> Iterator[Finding]:
+    sample, event, start = evidence.receiver.checkpoint(how), _after(evidence, name, how), baseline(evidence)
+    if sample is None or event is None or start is None:
+        yield unclear("follows", f"no checkpoint `{how}`, or the client did not say that it was done", CHECKPOINTS)
+        return
+    there, resident, missing = event.count("mapped_now"), event.count("resident"), gone(sample, start)
+    told = f"its page table holds {mib(there)}, smaps says {mib(resident)}, {mib(missing)} of memory are gone"
+    message = f"after `{how}` {told}"
+    agree = abs(there - resident) <= PAGE_SIZE and abs(missing - there) <= agreement(there)
+    yield (passed if agree else unclear)("follows", message, at_sample(sample))
+
+
+def was_cut(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
+    """partial: three cuts took about an eighth each away, two took nothing, and none of the calls failed."""
+    yield from took_delivered(evidence, ledger)
+    log = evidence.clients[ledger.client]
+    last = log.last("holding")
+    before = last.count("mapped_now") if last else 0
+    eighth = before // 8
+    for how in CUTS:
+        event = _after(evidence, ledger.client, how)
+        now = event.count("mapped_now") if event else 0
+        taken, wanted = before - now, eighth if how in GONE else 0
+        message = f"`{how}` took {mib(taken)} away, {mib(wanted)} are what it should"
+        good = event is not None and "errno" not in event.fields and abs(taken - wanted) <= 8 * PAGE_SIZE
+        yield (passed if good else unclear)("exercised", message, at(log, event))
+        before = now
+
+
+# -- pressure --------------------------------------------------------------------------------------------------------
+
+PRESSER = "lab-press"
+
+
+def held_under_pressure(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
+    """pressure: what the client held at `held` it held at `pressed`, and more was taken in between than was free."""
+    yield from took_delivered(evidence, ledger)
+    held, pressed = (evidence.receiver.checkpoint(name) for name in ("held", "pressed"))
+    before, after = (state_of(evidence, ledger.client, s.t) if s else None for s in (held, pressed))
+    if held is None or pressed is None or before is None or after is None:
+        yield unclear("exercised", "no checkpoint `held` or `pressed`", CHECKPOINTS)
+        return
+    taken, free = pressed.meminfo["AnonPages"] - held.meminfo["AnonPages"], held.meminfo["MemFree"]
+    died = any(kill.task == PRESSER for kill in run_kills(evidence.receiver))
+    message = (
+        f"{mib(taken)} were taken when {mib(free)} were free{', and the taker was killed' if died else ''}; "
+        f"{ledger.client} held {mib(keeps(before))} before and {mib(keeps(after))} then"
+    )
+    good = (died or taken > free) and keeps(before) == keeps(after)
+    yield (passed if good else unclear)("exercised", message, at_sample(pressed))
+
+
+# -- turnover --------------------------------------------------------------------------------------------------------
+
+OWN_PAGES = 16
+"""Pages by which two processes that do the same may differ (stacks, page tables, slab that is shared)."""
+
+KEPT_IN = 1000
+"""Of so many pages that come by, one that stays must be seen."""
+
+
+def _allowed(evidence: Evidence) -> int:
+    """Pages of charge that may stay, however many have come by: the batch of each CPU, and a process's own."""
+    return BATCH_PAGES * evidence.manifest.pair.vcpus + OWN_PAGES
+
+
+@rule("turned-over")
+def turned_over(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
+    """Whoever had very many pages come by is charged, once it has let go, for hardly more than one who had few."""
+    few, many = (client.name for client in case.clients)
+    before, after = _let_go(evidence, few, "few"), _let_go(evidence, many, "released")
+    if before is None or after is None:
+        return [unclear("turned-over", "no checkpoint at which both had let go", CHECKPOINTS)]
+    then, now = before.cgroups[few].current, after.cgroups[many].current
+    left, allowed = (now - then) // PAGE_SIZE, _allowed(evidence)
+    message = (
+        f"{many} had {mib(_mapped(evidence, many))} come by and is charged {mib(now)}, {few} had "
+        f"{mib(_mapped(evidence, few))} and was charged {mib(then)}: {left} pages more, {allowed} are tolerated; "
+        f"{_counted(after, many)} pages are charged to it by /proc/kpagecgroup"
+    )
+    if now > mem_total(evidence):
+        return [failed("turned-over", f"{message}: it underflowed", at_sample(after))]
+    return [(passed if abs(left) <= allowed else failed)("turned-over", message, at_sample(after))]
+
+
+def _let_go(evidence: Evidence, name: str, checkpoint: str) -> Sample | None:
+    """The checkpoint, if the client had released by then and its cgroup was there."""
+    sample, log = evidence.receiver.checkpoint(checkpoint), evidence.clients.get(name)
+    released = log.last("released") if log else None
+    there = sample and released and released.t <= sample.t and name in sample.cgroups
+    return sample if there else None
+
+
+def _counted(sample: Sample, name: str) -> int | str:
+    pages = sample.pages.charged.get(sample.cgroups[name].ino) if sample.pages else None
+    return "unknown" if pages is None else pages
+
+
+def _mapped(evidence: Evidence, name: str) -> int:
+    log = evidence.clients.get(name)
+    return max((e.count("mapped") for e in counted(log)), default=0) if log else 0
+
+
+def turned(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
+    """turnover: all of both streams came, the limit is small beside it, and one page in KEPT_IN that stays shows."""
+    for client in evidence.manifest.clients:
+        log = evidence.clients[client.name]
+        last, offered = log.last("holding"), deliver_of(evidence, client.name)
+        taken = last.count("delivered") if last else 0
+        message = f"{client.name} took {mib(taken)} of {mib(offered)}"
+        yield (passed if taken == offered >= MIB else unclear)("exercised", message, at(log, last))
+    mapped, allowed = _mapped(evidence, ledger.client) // PAGE_SIZE, _allowed(evidence)
+    message = f"{mapped} pages came by, {KEPT_IN * (allowed + 1)} are needed to see one in {KEPT_IN} that stays"
+    enough = mapped >= KEPT_IN * (allowed + 1)
+    yield (passed if enough else unclear)("exercised", message, evidence.clients[ledger.client].path)
