@@ -36,6 +36,7 @@ class BootableKernel:
     modules   drivers the guests can count on, loaded or built in; empty when not known (own kernel without modules)
     base, series, fragments   of a kernel the lab built: its source, the key of its patches, its config fragments
     asked     how `lab run --kernel` takes it, where that is not its name
+    described what git calls the tree that it was built in, "" for any other
     """
 
     name: str
@@ -51,6 +52,7 @@ class BootableKernel:
     fragments: tuple[str, ...] = ()
     initrd_sha256: str = ""
     asked: str = ""
+    described: str = ""
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,13 @@
 
 from __future__ import annotations
 
+import os
+import platform
+from pathlib import Path
+
 from lab.contracts import BootableKernel, GuestImage
 from lab.evidence.manifest import HostRecord, KernelRecord
+from lab.host.size import cpu_of, memory_mib
 from lab.provision.hypervisor import Hypervisor
 
 
@@ -19,6 +24,7 @@ def kernel_record(kernel: BootableKernel) -> KernelRecord:
         base=kernel.base,
         series=kernel.series,
         fragments=kernel.fragments,
+        described=kernel.described,
     )
 
 
@@ -35,5 +41,10 @@ def host_record(
             "connection": connection,
             "machine": "q35",
             "image_sha256": image.sha256,
+            "node": platform.node(),
+            "system": platform.release(),
+            "cpu": cpu_of(Path("/proc/cpuinfo").read_text()),
+            "cpus": os.cpu_count() or 0,
+            "memory_mib": memory_mib("MemTotal"),
         }
     )
