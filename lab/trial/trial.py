@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import itertools
 import shlex
 import sys
@@ -23,6 +22,7 @@ from lab.evidence.names import REFERENCE, TIMING
 from lab.evidence.timing import Timing, dump_timing
 from lab.experiments.found import as_typed
 from lab.host.interrupt import held_back
+from lab.host.version import lab_version
 from lab.pair.keeper import PairKeeper
 from lab.pair.timeline import CASE
 from lab.plan.commands import FIRST_PORT, client_argv, sender_argv
@@ -208,7 +208,8 @@ def _fields(subject: Steps, plan: SessionPlan, started: str, predicted: Predicte
         "incidents": subject.incidents,
         "seconds": Seconds(**{k: round(v, 3) for k, v in subject.seconds.items()}),
         "started": started,
-        "lab_version": importlib.metadata.version("lab"),
+        "lab_version": lab_version(),
+        "session": plan.name,
         "skip": subject.skip,
         "reference": run.reference,
         "reproduce": _reproduce(run, plan),
