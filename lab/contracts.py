@@ -13,6 +13,9 @@ EMBEDDED = "embed"
 MANIFEST = "manifest.json"
 """The file that makes a folder a bundle; it is written last."""
 
+HUSK = "pruned.json"
+"""What is left of a bundle that was pruned: its rows in the archive."""
+
 
 @dataclass(frozen=True)
 class Address:

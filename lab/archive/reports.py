@@ -48,7 +48,12 @@ ROOMS = (".", "evidence", "plan", "spec", "verdict", "experiments", "report")
 
 def judged(bundle: Path, relative: str) -> RunResult:
     """Bundle on disk -> Evidence -> Findings -> Verdict. Raises BadInput when there is no readable manifest."""
-    evidence = parse(read_bundle(bundle))
+    return judged_files(read_bundle(bundle), relative)
+
+
+def judged_files(files: Stored, relative: str) -> RunResult:
+    """The same of a bundle's files."""
+    evidence = parse(files)
     return RunResult(evidence.manifest, judge(evidence, case_named(evidence.manifest.case)), relative, evidence.timing)
 
 
@@ -135,9 +140,12 @@ class Draughtsman:
         return Known(self._results, self._curves)
 
     def _draw(self, run: str) -> None:
+        from lab.archive.fill import fill_one
+
         with contextlib.suppress(BadInput, OSError):
             result = told(self.folder / run, run)
             self._results[run] = result
+            fill_one(self.folder, run, result)
             self._curves[run] = write_curve(self.folder / run, result)
 
 
