@@ -46,7 +46,7 @@ def list_sessions(
         found = sessions(index, most=last or None, empty=everything)
         return [(each, kernels_of(index, (stored.run for stored in each.runs))) for each in found]
 
-    found = _asked(results, ask)
+    found = asked(results, ask)
     if as_json:
         print_json_lines(_session_record(each, kernels) for each, kernels in found)
         return
@@ -77,7 +77,7 @@ def show(
             raise BadInput([f"no run or session {name!r} in the archive"], hint="lab archive list")
         return facts(index, runs[0]), list(index.findings(runs[0].key)), len(runs) - 1
 
-    found = _asked(results, ask)
+    found = asked(results, ask)
     if not isinstance(found, tuple):
         _show_session(found, as_json=as_json)
         return
@@ -124,7 +124,7 @@ def prune(
     from lab.archive.prune import prune as pruned
 
     limit = None if most is None else int(most * GIB)
-    done = _asked(
+    done = asked(
         results,
         lambda index, root: pruned(index, root, keep_days=keep_days, most=limit, dry_run=dry_run),
     )
@@ -145,7 +145,7 @@ def add(folder: Place, results: ResultsFolder = None) -> None:
     root = results_folder(results)
     root.mkdir(parents=True, exist_ok=True)
     _noted(lambda: add_place(root, folder))
-    say(f"{_asked(results, lambda index: _count(index, folder))} runs in {folder}")
+    say(f"{asked(results, lambda index: _count(index, folder))} runs in {folder}")
 
 
 @archive.command()
@@ -177,7 +177,7 @@ def _existing(root: Path) -> Path:
     return root
 
 
-def _asked(results: Path | None, ask: Callable[..., T]) -> T:
+def asked(results: Path | None, ask: Callable[..., T]) -> T:
     """What an index that is up to date answers, and on standard error what kept it from knowing more."""
     import inspect
 

@@ -172,6 +172,43 @@ ROWS: dict[tuple[str, str], tuple[list[str], int, str]] = {
         "",
     ),
     ("archive forget", "a place that was not added"): (["lab archive forget empty"], 2, "was not added"),
+    ("compare", "nothing got worse"): (
+        [
+            "lab compare s1 s2 --results both",
+            "lab compare s2 s2 --results both --json",
+            "lab compare k k --results both",
+        ],
+        0,
+        "",
+    ),
+    ("compare", "a new fail, a cell that is gone, gives no verdict any more or became flaky, a number that moved"): (
+        [
+            "lab compare --results both",
+            "lab compare --last 1 --results both",
+            "lab compare s2 s3 --json --results both",
+        ],
+        1,
+        "new fail",
+    ),
+    ("compare", "one side, a side of which there are no runs, `--last` beside two sides"): (
+        [
+            *("lab compare s1 --results both", "lab compare s1 nosuch --results both"),
+            *("lab compare s1 s2 --last 2 --results both", "lab compare 2020-01-01 s1 --results both"),
+            *("lab compare 2026-13-01 s1 --results both", "lab compare --results empty", "lab compare --last 0"),
+        ],
+        2,
+        "lab: |Invalid value",
+    ),
+    ("history", "the runs of a case, whatever their verdict"): (
+        ["lab history hold --results both", "lab history hold --nic e1000e-split --kernel 6.12 --json --results both"],
+        0,
+        "FAIL",
+    ),
+    ("history", "a case of which there are no runs"): (
+        ["lab history nosuch --results both", "lab history hold --nic virtio --results both"],
+        2,
+        "there are no runs of",
+    ),
     ("mutants", "`--list`"): (["lab mutants --list"], 0, "claimed by"),
     ("mutants", "unknown mutant or design, numbers out of range"): (
         ["lab mutants nosuch", "lab mutants --design nosuch", "lab mutants --repeat 0", "lab mutants -n x"],
@@ -226,6 +263,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (write_run(made / "spoilt" / "s1" / "broken.x", "hold") / "manifest.json").write_text("{")
     (made / "spoilt" / ".archive").mkdir()
     (made / "spoilt" / ".archive" / "index-1.sqlite3").write_text("nonsense")
+    for number in range(1, 4):
+        _, (bundle,) = write_session(made / "both", f"s{number}", ("hold",))
+        write_run(bundle, "hold", kernel=KERNELS["put-hook" if number < 3 else "stock"])
+        _changed(bundle, started=f"2026-02-0{number}T00:00:00.000+00:00")
     (made / "newer" / ".archive").mkdir(parents=True)
     with sqlite3.connect(made / "newer" / ".archive" / "index-1.sqlite3") as future:
         future.execute("PRAGMA application_id = 0x4C414221")
