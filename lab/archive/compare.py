@@ -102,12 +102,13 @@ def in_order(runs: Iterable[RunRow]) -> list[RunRow]:
 def compare(
     before: Sequence[RunRow],
     after: Sequence[RunRow],
-    history: Callable[[str], Sequence[RunRow]],
+    history: Callable[[str, str], Sequence[RunRow]],
     escapes: Callable[[str], bool] = lambda _: True,
 ) -> list[Change]:
     """All cells of both sides, worst first.
 
-    history  all runs of a cell that the archive has;  escapes  whether a case is about an escape
+    history  the last runs of a cell before a time, as many as WINDOW at least
+    escapes  whether a case is about an escape
     """
     key = _key(before, after)
     old, new = _by(before, key), _by(after, key)
@@ -138,7 +139,7 @@ def _by(runs: Iterable[RunRow], key: Callable[[RunRow], str]) -> Mapping[str, Se
 
 
 def _past(
-    history: Callable[[str], Sequence[RunRow]],
+    history: Callable[[str, str], Sequence[RunRow]],
     old: Mapping[str, Sequence[RunRow]],
     new: Mapping[str, Sequence[RunRow]],
     cell: str,
@@ -147,7 +148,7 @@ def _past(
     mine = {run.key for run in new.get(cell, ())}
     first = min((run.started for run in new.get(cell, ())), default="~")
     cells = {run.cell for run in old.get(cell, ())}
-    told = {run.key: run for name in cells for run in history(name) if run.started < first}
+    told = {run.key: run for name in cells for run in history(name, first) if run.started < first}
     told |= {run.key: run for run in old.get(cell, ())}
     return [run for run in in_order(told.values()) if run.key not in mine and run.word in SPEAK][-WINDOW:]
 

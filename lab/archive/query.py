@@ -54,20 +54,28 @@ class Facts:
 
 def sessions(index: Index, *, most: int | None, empty: bool = False) -> list[StoredSession]:
     """Sessions, the newest first; those in which nothing was run only if `empty`. At most so many."""
-    rows = index.take(SessionRow)
-    begun = dict(
-        ((place, folder), started)
-        for place, folder, started in index.execute(
-            "SELECT place, folder, min(started) FROM bundles JOIN runs ON runs.key = bundles.key GROUP BY place, folder"
-        )
-    )
     copies: dict[str, list[SessionRow]] = defaultdict(list)
-    for row in sorted(rows, key=lambda row: (row.place, row.folder)):
-        if empty or (row.place, row.folder) in begun:
-            copies[row.name].append(row)
-    firsts = [found[0] for found in copies.values()]
-    firsts.sort(key=lambda row: (row.started or begun.get((row.place, row.folder), ""), row.name), reverse=True)
-    return [session(index, row, copies[row.name][1:]) for row in islice(firsts, most)]
+    for row in index.take(SessionRow, "ORDER BY place, folder"):
+        copies[row.name].append(row)
+    begun = {name: max(row.started or _first(index, row) for row in rows) for name, rows in copies.items()}
+    told = (_with_runs(index, copies[name], empty=empty) for name in sorted(copies, key=lambda n: (begun[n], n))[::-1])
+    return list(islice((found for found in told if found is not None), most))
+
+
+def _with_runs(index: Index, copies: Sequence[SessionRow], *, empty: bool) -> StoredSession | None:
+    """The first of the copies of a session in which something was run; the first of all if empty ones are wanted."""
+    full = [row for row in copies if _first(index, row)]
+    if not full and not empty:
+        return None
+    first, *others = full or copies
+    return session(index, first, others)
+
+
+def _first(index: Index, row: SessionRow) -> str:
+    """When the first of its runs began; "" when there is none."""
+    join = "SELECT min(started) FROM bundles JOIN runs ON runs.key = bundles.key WHERE place = ? AND folder = ?"
+    ((started,),) = index.execute(join, row.place, row.folder)
+    return str(started or "")
 
 
 def session(index: Index, row: SessionRow, copies: Sequence[SessionRow] = ()) -> StoredSession:

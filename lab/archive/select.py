@@ -12,8 +12,11 @@ from lab.archive.index import Index
 from lab.archive.query import StoredSession, sessions, sessions_named
 from lab.archive.rows import KernelRow, RunRow
 from lab.errors import BadInput
+from lab.stats.flaky import WINDOW
 
 HINT = "a session, a kernel, or days (2026-11-20, 2026-11-20..2026-11-26): lab archive list"
+MOST = WINDOW + WINDOW // 2
+"""Runs of one cell that are looked at: some of them say nothing."""
 _DAY = re.compile(r"(\d{4}-\d\d-\d\d)(?:\.\.(\d{4}-\d\d-\d\d))?")
 
 
@@ -59,9 +62,10 @@ def last(index: Index, number: int) -> tuple[Side, Side]:
     return Side(called, tuple(in_order(before))), of_session(found[0])
 
 
-def history(index: Index, cell: str) -> list[RunRow]:
-    """All runs of a cell, the oldest first."""
-    return index.take(RunRow, "WHERE cell = ? ORDER BY started, key", cell)
+def history(index: Index, cell: str, before: str = "~") -> list[RunRow]:
+    """The last runs of a cell before a time, the oldest first: MOST of them, more than any rule looks at."""
+    where = "WHERE cell = ? AND started < ? ORDER BY started DESC, key DESC LIMIT ?"
+    return index.take(RunRow, where, cell, before, MOST)[::-1]
 
 
 def cells(index: Index, case: str, nic: str = "", kernel: str = "") -> dict[str, list[RunRow]]:
@@ -70,7 +74,7 @@ def cells(index: Index, case: str, nic: str = "", kernel: str = "") -> dict[str,
     names = index.execute("SELECT DISTINCT cell FROM runs WHERE cell >= ? AND cell < ?", f"{case}/", f"{case}0")
     wanted = {row.key for row in index.take(KernelRow, "WHERE name = ? OR release = ?", kernel, kernel)}
     for (cell,) in sorted(names):
-        runs = history(index, str(cell))
+        runs = index.take(RunRow, "WHERE cell = ? ORDER BY started, key", cell)
         runs = [run for run in runs if not kernel or run.kernel in wanted or run.line == kernel]
         if runs and runs[0].case_name == case and nic in ("", runs[0].nic):
             found[str(cell)] = runs

@@ -73,7 +73,11 @@ def _compared(index: Index, named: tuple[str, ...], last: int) -> Sides:
         return known is None or known.escapes
 
     before, after = [select.side(index, name) for name in named] if named else select.last(index, last)
-    return before, after, compared(before.runs, after.runs, lambda cell: select.history(index, cell), escapes)
+    return (
+        before,
+        after,
+        compared(before.runs, after.runs, lambda cell, before: select.history(index, cell, before), escapes),
+    )
 
 
 def _count(side: Side) -> str:

@@ -34,7 +34,7 @@ def became(past: str, new: str, before: str | None = None, **given: Any) -> Chan
     old = history(past)
     side = old[len(past) - len(before if before is not None else past[-1:]) :]
     after = history(new, len(past), kernel="new", **given)
-    (change,) = compare(side, after, lambda _: [*old, *after])
+    (change,) = compare(side, after, lambda *_: [*old, *after])
     return change
 
 
@@ -115,7 +115,7 @@ def numbers(then: Sequence[float], now: Sequence[float], column: str = "escaped"
 
     old = [row("F", at, **value(number)) for at, number in enumerate(then)]
     new = [row("F", len(then) + at, kernel="new", **value(number)) for at, number in enumerate(now)]
-    (change,) = compare(old[-1:], new, lambda _: [*old, *new], **given)
+    (change,) = compare(old[-1:], new, lambda *_: [*old, *new], **given)
     return change
 
 
@@ -150,7 +150,7 @@ def test_a_cost_that_left_its_interval_has_moved() -> None:
 def test_cells_that_came_and_went() -> None:
     old, new = history("P", cell="hold/virtio/stock/6.12"), history("F", 5, cell="hold/virtio/put-hook/6.12")
     more = history("PP", 6, cell="hold/virtio/stock/7.3")
-    found = compare([*old, more[0]], [*new, more[1]], lambda _: [])
+    found = compare([*old, more[0]], [*new, more[1]], lambda *_: [])
     assert [(change.cell, change.kind) for change in found] == [
         ("hold/virtio/stock/6.12", Kind.GONE),
         ("hold/virtio/put-hook/6.12", Kind.NEW),
@@ -160,7 +160,7 @@ def test_cells_that_came_and_went() -> None:
 
 def test_two_kernels_are_compared_though_their_lines_differ() -> None:
     old, new = history("PPP", cell="hold/virtio/stock/6.12"), history("F", 5, cell="hold/virtio/stock/7.3")
-    (found,) = compare(old, new, lambda cell: old if cell == old[0].cell else new)
+    (found,) = compare(old, new, lambda cell, _: old if cell == old[0].cell else new)
     assert (found.cell, found.kind) == ("hold/virtio", Kind.NEW_FAIL)
     assert found.before == Tally(0, 3, 0)
 
@@ -169,7 +169,7 @@ def test_the_worst_comes_first_and_the_same_is_no_news() -> None:
     cells = {"a": ("P", "P"), "b": ("F", "P"), "c": ("P", "F"), "d": ("P", "M")}
     old = [run for cell, (was, _) in cells.items() for run in history(was * 9, cell=cell)]
     new = [run for cell, (_, now) in cells.items() for run in history(now, 20, cell=cell)]
-    found = compare(old, new, lambda cell: [run for run in old if run.cell == cell])
+    found = compare(old, new, lambda cell, _: [run for run in old if run.cell == cell])
     assert [(change.cell, change.kind) for change in found] == [
         ("c", Kind.NEW_FAIL),
         ("d", Kind.NO_VERDICT),
@@ -183,6 +183,6 @@ def test_the_worst_comes_first_and_the_same_is_no_news() -> None:
 def test_the_past_ends_where_the_new_runs_begin() -> None:
     """What was run later than side B is nobody's history of it."""
     old, new, later = history("P" * 20), history("F", 20), history("F" * 30, 21)
-    (change,) = compare(old[-1:], new, lambda _: [*old, *new, *later])
+    (change,) = compare(old[-1:], new, lambda *_: [*old, *new, *later])
     assert change.likely == pytest.approx(0.5 / 21)
     assert replace(change, witness=None).kind is Kind.NEW_FAIL
