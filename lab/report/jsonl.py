@@ -23,7 +23,11 @@ def as_record(result: RunResult, root: PurePosixPath) -> dict[str, Any]:
     manifest, verdict = result.manifest, result.verdict
     return {
         "run": manifest.run,
+        "session": manifest.session,
+        "started": manifest.started,
         "kernel": manifest.kernel.name,
+        "kernel_release": manifest.kernel.release,
+        "kernel_sha256": manifest.kernel.sha256,
         "nic": manifest.nic,
         "case": manifest.case,
         "repeat": manifest.repeat,
@@ -36,6 +40,8 @@ def as_record(result: RunResult, root: PurePosixPath) -> dict[str, Any]:
         "ledger": _ledger(result),
         "cost": _finite(asdict(verdict.cost)) if verdict.cost else None,
         "oom": {"outcome": verdict.oom.outcome.value, "victims": list(verdict.oom.victims)},
+        "host": manifest.host.node,
+        "lab_version": manifest.lab_version,
         "accelerator": manifest.host.accelerator,
         "accelerator_why": manifest.host.accelerator_why,
         "seconds": manifest.seconds.model_dump(),
