@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 
 from lab.archive.rows import BundleRow, FindingRow, HostRow, KernelRow, RunRow, SessionRow, as_values
 from lab.archive.schema import APPLICATION, MIGRATIONS
+from lab.collect.bundle import folder_mode
 from lab.errors import HostTrouble, LabError
 from lab.host.records import tell
 from lab.units import MIB
@@ -190,7 +191,7 @@ def _alone(folder: Path) -> Iterator[None]:
     """Only one process opens, makes or drops an index at a time."""
     try:
         if folder.parent.is_dir():
-            folder.mkdir(exist_ok=True)
+            folder.mkdir(exist_ok=True, mode=folder_mode())
         lock = FileLock(folder / "lock", timeout=BUSY)
         with lock:
             yield

@@ -22,7 +22,7 @@ from lab.archive.index import Index
 from lab.archive.keep import Stored, to_prune, wanted
 from lab.archive.places import path_of
 from lab.archive.rows import NAME, PRUNED, RUN, THERE, TOLD, BundleRow, HostRow, KernelRow, RunRow, Told
-from lab.collect.bundle import write_whole
+from lab.collect.bundle import file_mode, write_whole
 from lab.collect.stored import read_file
 from lab.contracts import HUSK, MANIFEST, Progress
 from lab.errors import BadInput
@@ -107,7 +107,7 @@ def _husk(index: Index, root: Path, each: Stored) -> None:
     told = Told(run, kernel, host, tuple(index.findings(run.key)))
     path = path_of(root, "", each.bundle.folder, each.bundle.name)
     fields = {"pruned": utc_now(), "size": each.bundle.size, "told": TOLD.dump_python(told, mode="json")}
-    write_whole(path / HUSK, dump_record(fields))
+    write_whole(path / HUSK, dump_record(fields), file_mode())
     for durable in (path / HUSK, path):
         _sync(durable)
     (path / (MANIFEST if run.kind == RUN else RECORD)).unlink()

@@ -43,6 +43,11 @@ def bundles_of(session: Path) -> list[Path]:
     return sorted(p for p in session.iterdir() if is_bundle(p))
 
 
+def pruned_of(session: Path) -> list[Path]:
+    """The runs of a session of which only the rows are left, by name."""
+    return sorted(p for p in session.iterdir() if is_pruned(p))
+
+
 def newest_session(root: Path) -> Path:
     """The newest in which something was run. Raises BadInput when nothing was run yet."""
     stored = sessions(root)

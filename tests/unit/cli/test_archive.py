@@ -76,6 +76,14 @@ def test_a_pruned_run_is_still_known(lab: Lab, results: Path) -> None:
     assert refused.exit_code == 2
     assert "was pruned" in refused.stderr
     assert f"lab archive show {run}" in refused.stderr
+    assert (results / NEW / run / "pruned.json").stat().st_mode & 0o777 == 0o600
+    assert (results / ".archive").stat().st_mode & 0o077 == 0
+    (results / NEW / "report.html").write_text("as it was")
+    kept = lab("report", NEW)
+    assert kept.exit_code == 2
+    assert "1 of its bundles were pruned" in kept.stderr
+    assert (results / NEW / "report.html").read_text() == "as it was"
+    assert "pruned, and not in this table: 1" in lab("show", NEW).stdout
     assert "1 bundle of these pruned" in lab("archive", "list").stdout
     assert lab("archive", "prune", "--most", "0").stderr.startswith("more than 0 GiB are left")
 

@@ -71,7 +71,11 @@ ROWS: dict[tuple[str, str], tuple[list[str], int, str]] = {
         "lab: ",
     ),
     ("report", "the reports are written"): (["lab report"], 0, r"report\.html"),
-    ("report", "unknown session, or none stored"): (["lab report nosuch", "lab report --results empty"], 2, "lab: "),
+    ("report", "unknown session, or none stored; bundles of it were pruned"): (
+        ["lab report nosuch", "lab report --results empty", "lab report p1 --results pruned"],
+        2,
+        "lab: ",
+    ),
     ("judge", "PASS or FAIL as predicted"): (["lab judge passed", "lab judge foreseen passed"], 0, "as predicted"),
     ("judge", "FAIL or PASS that was not predicted"): (["lab judge failed", "lab judge passed failed"], 1, "FAIL"),
     ("judge", "MISS or ERROR that was not predicted"): (
@@ -267,6 +271,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         _, (bundle,) = write_session(made / "both", f"s{number}", ("hold",))
         write_run(bundle, "hold", kernel=KERNELS["put-hook" if number < 3 else "stock"])
         _changed(bundle, started=f"2026-02-0{number}T00:00:00.000+00:00")
+    _, (gone,) = write_session(made / "pruned", "p1", ("hold",))
+    (gone / "manifest.json").rename(gone / "pruned.json")
     (made / "newer" / ".archive").mkdir(parents=True)
     with sqlite3.connect(made / "newer" / ".archive" / "index-1.sqlite3") as future:
         future.execute("PRAGMA application_id = 0x4C414221")
