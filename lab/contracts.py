@@ -13,6 +13,9 @@ EMBEDDED = "embed"
 MANIFEST = "manifest.json"
 """The file that makes a folder a bundle; it is written last."""
 
+HUSK = "pruned.json"
+"""What is left of a bundle that was pruned: its rows in the archive."""
+
 
 @dataclass(frozen=True)
 class Address:
@@ -36,6 +39,7 @@ class BootableKernel:
     modules   drivers the guests can count on, loaded or built in; empty when not known (own kernel without modules)
     base, series, fragments   of a kernel the lab built: its source, the key of its patches, its config fragments
     asked     how `lab run --kernel` takes it, where that is not its name
+    described what git calls the tree that it was built in, "" for any other
     """
 
     name: str
@@ -51,6 +55,7 @@ class BootableKernel:
     fragments: tuple[str, ...] = ()
     initrd_sha256: str = ""
     asked: str = ""
+    described: str = ""
 
 
 @dataclass(frozen=True)

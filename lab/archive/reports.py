@@ -44,7 +44,11 @@ ROOMS = (".", "evidence", "plan", "spec", "verdict", "experiments", "report")
 
 def judged(bundle: Path, relative: str) -> RunResult:
     """Bundle on disk -> Evidence -> Findings -> Verdict. Raises BadInput when there is no readable manifest."""
-    files = read_bundle(bundle)
+    return judged_files(read_bundle(bundle), relative)
+
+
+def judged_files(files: Stored, relative: str) -> RunResult:
+    """The same of a bundle's files."""
     record = next((name for name in older_records() if name in files and MANIFEST not in files), None)
     if record is not None:
         return _judged_older(files, record, relative)
@@ -132,9 +136,12 @@ class Draughtsman:
         return Known(self._results, self._curves)
 
     def _draw(self, run: str) -> None:
+        from lab.archive.fill import fill_one
+
         with contextlib.suppress(BadInput, OSError):
             result = told(self.folder / run, run)
             self._results[run] = result
+            fill_one(self.folder, run, result)
             self._curves[run] = write_curve(self.folder / run, result)
 
 

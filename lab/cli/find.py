@@ -32,6 +32,13 @@ def is_session(path: Path) -> bool:
     return (path / PLAN_FILE).is_file() or (path.is_dir() and any(_is_older(inside) for inside in path.iterdir()))
 
 
+def is_pruned(path: Path) -> bool:
+    """Whether nothing but its rows is left of a bundle."""
+    from lab.contracts import HUSK
+
+    return not is_bundle(path) and (path / HUSK).is_file()
+
+
 def sessions(root: Path) -> list[Path]:
     """Folders of all stored sessions, newest first; their names begin with the time they started."""
     if not root.is_dir():
@@ -44,12 +51,20 @@ def bundles_of(session: Path) -> list[Path]:
     return sorted(p for p in session.iterdir() if is_bundle(p))
 
 
+def pruned_of(session: Path) -> list[Path]:
+    """The runs of a session of which only the rows are left, by name."""
+    return sorted(p for p in session.iterdir() if is_pruned(p))
+
+
 def newest_session(root: Path) -> Path:
-    """Raises BadInput when nothing was run yet."""
+    """The newest in which something was run. Raises BadInput when nothing was run yet."""
     stored = sessions(root)
     if not stored:
         raise BadInput([f"{root} holds no session"], hint="lab run fast, or --results FOLDER")
-    return stored[0]
+    found = next((folder for folder in stored if bundles_of(folder)), None)
+    if found is None:
+        raise BadInput([f"{root} holds no session in which anything was run"], hint="lab run fast, or lab archive list")
+    return found
 
 
 def find(name: str, root: Path) -> Path:
@@ -65,6 +80,8 @@ def find(name: str, root: Path) -> Path:
     exact = [p for s in stored for p in (s, s / name) if p.name == name and (is_bundle(p) or is_session(p))]
     if exact:
         return exact[0]
+    if gone := [p for s in stored for p in (s / name, path) if name and is_pruned(p)]:
+        raise BadInput([f"{gone[0]} was pruned: its bytes are gone"], hint=f"lab archive show {gone[0].name}")
     begun = [s for s in stored if name and s.name.startswith(name)]
     runs = next((r for s in stored if (r := [b for b in bundles_of(s) if name and b.name.startswith(name)])), [])
     return _only([*begun, *runs], name, stored, root)

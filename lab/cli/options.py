@@ -21,7 +21,7 @@ RunOrSession = Annotated[
 ]
 
 
-def _finite(value: float | None) -> float | None:
+def finite(value: float | None) -> float | None:
     """`nan` is within every range."""
     if value is not None and not math.isfinite(value):
         raise typer.BadParameter("a number is wanted")
@@ -30,8 +30,8 @@ def _finite(value: float | None) -> float | None:
 
 Days = Annotated[
     float,
-    typer.Option("--unused-for", min=0, max=36500, callback=_finite, help="Remove what was not used for so many days."),
+    typer.Option("--unused-for", min=0, max=36500, callback=finite, help="Remove what was not used for so many days."),
 ]
-MOST = typer.Option("--most", min=0, max=1_000_000, callback=_finite, help="Keep at most so many GiB, those used last.")
+MOST = typer.Option("--most", min=0, max=1_000_000, callback=finite, help="Keep at most so many GiB, those used last.")
 ResultsFolder = Annotated[Path | None, typer.Option("--results", help="Folder of sessions. Default: ./results")]
 Cold = Annotated[bool, typer.Option("--cold", help="Boot every guest instead of restoring saved ones (lab cache).")]

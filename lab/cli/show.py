@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from lab.cli.find import bundles_of, find, is_bundle, newest_session
+from lab.cli.find import bundles_of, find, is_bundle, newest_session, pruned_of
 from lab.cli.options import ResultsFolder, RunOrSession
 from lab.text.terminal import Console, say
 
@@ -54,5 +54,7 @@ def _overview(folder: Path) -> None:
     Console().print(overview(read_session(folder)))
     for bundle in bundles_of(folder):
         say(bundle.name)
+    if gone := pruned_of(folder):
+        say(f"pruned, and not in this table: {len(gone)}; lab archive show {folder.name}")
     if (folder / REPORT).is_file():
         say(f"report: {folder / REPORT}")

@@ -67,8 +67,9 @@ Mib = Annotated[int, Field(ge=0, le=2**24)]
 
 
 class KernelRecord(_Record):
-    """The kernel under test; both guests boot it. The last three are told of kernels that the lab built.
+    """The kernel under test; both guests boot it. base, series and fragments are told of kernels that the lab built.
 
+    described is what git calls the tree that it was built in, "" for any other and where older.
     sha256 and initrd_sha256 are what the files were found to have before the guests started ("" where older).
     """
 
@@ -81,10 +82,15 @@ class KernelRecord(_Record):
     base: Text = ""
     series: Text = ""
     fragments: Annotated[tuple[Name, ...], Field(max_length=256)] = ()
+    described: Text = ""
 
 
 class HostRecord(_Record):
-    """What the guests ran on. accelerator_why: why that is not KVM, or what was odd about it ("" where older too)."""
+    """What the guests ran on. accelerator_why: why that is not KVM, or what was odd about it ("" where older too).
+
+    node, system, cpu, cpus and memory_mib tell one host from another: its name, its own kernel, its CPU with a key of
+    all that a guest sees of it, how many of them there are, and all of its memory ("" and 0 where older).
+    """
 
     qemu: Name
     libvirt: Name
@@ -93,6 +99,11 @@ class HostRecord(_Record):
     machine: Name
     image_sha256: Name
     accelerator_why: Told = ""
+    node: Told = ""
+    system: Told = ""
+    cpu: Told = ""
+    cpus: Whole = 0
+    memory_mib: Whole = 0
 
 
 class ClientRecord(_Record):
@@ -180,6 +191,8 @@ class Manifest(_Record):
     reference names the kernel this run is compared with, whose own bundle lies in `reference/`; "" where there is none.
     tested is the guest under test: clients and their cgroups are there.
     family is what the streams went over; older bundles, which do not say, had IPv4.
+    session is that of the run, "" where older: a bundle that is moved still knows it.
+    lab_version ends in the commit of a lab that is run from its checkout.
     digest is that of everything else in it; see lab.evidence.seal.
     """
 
@@ -204,5 +217,6 @@ class Manifest(_Record):
     skip: Told = ""
     reference: Text = ""
     tested: Role = "receiver"
+    session: Name = ""
     files: Annotated[dict[Inside, FileRecord], Field(max_length=FILES)]
     digest: Name = ""

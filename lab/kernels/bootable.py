@@ -12,6 +12,7 @@ from lab.errors import BadInput
 from lab.host.digests import sealed, sha256_of
 from lab.host.filecache import ensure_sealed, key_of
 from lab.host.paths import cache_root
+from lab.host.version import described
 from lab.kernels import cpio, modules
 from lab.kernels.build import ensure_built
 from lab.kernels.catalogue import CatalogueKernel, Kernel, LocalKernel
@@ -69,6 +70,7 @@ def make_bootable(kernel: Kernel, *, init: Path, progress: Progress) -> Bootable
         series=parts.series,
         fragments=parts.fragments,
         asked=kernel.typed if isinstance(kernel, LocalKernel) else "",
+        described=described(kernel.modules) if isinstance(kernel, LocalKernel) and kernel.modules else "",
     )
 
 

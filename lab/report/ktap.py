@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """KTAP version 1, as the kernel's own tests print it (Documentation/dev-tools/ktap.rst).
 
-`ok` means that the verdict is PASS: the kernel keeps its promise. It does not mean "as predicted": a FAIL that was
-predicted stays `not ok`, with the line `# predicted FAIL` before it. SKIP, and DONE, which promises nothing, are
-`ok ... # SKIP`, because KTAP knows no third word. ERROR and MISS are `not ok`: nothing has shown that the kernel is
-right.
+What its readers count is what the exit status says. A run that is not as predicted is `not ok`, a PASS among them
+(`# XPASS`). A FAIL that was predicted is `ok ... # XFAIL` with its reason, as tools/testing/selftests/kselftest.h
+prints an expected failure; only a PASS is `ok` without a word. SKIP, DONE, which promises nothing, and an ERROR or MISS
+that was predicted are `ok ... # SKIP`: they say nothing of the kernel, and a reader must not count them as passed.
+
+A name is the same every night: case, NIC profile, design and line of the kernel, and a number where a session has
+several of these.
 """
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator
 
+from lab.evidence.manifest import Manifest
 from lab.report.model import RunResult, Session
 from lab.report.wording import one_line, reason, worst_first
 from lab.verdict.model import Word
@@ -19,25 +25,49 @@ from lab.verdict.model import Word
 def render(session: Session) -> str:
     """The whole session, one test a run, in the order of the session."""
     lines = ["KTAP version 1", f"1..{len(session.results)}"]
-    for number, result in enumerate(session.results, 1):
+    for number, (name, result) in enumerate(zip(names(session), session.results, strict=True), 1):
         lines += [f"  {line}" for line in _parts(result)]
         lines += _diagnostics(result)
-        lines.append(_result(number, result))
+        lines.append(_result(number, name, result))
     return "\n".join(lines) + "\n"
 
 
-def _result(number: int, result: RunResult) -> str:
-    # A `#` in the name would begin a directive.
-    name = one_line(result.manifest.run).replace("#", "_")
-    match result.verdict.word:
+def names(session: Session) -> list[str]:
+    """Of the runs, in their order; none twice."""
+    seen: Counter[str] = Counter()
+    told = []
+    for result in session.results:
+        name = _name(result.manifest)
+        seen[name] += 1
+        told.append(name if seen[name] == 1 else f"{name}.{seen[name]}")
+    return told
+
+
+def _name(manifest: Manifest) -> str:
+    """A `#` would begin a directive, and a blank end the name for some readers."""
+    kernel = manifest.kernel
+    line = re.match(r"\d{1,4}\.\d{1,4}", kernel.release)
+    built = "+".join((kernel.design, *kernel.fragments))
+    parts = (manifest.case, manifest.nic, built, line[0] if line else kernel.release)
+    return ".".join("_".join(one_line(part).replace("#", "_").split()) for part in parts)
+
+
+def _result(number: int, name: str, result: RunResult) -> str:
+    word, why = result.verdict.word, one_line(reason(result))
+    if result.disagrees:
+        told = f" # XPASS {one_line(result.instead_of)} was predicted" if word is Word.PASS else ""
+        return f"not ok {number} {name}{told}"
+    match word:
         case Word.PASS:
             return f"ok {number} {name}"
+        case Word.FAIL:
+            return f"ok {number} {name} # XFAIL {why}"
         case Word.SKIP:
-            return f"ok {number} {name} # SKIP {one_line(reason(result))}"
+            return f"ok {number} {name} # SKIP {why}"
         case Word.DONE:
             return f"ok {number} {name} # SKIP measured, nothing promised"
         case _:
-            return f"not ok {number} {name}"
+            return f"ok {number} {name} # SKIP {word.value}, as predicted: {why}"
 
 
 def _parts(result: RunResult) -> Iterator[str]:
@@ -62,4 +92,5 @@ def _diagnostics(result: RunResult) -> Iterator[str]:
         if finding.word is not Word.PASS:
             told = f"{finding.word.value} {finding.rule}: {finding.message} [{finding.pointer}]"
             yield f"# {one_line(told)}"
+    yield f"# run {one_line(result.manifest.run)}"
     yield f"# bundle {one_line(result.bundle)}"

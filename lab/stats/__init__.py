@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What repeated runs say: pure arithmetic, tested by simulation."""
+"""PURE. What repeated runs say: rates, flakes, numbers over a history, and which commit broke it."""

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+import os
+import platform
 import shlex
+from pathlib import Path
 from typing import Any
 
 from lab.contracts import BootableKernel, GuestImage
 from lab.evidence.manifest import HostRecord, KernelRecord, PairRecord, Seconds
 from lab.experiments.found import as_typed, case_named
+from lab.host.size import cpu_of, memory_mib
+from lab.host.version import lab_version
 from lab.plan.commands import FIRST_PORT
 from lab.plan.design import Predicted
 from lab.plan.domain import cmdline
@@ -30,6 +34,7 @@ def kernel_record(kernel: BootableKernel) -> KernelRecord:
         base=kernel.base,
         series=kernel.series,
         fragments=kernel.fragments,
+        described=kernel.described,
     )
 
 
@@ -46,6 +51,11 @@ def host_record(
             "connection": connection,
             "machine": "q35",
             "image_sha256": image.sha256,
+            "node": platform.node(),
+            "system": platform.release(),
+            "cpu": cpu_of(Path("/proc/cpuinfo").read_text()),
+            "cpus": os.cpu_count() or 0,
+            "memory_mib": memory_mib("MemTotal"),
         }
     )
 
@@ -84,7 +94,8 @@ def manifest_fields(life: Life, plan: SessionPlan, started: str, predicted: Pred
         "incidents": life.incidents,
         "seconds": Seconds(**{k: round(v, 3) for k, v in life.seconds.items()}),
         "started": started,
-        "lab_version": importlib.metadata.version("lab"),
+        "lab_version": lab_version(),
+        "session": plan.name,
         "skip": life.skip,
         "reference": run.reference,
         "reproduce": _reproduce(run, plan),

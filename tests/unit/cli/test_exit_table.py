@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -80,7 +81,11 @@ ROWS: dict[tuple[str, str], tuple[list[str], int, str]] = {
         "lab: ",
     ),
     ("report", "the reports are written"): (["lab report"], 0, r"report\.html"),
-    ("report", "unknown session, or none stored"): (["lab report nosuch", "lab report --results empty"], 2, "lab: "),
+    ("report", "unknown session, or none stored; bundles of it were pruned"): (
+        ["lab report nosuch", "lab report --results empty", "lab report p1 --results pruned"],
+        2,
+        "lab: ",
+    ),
     ("judge", "PASS or FAIL as predicted"): (["lab judge passed", "lab judge foreseen passed"], 0, "as predicted"),
     ("judge", "FAIL or PASS that was not predicted"): (["lab judge failed", "lab judge passed failed"], 1, "FAIL"),
     ("judge", "MISS or ERROR that was not predicted"): (
@@ -136,6 +141,88 @@ ROWS: dict[tuple[str, str], tuple[list[str], int, str]] = {
         2,
         "Invalid value",
     ),
+    ("archive list", "the list, be the index missing or damaged"): (
+        ["lab archive list", "lab archive list --json", "lab archive list --results spoilt", "lab archive list --all"],
+        0,
+        "s1",
+    ),
+    ("archive list", "no such results folder"): (
+        ["lab archive list --results nosuch", "lab archive list --results file"],
+        2,
+        "no such folder|no folder",
+    ),
+    ("archive list", "a newer lab wrote the index"): (["lab archive list --results newer"], 3, "a newer lab wrote it"),
+    ("archive show", "a stored or pruned run, or a session, whatever its verdict"): (
+        [
+            "lab archive show failed",
+            "lab archive show hold --json",
+            "lab archive show s1",
+            "lab archive show s1 --json",
+        ],
+        0,
+        "FAIL|PASS",
+    ),
+    ("archive show", "unknown run or session"): (["lab archive show nosuch"], 2, "no run or session 'nosuch'"),
+    ("archive rebuild", "done, also where bundles cannot be read, which is told"): (
+        ["lab archive rebuild --results spoilt"],
+        0,
+        "not in the archive: .*manifest",
+    ),
+    ("archive prune", "done, or nothing to do"): (
+        ["lab archive prune --results spoilt", "lab archive prune --dry-run --keep-days 0"],
+        0,
+        "0 bundles",
+    ),
+    ("archive prune", "a number out of range"): (
+        ["lab archive prune --keep-days nan", "lab archive prune --keep-days=-1", "lab archive prune --most=-1"],
+        2,
+        "Invalid value",
+    ),
+    ("archive add", "the place is known"): (["lab archive add passed --results spoilt"], 0, "1 runs in passed"),
+    ("archive add", "a folder that holds no bundle"): (["lab archive add empty --results spoilt"], 2, "no bundle"),
+    ("archive forget", "the place is no longer known"): (
+        ["lab archive add foreseen --results spoilt; lab archive forget foreseen --results spoilt"],
+        0,
+        "",
+    ),
+    ("archive forget", "a place that was not added"): (["lab archive forget empty"], 2, "was not added"),
+    ("compare", "nothing got worse"): (
+        [
+            "lab compare s1 s2 --results both",
+            "lab compare s2 s2 --results both --json",
+            "lab compare k k --results both",
+        ],
+        0,
+        "",
+    ),
+    ("compare", "a new fail, a cell that is gone, gives no verdict any more or became flaky, a number that moved"): (
+        [
+            "lab compare --results both",
+            "lab compare --last 1 --results both",
+            "lab compare s2 s3 --json --results both",
+        ],
+        1,
+        "new fail",
+    ),
+    ("compare", "one side, a side of which there are no runs, `--last` beside two sides"): (
+        [
+            *("lab compare s1 --results both", "lab compare s1 nosuch --results both"),
+            *("lab compare s1 s2 --last 2 --results both", "lab compare 2020-01-01 s1 --results both"),
+            *("lab compare 2026-13-01 s1 --results both", "lab compare --results empty", "lab compare --last 0"),
+        ],
+        2,
+        "lab: |Invalid value",
+    ),
+    ("history", "the runs of a case, whatever their verdict"): (
+        ["lab history hold --results both", "lab history hold --nic e1000e-split --kernel 6.12 --json --results both"],
+        0,
+        "FAIL",
+    ),
+    ("history", "a case of which there are no runs"): (
+        ["lab history nosuch --results both", "lab history hold --nic virtio --results both"],
+        2,
+        "there are no runs of",
+    ),
     ("mutants", "`--list`"): (["lab mutants --list"], 0, "claimed by"),
     ("mutants", "unknown mutant or design, numbers out of range"): (
         ["lab mutants nosuch", "lab mutants --design nosuch", "lab mutants --repeat 0", "lab mutants -n x"],
@@ -186,6 +273,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (write_run(made / "altered", "hold") / "receiver" / "console.log").write_text("not what it was\n")
     _changed(write_run(made / "skipped", "hold"), skip="igb needs QEMU 8", predicted="SKIP")
     (write_run(made / "broken", "hold") / "manifest.json").write_text("{")
+    write_session(made / "spoilt", "s1", ("hold",))
+    (write_run(made / "spoilt" / "s1" / "broken.x", "hold") / "manifest.json").write_text("{")
+    (made / "spoilt" / ".archive").mkdir()
+    (made / "spoilt" / ".archive" / "index-1.sqlite3").write_text("nonsense")
+    for number in range(1, 4):
+        _, (bundle,) = write_session(made / "both", f"s{number}", ("hold",))
+        write_run(bundle, "hold", kernel=KERNELS["put-hook" if number < 3 else "stock"])
+        _changed(bundle, started=f"2026-02-0{number}T00:00:00.000+00:00")
+    _, (gone,) = write_session(made / "pruned", "p1", ("hold",))
+    (gone / "manifest.json").rename(gone / "pruned.json")
+    (made / "newer" / ".archive").mkdir(parents=True)
+    with sqlite3.connect(made / "newer" / ".archive" / "index-1.sqlite3") as future:
+        future.execute("PRAGMA application_id = 0x4C414221")
+        future.execute("PRAGMA user_version = 99")
     return made
 
 

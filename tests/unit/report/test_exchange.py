@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import pytest
@@ -30,7 +31,11 @@ def test_jsonl_has_one_object_a_run_with_every_key() -> None:
     record = json.loads(lines[4])
     assert record == {
         "run": "stock-e1000e-split-bystander-1",
+        "session": "",
+        "started": "2026-03-01T10:00:00+00:00",
         "kernel": "stock",
+        "kernel_release": "6.12.107-lab",
+        "kernel_sha256": "ab" * 32,
         "nic": "e1000e-split",
         "case": "bystander",
         "repeat": 1,
@@ -44,6 +49,8 @@ def test_jsonl_has_one_object_a_run_with_every_key() -> None:
         "ledger": {"held": 335544320, "charged": 5242880, "escape": 330301440, "gone": 345400934, "limit": 67108864},
         "cost": None,
         "oom": {"outcome": "global-kill-other", "victims": ["copy@/lab/innocent"]},
+        "host": "",
+        "lab_version": "0.1.0",
         "accelerator": "tcg",
         "accelerator_why": "",
         "seconds": {"provision": 2.5, "drive": 5.0, "collect": 0.5},
@@ -136,7 +143,8 @@ def test_junit_of_an_empty_session_is_an_empty_suite() -> None:
     assert JUnitXml.fromstring(junit.render(builder.session())).tests == 0
 
 
-KTAP_LINE = re.compile(r"KTAP version 1|1\.\.\d+|(not )?ok \d+ [^#\n]+(# SKIP .+)?|# .+")
+KTAP_LINE = re.compile(r"KTAP version 1|1\.\.\d+|(not )?ok \d+ [^#\n]+(# (SKIP|XFAIL|XPASS) .+)?|# .+")
+HOLD = "hold.virtio.stock.6.12"
 
 
 def ktap_results(*runs: RunResult) -> list[str]:
@@ -151,36 +159,62 @@ def test_ktap_numbers_every_run() -> None:
     assert [int(r.removeprefix("not ").split()[1]) for r in results] == list(range(1, 33))
 
 
-def test_ktap_says_ok_for_pass_only() -> None:
-    assert ktap_results(builder.result()) == ["ok 1 stock-virtio-hold-1"]
-    for word in (Word.FAIL, Word.ERROR, Word.MISS):
-        assert ktap_results(builder.result(word))[-1] == "not ok 1 stock-virtio-hold-1"
+def test_ktap_says_ok_without_a_word_for_a_pass_only() -> None:
+    assert ktap_results(builder.result()) == [f"ok 1 {HOLD}"]
+    for word in (Word.FAIL, Word.ERROR, Word.MISS, Word.DONE):
+        assert ktap_results(builder.result(word, predicted="PASS"))[-1] == f"not ok 1 {HOLD}"
 
 
-def test_ktap_keeps_a_predicted_fail_not_ok_and_says_that_it_was_predicted() -> None:
-    assert ktap_results(builder.result(Word.FAIL)) == [
+def test_ktap_tells_a_predicted_fail_from_a_pass() -> None:
+    run = builder.result(Word.FAIL)
+    assert ktap_results(run) == [
         "# FAIL",
         "# predicted FAIL",
-        "# FAIL billed: the client holds 256.0 MiB and is charged 5.0 MiB: 251.0 MiB escape "
-        "[receiver/telemetry.jsonl:57]",
-        "# bundle bundles/stock-virtio-hold-1",
-        "not ok 1 stock-virtio-hold-1",
+        f"# {run.verdict.findings[1].word} billed: {run.verdict.findings[1].message} [receiver/telemetry.jsonl:57]",
+        f"# run {run.manifest.run}",
+        f"# bundle {run.bundle}",
+        f"ok 1 {HOLD} # XFAIL {run.verdict.findings[1].message}",
     ]
+
+
+def test_ktap_never_excuses_a_fault_of_the_kernel() -> None:
+    assert ktap_results(builder.dead())[-1] == f"not ok 1 {HOLD}"
 
 
 def test_ktap_says_so_when_a_pass_was_not_predicted() -> None:
     assert ktap_results(builder.result(Word.PASS, predicted="FAIL"))[:2] == ["# PASS", "# predicted FAIL"]
+    assert (
+        ktap_results(builder.result(Word.PASS, predicted="FAIL"))[-1] == f"not ok 1 {HOLD} # XPASS FAIL was predicted"
+    )
+
+
+@pytest.mark.parametrize("word", [Word.ERROR, Word.MISS])
+def test_ktap_calls_no_trouble_a_pass_though_it_was_predicted(word: Word) -> None:
+    assert ktap_results(builder.result(word))[-1].startswith(f"ok 1 {HOLD} # SKIP {word}, as predicted: ")
 
 
 def test_ktap_skips_what_says_nothing() -> None:
-    skip, done = builder.result(Word.SKIP), builder.result(Word.DONE)
-    assert ktap_results(skip)[-1] == "ok 1 stock-virtio-hold-1 # SKIP the NIC model igb needs QEMU 8"
-    assert ktap_results(done)[-1] == "ok 1 stock-virtio-hold-1 # SKIP measured, nothing promised"
+    skip, done = builder.result(Word.SKIP, predicted="PASS"), builder.result(Word.DONE)
+    assert ktap_results(skip)[-1] == f"ok 1 {HOLD} # SKIP the NIC model igb needs QEMU 8"
+    assert ktap_results(done)[-1] == f"ok 1 {HOLD} # SKIP measured, nothing promised"
+
+
+def test_ktap_names_are_the_same_every_night_and_each_is_there_once() -> None:
+    def names(*runs: RunResult) -> list[str]:
+        told = (line for line in ktap_results(*runs) if not line.startswith("#"))
+        return [line.removeprefix("not ").split()[2] for line in told]
+
+    tonight = builder.result()
+    tomorrow = replace(tonight, manifest=tonight.manifest.model_copy(update={"run": "hold.virtio.ffffffff"}))
+    assert names(tonight) == names(tomorrow) == [HOLD]
+    assert names(tonight, builder.result(repeat=2)) == [HOLD, f"{HOLD}.2"]
+    every = names(*builder.full_session().results)
+    assert len(set(every)) == 32
+    assert names(*builder.full_session().results[:7]) == every[:7]
 
 
 def test_ktap_survives_weird_text_and_an_empty_session() -> None:
-    oom = OomOutcome(Oom.PANIC, (WEIRD,))
-    lines = ktap_results(builder.result(Word.ERROR, case=WEIRD, message=WEIRD, bundle=WEIRD, oom=oom))
-    assert lines[-1].startswith("not ok 1 stock-virtio-a <b>")
-    assert "\x1b" not in "".join(lines)
+    oom = OomOutcome(Oom.GLOBAL_OTHER, (WEIRD,))
+    lines = ktap_results(builder.result(Word.ERROR, predicted="PASS", case=WEIRD, message=WEIRD, bundle=WEIRD, oom=oom))
+    assert lines[-1].startswith("not ok 1 ")
     assert ktap.render(builder.session()) == "KTAP version 1\n1..0\n"
