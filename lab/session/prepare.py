@@ -92,9 +92,12 @@ class Checked:
 
 def _chosen(request: SessionRequest, progress: Progress) -> SessionRequest:
     """The same with names of cases for what they are called by the experiment's own command. Raises BadInput."""
-    more = all_experiments()[request.experiment].more if request.experiment else None
-    if more is None:
+    if not request.experiment:
         return request
+    experiment = all_experiments().get(request.experiment)
+    more = experiment.more if experiment else None
+    if more is None:
+        raise BadInput([f"this lab has no experiment {request.experiment!r} that finds cases"], hint="lab cases")
     asked = Asked(request.names, request.kernels, request.nics, request.options)
     return replace(request, names=tuple(more.chosen(asked, progress)))
 

@@ -6,9 +6,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,15 +107,21 @@ def test_a_kernel_that_panics_in_the_middle_of_a_test_has_failed(tmp_path: Path)
     assert not processes_about(tmp_path)
 
 
+@pytest.fixture
+def runtime() -> Iterator[Path]:
+    """Where the command makes its private directory; short, because it holds sockets."""
+    made = Path(tempfile.mkdtemp(prefix="ls-", dir="/tmp"))
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
 @contextlib.contextmanager
-def slow_test(tmp_path: Path) -> Iterator[Session]:
-    """`lab selftest` of a test that does not end, whose private folders lie in tmp_path/run."""
-    (tmp_path / "run").mkdir()
+def slow_test(tmp_path: Path, runtime: Path) -> Iterator[Session]:
+    """`lab selftest` of a test that does not end."""
     tree = tree_with(tmp_path, "#!/bin/sh\necho 1..1; exec tail -f /dev/null\n")
     argv = [sys.executable, "-m", "lab.cli", "selftest", "demo/script", "--source", str(tree), "--kernel", "6.12"]
     argv += ["--results", str(tmp_path / "results"), "--timeout", "300"]
-    env = {"LAB_RUNTIME": str(tmp_path / "run")}
-    with running(tmp_path, argv, log=tmp_path / "log", env=env) as session:
+    with running(tmp_path, argv, log=tmp_path / "log", env={"LAB_RUNTIME": str(runtime)}) as session:
 
         def planned() -> tuple[Path | None, object]:
             return next((tmp_path / "results").glob(f"*/{PLAN_FILE}"), None), session.text[-200:]
@@ -123,15 +131,17 @@ def slow_test(tmp_path: Path) -> Iterator[Session]:
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_in_the_middle_of_a_test_leaves_its_bundle_and_nothing_else(tmp_path: Path, signum: int) -> None:
-    with slow_test(tmp_path) as session:
+def test_a_signal_in_the_middle_of_a_test_leaves_its_bundle_and_nothing_else(
+    tmp_path: Path, runtime: Path, signum: int
+) -> None:
+    with slow_test(tmp_path, runtime) as session:
         plan = load((session.folder / PLAN_FILE).read_bytes(), cache_root())
         session.reach("run demo/script.sh")
         assert qemus(plan)
         os.kill(session.process.pid, signum)
         assert session.end() == 130, session.text
     assert not qemus(plan)
-    assert not list((tmp_path / "run").iterdir())
+    assert not list(runtime.iterdir())
     (run,) = plan.runs
     found = judged(session.folder / run.id, run.id)
     assert found.verdict.word is Word.MISS

@@ -71,6 +71,12 @@ def test_every_wrong_word_is_told_at_once() -> None:
     assert "lab nics" in caught.value.hint
 
 
+def test_a_command_whose_experiment_is_not_there_says_so() -> None:
+    for name in ("nosuch", "rx_zerocopy"):
+        with pytest.raises(BadInput, match=f"no experiment '{name}' that finds cases"):
+            check(SessionRequest(names=("net/x.sh",), experiment=name))
+
+
 def test_there_are_no_more_workers_than_runs() -> None:
     runs = expand("s", [("k", "stock")], ["virtio"], ["hold"], 1)
     assert most_pairs(SessionRequest(), runs) == 1
