@@ -207,6 +207,13 @@ def test_each_rule_has_a_red_side(red: Red) -> None:
     assert verdict.word in (F, E)
 
 
+def test_a_kernel_that_charges_twice_fails() -> None:
+    """Seen: 6.12.117 without the line of tcp_sendmsg_locked() that sets SKBFL_PURE_ZEROCOPY, as it was before v5.16."""
+    verdict = Told("charged-twice").verdict()
+    assert verdict.word is F
+    assert {f.rule for f in verdict.findings if f.word is not Word.PASS} == {"once"}
+
+
 def test_every_rule_of_a_case_is_seen_red() -> None:
     own = {rule.name for case in EXPERIMENT.cases.values() for rule in case.rules}
     tested_elsewhere = {"kernel-alive", "heard"}

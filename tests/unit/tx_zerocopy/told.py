@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Bundles of real runs, a case each (Debian's 6.12.117, e1000e-split), as lines that a test can spoil.
+"""Bundles of real runs, a case each (Debian's 6.12.117, e1000e-split), as lines that a test can spoil; and one of a
+kernel that charges twice.
 
 A bundle that was spoilt is sealed again: it is not damaged, but tells of another kernel, client or lab.
 """
