@@ -14,8 +14,8 @@ as it gets, until it is refused. The OOM killer may not take these two, as in `n
 
 **Rules.** `levels`: at `held` each cgroup that holds others is charged for what those are charged, no less, and no more
 than a batch a CPU and 32 pages beside. The cgroup of all is held against those right below it by `balanced`. `exact`:
-each client is charged for what it holds, and at most what TCP has queued beside it, so the one that is not below `top`
-pays for itself alone. `limit-above`: what
+each client is charged for what it holds, and at most what is queued beside it, so the one that is not below `top` pays
+for itself alone. `limit-above`: what
 is charged to `top`, but for queues, is at most its limit, a batch and 1 MiB for each client.
 
 **Exercised.** `top` had its limit, and was charged half of it or more; one of its clients was refused with ENOMEM by

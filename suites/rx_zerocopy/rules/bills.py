@@ -37,8 +37,9 @@ def growth(evidence: Evidence, name: str, sample: Sample) -> Between:
 def exact(*checkpoints: Checkpoint, queued: bool = False) -> Rule:
     """The rule that at these checkpoints (`held`, when none is named) every client pays for what it holds.
 
-    queued  their sockets are full then: any of them may be charged for all that TCP has queued, for memory.stat, which
-            would tell whose it is, can be two seconds old (FLUSH_TIME of mm/memcontrol.c)
+    queued  their sockets are full then, or still filling: the larger of what memory.stat calls `sock`, which can be two
+            seconds old (FLUSH_TIME of mm/memcontrol.c), and of TCP's own count, which is read a little earlier, may be
+            charged beside the pages
     """
     names = checkpoints or (HELD,)
 
@@ -89,5 +90,6 @@ def _bill(evidence: Evidence, name: str, turn: Sample, *, queued: bool) -> _Bill
     event = state_of(evidence, name, turn.t)
     held, slack = (keeps(event) if event else 0), batch(evidence) + SHARP
     grown = tcp_growth(turn, baseline(evidence) or turn)
-    queues = max(0, grown if queued else min(turn.cgroups[name].stat.get("sock", 0), grown))
+    told = (turn.cgroups[name].stat.get("sock", 0), grown)
+    queues = max(0, *told) if queued else max(0, min(told))
     return _Bill(name, held, growth(evidence, name, turn), held - slack, held + slack + queues)

@@ -134,7 +134,7 @@ PATH_REDS: tuple[Red, ...] = (
         spoilt("hierarchy", in_checkpoint("held", lambda c: c["cg"]["top"].update(max=-1))),
     ),
     Red("exercised", "nobody was refused", E, spoilt("hierarchy", client("right", "holding", errno=0))),
-    Red("exercised", "nothing is charged", E, partial(story, "hierarchy", KERNELS["stock"])),
+    Red("exact", "nothing is charged on any level", F, partial(story, "hierarchy", KERNELS["stock"])),
     Red("exact", "the one apart pays too", F, spoilt("hierarchy", bill("held", apart=4 * MIB, beside=4 * MIB))),
     Red("exact", "parts are free", F, partial(story, "partial", KERNELS["stock"])),
     Red("exact", "still charged for a part", F, spoilt("partial", charged("drop", "abuser", 5 * MIB))),
