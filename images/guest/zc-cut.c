@@ -7,6 +7,8 @@
 
 #include "zc-client.h"
 
+#define FAR (1ul << 32)
+
 static bool cut_unmap(char *at, size_t len)
 {
 	return munmap(at, len) == 0;
@@ -22,10 +24,14 @@ static bool cut_cover(char *at, size_t len)
 	return mmap(at, len, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == at;
 }
 
-/* To where nothing is aligned as before: whole page tables would be moved by their entry alone (move_pgt_entry()). */
+/*
+ * To where nothing is aligned as before: whole page tables would be moved by their entry alone (move_pgt_entry()). And
+ * far from what was unmapped, which the kernel would take up again: what is in two areas is counted twice.
+ */
 static bool cut_move(char *at, size_t len)
 {
-	char *room = mmap(NULL, len + PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0), *to = room;
+	char *room = mmap(at - FAR, len + PAGE, PROT_NONE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0), *to = room;
 
 	if (room == MAP_FAILED)
 		return false;
