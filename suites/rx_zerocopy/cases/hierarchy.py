@@ -14,9 +14,9 @@ as it gets, until it is refused. The OOM killer may not take these two, as in `n
 
 **Rules.** `levels`: at `held` each cgroup that holds others is charged for what those are charged, no less, and no more
 than a batch a CPU and 32 pages beside. The cgroup of all is held against those right below it by `balanced`. `exact`:
-each client is charged for what it holds, and at most what is queued beside it, so the one that is not below `top` pays
-for itself alone. `limit-above`: what
-is charged to `top`, but for queues, is at most its limit, a batch and 1 MiB for each client.
+`apart`, which is not below `top`, is charged for what it holds, and for nobody else. Of the other two `balanced` says
+that no page they map is charged to nobody, and `levels` that their charges add up; their sockets are full.
+`limit-above`: what is charged to `top`, but for queues, is at most its limit, a batch and 1 MiB for each client.
 
 **Exercised.** `top` had its limit, and was charged half of it or more; one of its clients was refused with ENOMEM by
 TCP_ZEROCOPY_RECEIVE, or the two held more than the limit.
@@ -62,7 +62,7 @@ APART = ClientSpec("apart", Behaviour.HOLD, None, 16 * MIB, within=BESIDE)
     clients=[APART, LEFT, RIGHT],
     groups=[TOP, MID, BESIDE],
     exercised_by=tried_the_limit_above,
-    judged_by=[levels, limit_above, exact(queued=True)],
+    judged_by=[levels, limit_above, exact(clients=[APART.name])],
     expect=expected(stock=N_A, precharge=PASS, unmap_hook=FAIL, put_hook=PASS, pool_return=PASS),
     why_not="mapped pages are charged to nobody, on no level",
     seconds=10,

@@ -34,33 +34,29 @@ def growth(evidence: Evidence, name: str, sample: Sample) -> Between:
     return Between(current - own.high, current - own.low)
 
 
-def exact(*checkpoints: Checkpoint, queued: bool = False) -> Rule:
-    """The rule that at these checkpoints (`held`, when none is named) every client pays for what it holds.
+def exact(*checkpoints: Checkpoint, clients: Sequence[str] = ()) -> Rule:
+    """The rule that at these checkpoints (`held`, when none is named) these clients (all) pay for what they hold.
 
-    queued  their sockets are full then, or still filling: the larger of what memory.stat calls `sock`, which can be two
-            seconds old (FLUSH_TIME of mm/memcontrol.c), and of TCP's own count, which is read a little earlier, may be
-            charged beside the pages
+    Not for one that takes long to be ready, with its sockets open: what is queued by then passes for its own.
     """
     names = checkpoints or (HELD,)
 
     @rule("exact")
     def asked(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
-        """At that moment each client is charged for what it holds then: no less, and no more."""
+        """At that moment a client is charged for what it holds then: no less, and no more."""
         lacking = [name for name in names if evidence.receiver.checkpoint(name) is None]
         if lacking or baseline(evidence) is None:
             return [unclear("exact", f"no checkpoint {', '.join(lacking) or 'baseline'}", CHECKPOINTS)]
         turns = (evidence.receiver.checkpoint(name) for name in names)
-        clients = [c.name for c in case.clients]
-        return [f for turn in turns if turn for f in bills("exact", evidence, clients, turn, queued=queued)]
+        asked_about = clients or [c.name for c in case.clients]
+        return [f for turn in turns if turn for f in bills("exact", evidence, asked_about, turn)]
 
     return asked
 
 
-def bills(
-    name: str, evidence: Evidence, clients: Sequence[str], turn: Sample, *, queued: bool = False
-) -> Iterator[Finding]:
-    """What the rule of that name finds about these clients at one moment; queued as in `exact`."""
-    found = [_bill(evidence, client, turn, queued=queued) for client in clients if client in turn.cgroups]
+def bills(name: str, evidence: Evidence, clients: Sequence[str], turn: Sample) -> Iterator[Finding]:
+    """What the rule of that name finds about these clients at one moment."""
+    found = [_bill(evidence, client, turn) for client in clients if client in turn.cgroups]
     words = {b.name: b.charged.word(b.low, b.high) for b in found}
     worst = next((word for word in (Word.FAIL, Word.ERROR) if word in words.values()), Word.PASS)
     told = [
@@ -86,10 +82,9 @@ class _Bill:
     high: int
 
 
-def _bill(evidence: Evidence, name: str, turn: Sample, *, queued: bool) -> _Bill:
+def _bill(evidence: Evidence, name: str, turn: Sample) -> _Bill:
     event = state_of(evidence, name, turn.t)
     held, slack = (keeps(event) if event else 0), batch(evidence) + SHARP
     grown = tcp_growth(turn, baseline(evidence) or turn)
-    told = (turn.cgroups[name].stat.get("sock", 0), grown)
-    queues = max(0, *told) if queued else max(0, min(told))
+    queues = max(0, min(turn.cgroups[name].stat.get("sock", 0), grown))
     return _Bill(name, held, growth(evidence, name, turn), held - slack, held + slack + queues)

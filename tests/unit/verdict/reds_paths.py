@@ -64,17 +64,6 @@ def above_all(extra: int) -> Callable[[Story], object]:
     return in_checkpoint("held", change)
 
 
-def queued_and(extra: int) -> Callable[[Story], object]:
-    """TCP has 7 MiB queued, of which memory.stat does not know yet; so much is charged for them."""
-
-    def spoil(told: Story) -> None:
-        told.checkpoint("held")["net"]["tcp_mem_pages"] += 7 * MIB // PAGE_SIZE
-        bill("held", left=extra, mid=extra, top=extra)(told)
-        above_all(extra)(told)
-
-    return spoil
-
-
 def memory(checkpoint: str, more: int) -> Callable[[Story], object]:
     return in_checkpoint(checkpoint, lambda line: shift_memory(line, more))
 
@@ -177,7 +166,6 @@ PATH_REDS: tuple[Red, ...] = (
         spoilt("heir", nobody_left),
     ),
     Red("exercised", "the parent lives", E, spoilt("heir", never_done)),
-    Red("exact", "queues of a full socket are no excuse", F, spoilt("hierarchy", queued_and(9 * MIB))),
     Red("turned-over", "one page in 1000 stays", F, spoilt("turnover", charged("released", "many", 185 * PAGE_SIZE))),
     Red("turned-over", "less than nothing", F, spoilt("turnover", charged("released", "many", -100 * PAGE_SIZE))),
     Red("turned-over", "far less than nothing", F, spoilt("turnover", charged("released", "many", 2**63))),

@@ -11,7 +11,6 @@ import pytest
 from lab.evidence.bundle import parse
 from lab.evidence.model import Evidence, Ledger
 from lab.plan.design import Predicted
-from lab.units import MIB
 from lab.verdict.case import Case, Rule
 from lab.verdict.model import Finding, Word
 from lab.verdict.predict import agrees
@@ -22,7 +21,7 @@ from tests.unit.verdict.machine import KERNELS
 from tests.unit.verdict.reds import REDS
 from tests.unit.verdict.reds_always import ALWAYS_REDS
 from tests.unit.verdict.reds_designs import DESIGN_REDS
-from tests.unit.verdict.reds_paths import PATH_REDS, queued_and
+from tests.unit.verdict.reds_paths import PATH_REDS
 from tests.unit.verdict.spoil import Red
 
 ALL_REDS = (*REDS, *DESIGN_REDS, *PATH_REDS, *ALWAYS_REDS)
@@ -105,9 +104,3 @@ def test_a_failed_allocation_is_no_fault_of_the_kernel() -> None:
     line = "[  101.000000] zc-client: page allocation failure: order:0, mode:0xcc0(GFP_KERNEL)"
     told.machine.console += [line, "[  101.000100] Call Trace:"]
     assert told.verdict().word is Word.PASS
-
-
-def test_what_full_sockets_are_charged_for_is_not_taken_for_pages() -> None:
-    told = story("hierarchy", KERNELS["precharge"])
-    queued_and(7 * MIB)(told)
-    assert [f.word for f in told.verdict().findings if f.rule == "exact"] == [Word.PASS]
