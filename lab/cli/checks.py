@@ -114,7 +114,7 @@ def judge_memory(host: HostSize) -> Check:
     from lab.experiments.found import all_cases
     from lab.plan.capacity import arithmetic, pair_mib, pairs_that_fit
 
-    shapes = {case.shape for case in all_cases().values() if case.shape.pairs == 1}
+    shapes = {case.shape for case in all_cases().values() if case.shape.pairs == 1 and not case.shape.bare}
     try:
         pairs = pairs_that_fit(host, shapes)
     except BadInput as exc:

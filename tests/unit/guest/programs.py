@@ -65,7 +65,7 @@ class Program:
         """The last line and the exit status."""
         while self.read() is not None:
             pass
-        return self.lines[-1], self.process.wait(timeout=10)
+        return self.lines[-1], self.process.wait(timeout=60)
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Tools:
         """Its last line and exit status, with empty standard input."""
         done = subprocess.run(
             [str(self.path / name), *map(str, options)],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=10, check=False,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
         return Line(json.loads(done.stdout.splitlines()[-1])), done.returncode
 

@@ -118,7 +118,7 @@ def test_a_reader_that_does_not_read_loses_whole_lines_only(tools: Tools, tmp_pa
     argv = [str(tools.path / "lab-telemetry"), "--out", "-", "--interval", "1", "--samples", "300"]
     argv += ["--root", str(fake_root(tmp_path))]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as telemetry:
-        assert telemetry.wait(timeout=10) == 0  # nobody has read yet: it never blocks
+        assert telemetry.wait(timeout=60) == 0  # nobody has read yet: it never blocks
         assert telemetry.stdout is not None
         whole = telemetry.stdout.read().rsplit(b"\n", 1)[0].splitlines()
     seqs = [json.loads(x)["seq"] for x in whole]

@@ -448,9 +448,11 @@ def test_every_row_names_its_reason_and_its_numbers() -> None:
 def test_ktap_of_the_session_nests_cases_and_vouches_only_for_passes() -> None:
     results = (result(GOOD), result(b"TAP version 13\n1..2\nok 1 a\n"))
     text = render(Session("s", "", results, 1.0, "lab selftest"))
-    assert text.startswith("KTAP version 1\n1..2\n  KTAP version 1\n  1..2\n  ok 1 a\n  ok 2 b\nok 1 net.plain.sh\n")
+    assert text.startswith(
+        "KTAP version 1\n1..2\n  KTAP version 1\n  1..2\n  ok 1 a\n  ok 2 b\nok 1 net/plain.sh.loopback.stock.6.12\n"
+    )
     assert "\n# ERROR plan: 2 results were announced, 1 came" in text
-    assert "\nnot ok 2 net.plain.sh\n" in text
+    assert "\nnot ok 2 net/plain.sh.loopback.stock.6.12.2\n" in text
 
 
 def test_a_test_as_plain_values() -> None:
