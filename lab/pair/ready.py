@@ -16,6 +16,7 @@ from lab.contracts import Address, Progress
 from lab.drive.role import ensure_settings
 from lab.drive.ssh import Dialler, GuestShell, Program
 from lab.errors import Fault, HostTrouble
+from lab.evidence.programs import counting, parse_program, share
 from lab.experiments.found import case_named
 from lab.pair.timeline import Timeline
 from lab.plan.case import ClientSpec, Traffic
@@ -159,6 +160,13 @@ def _preflight(ready: ReadyPair) -> None:
         program.close()
         program.wait("the end", lambda p: p.ended, deadline)
     ready.remove_cgroup(spec.name)
+
+
+def preflight_reached(ready: ReadyPair) -> tuple[float, float]:
+    """The share that a pair's preflight came to, and the floor of its NIC. Raises HostTrouble where it had none."""
+    traffic, path = ready.traffic, ready.captures / "preflight" / "client" / "preflight.jsonl"
+    log = counting(parse_program("preflight", path.name, path.read_bytes()), traffic.counters)
+    return share(log, traffic.preflight), traffic.preflight.floor(ready.pair.request.nic)
 
 
 def pair_request(plan: SessionPlan, run: Run, attempt: int) -> PairRequest:

@@ -27,7 +27,7 @@ from lab.host.filecache import key_of, locked, require_space
 from lab.host.paths import project_root
 from lab.host.size import cpu_of
 from lab.pair.booted import ATTEMPTS, booted_pair, emptied
-from lab.pair.ready import ReadyPair, address_of
+from lab.pair.ready import ReadyPair, address_of, preflight_reached
 from lab.pair.timeline import Timeline
 from lab.plan.commands import checkpoint_argv
 from lab.plan.domain import BASE_CMDLINE
@@ -248,6 +248,8 @@ def _fill(
     with booted_pair(hypervisor, request, progress, timeline) as ready, timeline.span("save", lane="pair"):
         if ready.fast_clock:  # all that are restored from it would have it too (docs/decisions.md)
             raise CannotSaveError(f"no state can be saved: {ready.fast_clock}, {ATTEMPTS} times over")
+        if why := fell_short(ready):
+            raise CannotSaveError(f"no state can be saved: {why}")
         line = ready.tested.check(list(checkpoint_argv("saved", pages=False)))
         if troubles := ready.troubles():
             raise CannotSaveError(f"no state can be saved: {troubles[0].kind}: {troubles[0].detail}")
@@ -261,6 +263,16 @@ def _fill(
         except (HostTrouble, OSError) as exc:
             raise CannotSaveError(f"the pair cannot be saved: {exc}") from exc
     shutil.rmtree(request.captures)  # those who restore it bring them back
+
+
+def fell_short(ready: ReadyPair) -> str:
+    """Why a preflight of this pair speaks against saving it, "" where none does: every run that is restored from the
+    state would have nothing to measure. On a NIC that is expected to fall short that is as it should be."""
+    traffic, nic = ready.pair.request.traffic, ready.pair.request.nic
+    if traffic is None or not traffic.preflight.possible(nic):
+        return ""
+    reached, floor = preflight_reached(ready)
+    return "" if reached >= floor else f"its preflight came to {reached:.0%}, the floor of {nic.name} is {floor:.0%}"
 
 
 # -- restoring -------------------------------------------------------------------------------------------------------

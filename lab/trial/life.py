@@ -19,12 +19,11 @@ from lab.errors import Fault, HostTrouble, LabTrouble
 from lab.evidence.manifest import Incident
 from lab.evidence.memory import unexplained
 from lab.evidence.model import Sample
-from lab.evidence.programs import counting, parse_program, share
 from lab.evidence.telemetry import parse_checkpoints
 from lab.host.interrupt import held_back
 from lab.pair.blame import account, check_disk, disk_full, explained
 from lab.pair.keeper import PairKeeper
-from lab.pair.ready import ReadyPair, Stream
+from lab.pair.ready import ReadyPair, Stream, preflight_reached
 from lab.pair.timeline import CASE, Timeline
 from lab.pair.warm import damaged_state
 from lab.plan.limits import Limits
@@ -212,12 +211,10 @@ class Life:
 
     def require_preflight(self) -> None:
         """Raises NothingToMeasureError where this kernel and NIC do too little of what the case is about."""
-        path, traffic = self.ready.captures / "preflight" / "client" / "preflight.jsonl", self.ready.traffic
-        log = counting(parse_program("preflight", path.name, path.read_bytes()), traffic.counters)
-        reached, floor = share(log, traffic.preflight), traffic.preflight.floor(self.run.profile)
+        reached, floor = preflight_reached(self.ready)
         if reached < floor:
-            message = f"{reached:.0%} of the preflight's bytes {traffic.preflight.shown}, the floor is {floor:.0%}"
-            raise NothingToMeasureError(message)
+            shown = self.ready.traffic.preflight.shown
+            raise NothingToMeasureError(f"{reached:.0%} of the preflight's bytes {shown}, the floor is {floor:.0%}")
 
     def guests(self) -> tuple[Guest, ...]:
         return tuple(self.pair.pair.guests.values()) if self.pair else ()

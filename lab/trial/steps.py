@@ -309,9 +309,9 @@ class Steps(Watched):
         self._quit(self.streams[who.name])
 
     def kill_group(self, who: ClientSpec) -> None:
-        """End whatever is left in a client's cgroup, by cgroup.kill (since v5.14)."""
+        """End whatever is left in a client's cgroup."""
         with self._step("kill cgroup", client=who.name):
-            self.ready.tested.check(["sh", "-c", f"echo 1 > {cgroup_of(who.path)}/cgroup.kill"])
+            self._sigkill(who)
         self.settled("nobody there", lambda s: not s.cgroups[who.name].procs)
 
     def bury(self, who: ClientSpec) -> None:
@@ -329,8 +329,7 @@ class Steps(Watched):
         client = self.streams[who.name].client
         with self._step("kill", client=who.name):
             self.life.killed.add(who.name)
-            each = f"for pid in $(cat {cgroup_of(who.path)}/cgroup.procs); do kill -KILL $pid; done"
-            self.ready.tested.check(["sh", "-c", each])
+            self._sigkill(who)
             self._watch(client, lambda p: p.ended, Deadline.after(f"death of {who.name}", self.limits.answer))
 
     def grow(self, who: ClientSpec, size: int) -> None:
@@ -424,6 +423,10 @@ class Steps(Watched):
         self._remove_groups(who.name)
 
     # -- helpers of the steps -----------------------------------------------------------------------------------
+
+    def _sigkill(self, who: ClientSpec) -> None:
+        """To each process in a client's cgroup, by cgroup.kill (since v5.14)."""
+        self.ready.tested.check(["sh", "-c", f"echo 1 > {cgroup_of(who.path)}/cgroup.kill"])
 
     def _quit(self, *streams: Stream) -> None:
         deadline = Deadline.after("programs to end", self.limits.answer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import re
 import resource
 import threading
@@ -20,6 +21,7 @@ from lab.contracts import BootableKernel, GuestImage
 from lab.errors import Fault, GuestLost, HostTrouble, LabTrouble
 from lab.evidence.memory import EXPLAINED
 from lab.evidence.model import Sample
+from lab.experiments.found import case_named
 from lab.host.size import cpu_of
 from lab.pair.booted import booted_pair, times_too_fast
 from lab.pair.ready import ReadyPair
@@ -32,6 +34,7 @@ from lab.pair.warm import (
     _given_up,
     about,
     changes,
+    fell_short,
     key_for,
     restored,
     warm_pair,
@@ -257,12 +260,34 @@ def test_a_pair_that_was_stopped_while_it_was_made_is_not_saved(
 ) -> None:
     """All that are restored from it would have its console."""
     monkeypatch.setattr("time.monotonic", lambda: 110.0)
-    request: Any = SimpleNamespace(captures=tmp_path / "pair", saving=tmp_path / "partial")
+    request: Any = SimpleNamespace(captures=tmp_path / "pair", saving=tmp_path / "partial", traffic=None, nic=None)
     request.saving.mkdir()
     monkeypatch.setattr("lab.pair.booted.ready_pair", Boots([10.0], request))
     monkeypatch.setattr(ReadyPair, "troubles", lambda _: (Fault("frozen", "sender", "its QEMU was stopped"),))
     with pytest.raises(CannotSaveError, match="frozen: its QEMU was stopped"):
         _fill(NONE, request, NONE, request.saving, lambda _: None, Timeline())
+
+
+@pytest.mark.parametrize(
+    ("mapped", "nic", "told"),
+    [
+        (900, "e1000e-split", ""),
+        (360, "e1000e-split", "came to 36%, the floor of e1000e-split is 80%"),
+        (0, "e1000e-split", "came to 0%"),
+        (0, "vmxnet3", ""),
+    ],
+)
+def test_a_pair_whose_preflight_fell_short_is_not_saved(tmp_path: Path, mapped: int, nic: str, told: str) -> None:
+    """Every run that is restored from it would have nothing to measure."""
+    request: Any = SimpleNamespace(captures=tmp_path, traffic=case_named("hold").traffic, nic=NICS[nic])
+    line = {"t": 1.0, "event": "done", "delivered": 1000, "mapped": mapped}
+    kept = tmp_path / "preflight" / "client"
+    kept.mkdir(parents=True)
+    (kept / "preflight.jsonl").write_text(json.dumps(line) + "\n")
+    pair: Any = SimpleNamespace(request=request)
+    why = fell_short(ReadyPair(pair, {}, threading.Condition()))
+    assert told in why
+    assert bool(why) == bool(told)
 
 
 def test_states_stay_where_qemu_runs_as_this_user() -> None:
