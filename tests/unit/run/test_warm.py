@@ -158,7 +158,9 @@ class Boots:
         clock, self.living = self.clocks.pop(0), 1
         shell: Any = SimpleNamespace(check=lambda _argv: f"{clock} 0.0\n".encode())
         guest = SimpleNamespace(signals=SimpleNamespace(clock=(0.0, 100.0)))
-        pair: Any = SimpleNamespace(guests={"receiver": guest}, request=SimpleNamespace(tested="receiver"))
+        pair: Any = SimpleNamespace(
+            guests={"receiver": guest}, request=SimpleNamespace(tested="receiver", traffic=None, nic=None)
+        )
         try:
             yield ReadyPair(pair, {"receiver": shell}, threading.Condition())
         finally:
@@ -260,7 +262,7 @@ def test_a_pair_that_was_stopped_while_it_was_made_is_not_saved(
 ) -> None:
     """All that are restored from it would have its console."""
     monkeypatch.setattr("time.monotonic", lambda: 110.0)
-    request: Any = SimpleNamespace(captures=tmp_path / "pair", saving=tmp_path / "partial", traffic=None, nic=None)
+    request: Any = SimpleNamespace(captures=tmp_path / "pair", saving=tmp_path / "partial")
     request.saving.mkdir()
     monkeypatch.setattr("lab.pair.booted.ready_pair", Boots([10.0], request))
     monkeypatch.setattr(ReadyPair, "troubles", lambda _: (Fault("frozen", "sender", "its QEMU was stopped"),))
