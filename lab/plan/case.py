@@ -166,6 +166,7 @@ class CaseSpec:
     compares   the same is done, in turns, on a pair with the reference kernel; measured, so nothing is promised
     lines      what the ledger shows of its client's own numbers
     alone      one guest without a link will do, so that is what it gets, whatever NIC is asked for
+    proved     it says nothing unless its pair's preflight came to the floor of the NIC
     family     over which its streams go in every run, None for either in turn
     groups     cgroups beside its clients' own, the outermost first; names are no client's
     """
@@ -182,6 +183,7 @@ class CaseSpec:
     compares: bool = False
     lines: tuple[Line, ...] = ()
     alone: bool = False
+    proved: bool = True
     family: Family | None = None
     groups: tuple[Group, ...] = ()
 

@@ -211,6 +211,8 @@ class Life:
 
     def require_preflight(self) -> None:
         """Raises NothingToMeasureError where this kernel and NIC do too little of what the case is about."""
+        if not self.case.proved:
+            return
         reached, floor = preflight_reached(self.ready)
         if reached < floor:
             shown = self.ready.traffic.preflight.shown

@@ -82,6 +82,7 @@ def case(  # noqa: PLR0913 - all that a case says of itself stands in one place
             shape=shape,
             seconds=seconds,
             compares=compares,
+            proved=maps,
             family=family,
             groups=tuple(groups),
             lines=LINES,

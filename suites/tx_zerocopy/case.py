@@ -38,7 +38,7 @@ class Chapter(IntEnum):
     CONTROL = 104  # what every kernel must get right: a lab whose controls fail says nothing about the rest
 
 
-def case(
+def case(  # noqa: PLR0913 - all that a case says of itself stands in one place
     *,
     chapter: Chapter,
     claim: str,
@@ -48,8 +48,11 @@ def case(
     judged_by: Sequence[Rule],
     expect: Predicted = Predicted.PASS,
     seconds: int = 5,
+    copies: bool = False,
 ) -> Callable[[Callable[[Steps], None]], Case]:
     """Make a case of a script. Its name is the function's, its `how` the docstring, its page that of the module.
+
+    copies  it needs no NIC that sends without a copy
 
     The last client is the one whose ledger is judged. No design changes how a kernel sends, so each is expected to show
     what stock shows.
@@ -66,6 +69,7 @@ def case(
             traffic=TRAFFIC,
             shape=SENDING,
             seconds=seconds,
+            proved=not copies,
             lines=LINES,
             rules=(*GROUND, exercised(exercised_by), witnesses, *judged_by),
             script=script,

@@ -28,6 +28,7 @@ SENDER = Sending("sender", Behaviour.COPY, None, 64 * MIB, 4, sndbuf=4 * MIB, wa
     clients=[SENDER],
     exercised_by=queued,
     judged_by=[queue_billed],
+    copies=True,
 )
 def tx_copy_control(pair: Steps) -> None:
     """64 MiB are offered by ordinary sends to a peer that reads nothing."""

@@ -105,7 +105,7 @@ REDS: tuple[Red, ...] = (
     Red("complete", "kill untold", E, spoilt("hold", lambda s: s.machine.telemetry[-1]["vmstat"].update(oom_kill=1))),
     Red("complete", "other behaviour", E, spoilt("hold", record("abuser", behaviour="pin-vmsplice"))),
     Red("preflight", "below the floor", E, spoilt("hold", lambda s: s.preflight[0].update(mapped=3 * MIB))),
-    Red("preflight", "nothing mapped", E, spoilt("sock-control", lambda s: s.preflight[0].update(mapped=0))),
+    Red("preflight", "nothing mapped", E, spoilt("pin-vmsplice", lambda s: s.preflight[0].update(mapped=0))),
     Red("preflight", "did not end", E, spoilt("hold", lambda s: s.preflight[0].update(event="progress"))),
     Red("preflight", "too little", E, spoilt("hold", lambda s: s.preflight[0].update(mapped=100, delivered=100))),
     Red("preflight", "no floor", E, spoilt("sock-control", manifest(floor=0.0))),

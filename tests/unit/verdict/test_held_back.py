@@ -62,3 +62,12 @@ def test_a_run_that_does_not_apply_is_a_skip_with_its_reason() -> None:
     verdict = told.verdict()
     assert verdict.word is Word.SKIP
     assert [f.message for f in verdict.findings] == ["igb needs QEMU 8, this host has 7.2.22"]
+
+
+@pytest.mark.parametrize("case", ["copy-control", "sock-control"])
+def test_a_case_that_maps_nothing_has_a_verdict_on_a_nic_that_maps_nothing(case: str) -> None:
+    told = story(case)
+    told.preflight[0].update(mapped=0)
+    assert told.verdict().word is Word.PASS
+    told.preflight[0].update(event="progress")  # the preflight itself has to work
+    assert told.verdict().word is Word.ERROR

@@ -83,3 +83,4 @@ def test_what_sends_nothing_needs_no_page_that_can_be_mapped() -> None:
     nic = next(nic.name for nic in NICS.values() if not nic.mappable)
     assert predicted("stock", nic, "hold") is Predicted.ERROR
     assert predict(case_named("drivers/net/ping.py"), "stock", nic) is Predicted.PASS
+    assert predicted("stock", nic, "copy-control") is predicted("stock", nic, "sock-control") is Predicted.PASS
