@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
 
@@ -51,20 +52,23 @@ __attribute__((noreturn)) static void nobody(const struct sockaddr_storage *ss, 
 	die(1, "connect to %s port %d: %s", text, (int)ntohs(v4->sin_port), strerror(err));
 }
 
-int dial(const struct sockaddr_storage *ss, socklen_t len, uint64_t seconds, uint64_t rcvbuf)
+int dial(const struct sockaddr_storage *ss, socklen_t len, struct dialling how)
 {
-	int fd = socket(ss->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), err, size = (int)rcvbuf;
+	int fd = socket(ss->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), err;
+	int size = (int)how.rcvbuf, mss = (int)how.mss;
 	struct pollfd p = {.fd = fd, .events = POLLOUT};
 
 	if (fd < 0)
 		die(1, "socket: %s", strerror(errno));
-	if (rcvbuf && setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
+	if (mss && setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &mss, sizeof(mss)) < 0)
+		die(1, "a segment of %d bytes: %s", mss, strerror(errno));
+	if (size && setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 	if (connect(fd, (const struct sockaddr *)ss, len) == 0)
 		return fd;
 	err = errno;
 	if (err == EINPROGRESS)
-		err = poll(&p, 1, (int)seconds * 1000) == 1 ? dial_error(fd) : ETIMEDOUT;
+		err = poll(&p, 1, (int)how.seconds * 1000) == 1 ? dial_error(fd) : ETIMEDOUT;
 	if (err)
 		nobody(ss, err);
 	return fd;

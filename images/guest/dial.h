@@ -10,10 +10,15 @@
 socklen_t dial_parse(const char *text, uint64_t port, struct sockaddr_storage *ss);
 
 /*
- * A connected socket that does not block; dies after `seconds`. The kernel's own time-out is two minutes: too long to
- * learn that nobody is there. `rcvbuf`, unless 0, is asked for before the window is first told.
+ * How to connect. It dies after `seconds`: the kernel's own time-out is two minutes, too long to learn that nobody is
+ * there. SO_RCVBUF and TCP_MAXSEG, unless 0, are set before the window and the largest segment are first told.
  */
-int dial(const struct sockaddr_storage *ss, socklen_t len, uint64_t seconds, uint64_t rcvbuf);
+struct dialling {
+	uint64_t seconds, rcvbuf, mss;
+};
+
+/* A connected socket that does not block. */
+int dial(const struct sockaddr_storage *ss, socklen_t len, struct dialling how);
 
 /* SO_ERROR, or why it could not be had. */
 int dial_error(int fd);

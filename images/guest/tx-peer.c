@@ -200,7 +200,7 @@ int main(int argc, char **argv)
 		die(1, "no memory for %d sockets", (int)sockets);
 	say_ready();
 	for (k = 0; k < sockets; k++) {
-		lanes[k].fd = dial(&ss, len, connect_seconds, rcvbuf);
+		lanes[k].fd = dial(&ss, len, (struct dialling){.seconds = connect_seconds, .rcvbuf = rcvbuf});
 		lanes[k].pattern = pattern_of(seed, k);
 	}
 	say("connected", false);

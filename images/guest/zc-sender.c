@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* zc-sender: connects, sends seeded bytes, says how many and their hash. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -15,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "dial.h"
 #include "guestproc.h"
 #include "labjson.h"
 #include "options.h"
@@ -103,55 +102,6 @@ __attribute__((noreturn)) static void broken(int err)
 	exit(0);
 }
 
-static socklen_t parse_address(struct sockaddr_storage *ss)
-{
-	struct sockaddr_in *v4 = (struct sockaddr_in *)ss;
-	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)ss;
-
-	memset(ss, 0, sizeof(*ss));
-	if (to && inet_pton(AF_INET, to, &v4->sin_addr) == 1) {
-		v4->sin_family = AF_INET;
-		v4->sin_port = htons((uint16_t)port);
-		return sizeof(*v4);
-	}
-	if (to && inet_pton(AF_INET6, to, &v6->sin6_addr) == 1) {
-		v6->sin6_family = AF_INET6;
-		v6->sin6_port = htons((uint16_t)port);
-		return sizeof(*v6);
-	}
-	if (to)
-		options_problem("--to: \"%s\" is neither an IPv4 nor an IPv6 address", to);
-	return 0;
-}
-
-static int socket_error(int fd)
-{
-	int err = 0;
-	socklen_t len = sizeof(err);
-
-	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0 ? errno : err;
-}
-
-/* The kernel's own connect time-out is two minutes: too long to learn that nobody is there. */
-static int connect_one(const struct sockaddr_storage *ss, socklen_t len)
-{
-	int fd = socket(ss->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), err;
-	struct pollfd p = {.fd = fd, .events = POLLOUT};
-
-	if (fd < 0)
-		die(1, "socket: %s", strerror(errno));
-	if (mss && setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &(int){(int)mss}, sizeof(int)) < 0)
-		die(1, "a segment of %d bytes: %s", (int)mss, strerror(errno));
-	if (connect(fd, (const struct sockaddr *)ss, len) == 0)
-		return fd;
-	err = errno;
-	if (err == EINPROGRESS)
-		err = poll(&p, 1, (int)connect_seconds * 1000) == 1 ? socket_error(fd) : ETIMEDOUT;
-	if (err)
-		die(1, "connect to %s port %d: %s", to, (int)port, strerror(err));
-	return fd;
-}
-
 /* Over loopback the receiver would get a file's very pages, which TCP_ZEROCOPY_RECEIVE does not map. */
 static bool is_loopback(const struct sockaddr_storage *ss)
 {
@@ -178,7 +128,7 @@ static void prepare_lanes(const struct sockaddr_storage *ss, socklen_t len)
 	for (k = 0; k < sockets; k++) {
 		struct lane *l = &lanes[k];
 
-		l->fd = connect_one(ss, len);
+		l->fd = dial(ss, len, (struct dialling){.seconds = connect_seconds, .mss = mss});
 		l->left = bytes ? bytes / sockets + (k < bytes % sockets) : UINT64_MAX;
 		l->pattern = pattern_of(seed, k);
 		l->buf = shared;
@@ -300,14 +250,14 @@ static void wait_acknowledged(int fd)
 	int queued, err;
 
 	for (;;) {
-		err = socket_error(fd);
+		err = dial_error(fd);
 		if (!err && ioctl(fd, SIOCOUTQ, &queued) < 0)
 			err = errno;
 		if (err)
 			broken(err);
 		if (!queued)
 			return;
-		if (poll(&p, 1, 10) > 0 && p.revents & POLLHUP && !socket_error(fd)) {
+		if (poll(&p, 1, 10) > 0 && p.revents & POLLHUP && !dial_error(fd)) {
 			/* Closed both ways: either all was acknowledged, or it never will be. */
 			if (ioctl(fd, SIOCOUTQ, &queued) < 0 || queued)
 				broken(EPIPE);
@@ -342,7 +292,7 @@ int main(int argc, char **argv)
 	uint64_t k;
 
 	parse_options(argc, argv);
-	len = parse_address(&ss);
+	len = dial_parse(to, port, &ss);
 	options_done();
 	if (cgroup && cgroup_join(cgroup) < 0)
 		die(1, "cannot join cgroup %s: %s", cgroup, strerror(errno));
