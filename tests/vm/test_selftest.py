@@ -103,7 +103,8 @@ def test_a_kernel_that_panics_in_the_middle_of_a_test_has_failed(tmp_path: Path)
     found = records["demo/script.sh"]
     assert (code, found["verdict"]) == (1, "FAIL")
     assert {f["rule"] for f in found["findings"] if f["word"] == "FAIL"} == {"kernel-alive"}
-    assert [case["name"] for case in found["cases"]] == ["before"]
+    # what was on its way to the host dies with the guest
+    assert {case["name"] for case in found["cases"]} <= {"before"}
     assert not processes_about(tmp_path)
 
 
