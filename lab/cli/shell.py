@@ -143,12 +143,15 @@ def _require_host(nic: NicProfile) -> None:
 
 
 def _request(nic: NicProfile, kernel: BootableKernel, image: GuestImage, accelerator: str, folder: Path) -> PairRequest:
+    from lab.experiments.found import nic_traffic
     from lab.plan.case import STANDARD
     from lab.plan.names import digest
     from lab.provision.pair import PairRequest
 
     name, captures = digest("shell", str(folder)), folder / "captures"
-    return PairRequest(name, nic, STANDARD, kernel, image, accelerator, captures, folder / "s")
+    # what runs prove on this NIC: the state that they are restored from will do
+    traffic = nic_traffic()
+    return PairRequest(name, nic, STANDARD, kernel, image, accelerator, captures, folder / "s", traffic=traffic)
 
 
 @contextlib.contextmanager
