@@ -20,7 +20,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from lab.archive.reports import RESULTS
+from lab.archive.reports import RESULTS, judged
+from lab.collect.bundle import DERIVED
 from lab.host.paths import cache_root, project_root, runtime_dir, suites_dir
 from lab.pair.ready import pair_request
 from lab.plan.session import EVENTS_FILE, PLAN_FILE, SessionPlan, dump
@@ -148,3 +149,12 @@ def run_script(plan: SessionPlan, script: str) -> Json:
     assert done.returncode == 0, done.stderr.decode()
     result: Json = json.loads((plan.folder / plan.runs[0].id / "verdict.json").read_text())
     return result
+
+
+def assert_judged_alike_elsewhere(result: Json, folder: Path) -> None:
+    """A copy of a bundle, without what was derived from it, gets the word and the findings that the session told."""
+    ignore = shutil.ignore_patterns(*DERIVED)
+    copy = Path(shutil.copytree(Path(result["bundle"]), folder / "elsewhere", ignore=ignore))
+    again = judged(copy, "elsewhere")
+    assert again.verdict.word.value == result["verdict"]
+    assert [f.message for f in again.verdict.findings] == [f["message"] for f in result["findings"]]

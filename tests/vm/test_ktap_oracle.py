@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from lab.evidence.ktap import parse_ktap
 from lab.kernels.export import ensure_selftest_source
 from lab.verdict.model import Verdict, Word
-from tests.unit.selftests.test_verdict import CORPUS, verdict
+from tests.unit.selftests.told import CORPUS, verdict
 
 DATA = "tools/testing/kunit/test_data"
 STRICTER = {

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from lab.archive.reports import judged
-from lab.collect.bundle import DERIVED, read_bundle
+from lab.collect.bundle import read_bundle
 from lab.evidence.bundle import parse
 from tests.known import predicted
 from tests.vm.conftest import MakePlan
-from tests.vm.sessions import Json, Session, running_plan
+from tests.vm.sessions import Json, Session, assert_judged_alike_elsewhere, running_plan
 
 CASES = ("hold", "copy-control", "bytes-equal")
 CELLS = (
@@ -76,12 +76,7 @@ def test_a_line_of_results_has_the_agreed_keys(matrix: Session, case: str, nic: 
 
 @pytest.mark.parametrize(("case", "nic"), CELLS)
 def test_a_copy_elsewhere_is_judged_alike(matrix: Session, case: str, nic: str, tmp_path: Path) -> None:
-    result = matrix.result(case, nic)
-    ignore = shutil.ignore_patterns(*DERIVED)
-    copy = Path(shutil.copytree(Path(result["bundle"]), tmp_path / "elsewhere", ignore=ignore))
-    again = judged(copy, "elsewhere")
-    assert again.verdict.word.value == result["verdict"]
-    assert [f.message for f in again.verdict.findings] == [f["message"] for f in result["findings"]]
+    assert_judged_alike_elsewhere(matrix.result(case, nic), tmp_path)
 
 
 def test_a_bundle_that_was_altered_is_no_pass(matrix: Session, tmp_path: Path) -> None:

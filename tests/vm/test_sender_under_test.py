@@ -4,16 +4,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from lab.archive.reports import judged
-from lab.collect.bundle import DERIVED
 from tests.vm.conftest import MakePlan
-from tests.vm.sessions import Session, running_plan
+from tests.vm.sessions import Session, assert_judged_alike_elsewhere, running_plan
 
 pytest.importorskip("suites.tx_zerocopy")
 
@@ -52,12 +49,7 @@ def test_what_is_counted_is_the_senders(session: Session, case: str) -> None:
 
 @pytest.mark.parametrize(("case", "nic"), CELLS)
 def test_a_copy_elsewhere_is_judged_alike(session: Session, case: str, nic: str, tmp_path: Path) -> None:
-    result = session.result(case, nic)
-    ignore = shutil.ignore_patterns(*DERIVED)
-    copy = Path(shutil.copytree(Path(result["bundle"]), tmp_path / "elsewhere", ignore=ignore))
-    again = judged(copy, "elsewhere")
-    assert again.verdict.word.value == result["verdict"]
-    assert [f.message for f in again.verdict.findings] == [f["message"] for f in result["findings"]]
+    assert_judged_alike_elsewhere(session.result(case, nic), tmp_path)
 
 
 def test_a_copying_nic_is_told_before_any_traffic(session: Session) -> None:

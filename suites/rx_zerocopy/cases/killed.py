@@ -41,6 +41,13 @@ CLIENT = holder()
 VICTIM = ClientSpec("abuser", Behaviour.HOLD, LIMIT, LIMIT // 2)
 
 
+def count_dead(pair: Steps, who: ClientSpec) -> None:
+    """It is counted what the dead one left; then its cgroup goes, and it is counted again."""
+    pair.checkpoint(DEAD, until=pair.bare(who))
+    pair.dismiss(who)
+    pair.end(until=pair.is_buried)
+
+
 @case(
     chapter=Chapter.LIFETIME,
     claim='a memory area "stays charged to the cgroup until the area is released", and death releases it',
@@ -57,9 +64,7 @@ def killed(pair: Steps) -> None:
     pair.delivered(CLIENT)
     pair.checkpoint(HELD)
     pair.kill(CLIENT)
-    pair.checkpoint(DEAD, until=pair.bare(CLIENT))
-    pair.dismiss(CLIENT)
-    pair.end(until=pair.is_buried)
+    count_dead(pair, CLIENT)
 
 
 @case(
@@ -78,6 +83,4 @@ def killed_oom(pair: Steps) -> None:
     pair.delivered(VICTIM)
     pair.checkpoint(HELD)
     pair.grow(VICTIM, 2 * LIMIT)
-    pair.checkpoint(DEAD, until=pair.bare(VICTIM))
-    pair.dismiss(VICTIM)
-    pair.end(until=pair.is_buried)
+    count_dead(pair, VICTIM)

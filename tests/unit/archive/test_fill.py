@@ -82,7 +82,11 @@ def test_a_session_never_fails_for_its_archive(root: Path) -> None:
     bundle = next((root / OLD).glob("hold.*"))
     (root / FOLDER).write_text("in the way")
     fill_one(root / OLD, bundle.name, judged(bundle, bundle.name))
+    assert (root / FOLDER).read_text() == "in the way"
+    (root / FOLDER).unlink()
     fill_one(root / OLD, "absent", judged(bundle, bundle.name))
+    assert "absent" not in runs(root)
+    assert bundle.name in runs(root)
 
 
 def test_a_damaged_index_is_no_trouble_for_a_session(root: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cli.conftest import Lab, write_run, write_session
-from tests.unit.selftests.test_verdict import captures, older
+from tests.unit.selftests.told import captures, older
 from tests.unit.verdict.machine import KERNELS
 
 KEYS = {

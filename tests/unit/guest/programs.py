@@ -114,3 +114,11 @@ def pattern(seed: int, socket: int, size: int) -> bytes:
     base = _mix((_mix((seed + fold) & WORD) * fold + socket * step) & WORD)
     words = (_mix((base + i * step) & WORD).to_bytes(8, "little") for i in range(-(-size // 8)))
     return b"".join(words)[:size]
+
+
+def check_counters(line: Line) -> None:
+    """What must hold on every line, whatever could be mapped."""
+    assert line["delivered"] == line["mapped"] + line["copied"]
+    assert line["mapped"] % 4096 == line["mapped_now"] % 4096 == line["pinned"] % 4096 == 0
+    assert line["distinct"] <= line["mapped_now"] + line["pinned"]
+    assert line["held"] == line["distinct"] + line["anon"]

@@ -16,7 +16,7 @@ from lab.verdict.case import Case, Rule
 from lab.verdict.decide import judge
 from lab.verdict.model import Finding, Word
 from suites.selftests.table import SELFTEST_ROWS
-from tests.unit.selftests.test_verdict import GOOD, PLAIN, RECEIVED, TCP_MMAP, captures
+from tests.unit.selftests.told import GOOD, PLAIN, RECEIVED, TCP_MMAP, captures
 
 STREAMED: dict[str, Any] = {"status": None, "peer_status": 124, "floor": 0.8}
 GOOD_RUNS = (captures(GOOD), captures(RECEIVED, TCP_MMAP, **STREAMED))

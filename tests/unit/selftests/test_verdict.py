@@ -3,162 +3,29 @@
 
 from __future__ import annotations
 
-import functools
-import json
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
-from lab.contracts import MANIFEST
 from lab.errors import BadInput
-from lab.evidence.bundle import parse
-from lab.evidence.files import record_of
-from lab.evidence.manifest import FORMAT, Incident, Manifest
-from lab.evidence.seal import sealed
-from lab.experiments.found import case_named
 from lab.report.ktap import render
-from lab.report.model import RunResult, Session
+from lab.report.model import Session
 from lab.report.parts import as_record
-from lab.verdict.decide import judge
-from lab.verdict.model import Verdict, Word
+from lab.verdict.model import Word
 from suites.selftests.commands import lacking
-from suites.selftests.older import OlderRecord, parse_older
-from suites.selftests.record import TestRecord
-from suites.selftests.table import OUTPUT, RECORD, SELFTEST_ROWS, TEST, Selftest, row_for
-from tests.unit.verdict.builder import story
-
-CORPUS = Path(__file__).parents[2] / "corpus" / "ktap"
-CONSOLE = "receiver/console.log"
-GOOD = b"TAP version 13\n1..2\nok 1 a\nok 2 b\n"
-PLAIN = row_for("net/plain.sh", None)
-TCP_MMAP = SELFTEST_ROWS["net/tcp_mmap"]
-MSG_ZEROCOPY = SELFTEST_ROWS["net/msg_zerocopy.sh"]
-RECEIVED = b"received 1316.12 MB (99.995 % mmap'ed) in 19.8571 s, 0.555992 Gbit\n"
-TRANSFERS = b"tx=2306 (143 MB) txc=0 zc=n\nrx=868 (143 MB)\ntx=2060 (128 MB) txc=2060 zc=n\nrx=778 (128 MB)\nok\n" * 4
-
-
-HOST = {
-    "qemu": "7.2.0",
-    "libvirt": "9.0.0",
-    "accelerator": "tcg",
-    "connection": "embed",
-    "machine": "q35",
-    "image_sha256": "0" * 64,
-}
-PAIR = {"id": "p0", "shape": "standard", "receiver_mib": 1024, "sender_mib": 512, "runs_before": 0, "cmdline": "quiet"}
-OLD: dict[str, Any] = {"format": 1, "host": None, "pair": None, "drive": None}
-"""What a record of the first format lacks."""
-
-
-@functools.cache
-def ground() -> tuple[dict[str, bytes], float]:
-    """What a receiver in which nothing was amiss left behind, and how long the host saw it at work."""
-    told = story("hold")
-    names = ("console.log", "telemetry.jsonl", "checkpoints.jsonl")
-    files = told.files()
-    return {f"receiver/{n}": files[f"receiver/{n}"] for n in names}, told.manifest["seconds"]["drive"]
-
-
-def fields_of(test: Selftest = PLAIN, **fields: object) -> dict[str, Any]:
-    """What is told of a test that ran to its end; `fields` are those that differ."""
-    kernel = {"name": "k", "release": "6.12.1", "design": "stock", "sha256": "", "config_sha256": ""}
-    return {
-        "test": test.name,
-        "kernel": kernel,
-        "host": HOST,
-        "pair": PAIR,
-        "drive": ground()[1],
-        "nic": "loopback",
-        "accelerator": "tcg",
-        "source": "/src",
-        "source_version": "6.12.1",
-        "floor": 0.5,
-        "argv": ("true",),
-        "status": 0,
-        "started": "",
-        "seconds": 1.0,
-        "reproduce": "",
-        **fields,
-    }
-
-
-def files_of(output: bytes, console: bytes | None) -> dict[str, bytes]:
-    """The console has these lines at its end; None: it is empty."""
-    files = {OUTPUT: output, **ground()[0]}
-    files[CONSOLE] = b"" if console is None else files[CONSOLE] + console
-    return files
-
-
-def captures(output: bytes, test: Selftest = PLAIN, console: bytes | None = b"", **fields: object) -> dict[str, bytes]:
-    """The files of a bundle with this output, as it is written today."""
-    told, files = fields_of(test, **fields), files_of(output, console)
-    record = {name: told[name] for name in TestRecord.model_fields if name in told}
-    files[TEST] = TestRecord(**record).model_dump_json().encode()
-    told_there = Manifest.model_fields.keys() - TestRecord.model_fields.keys() - {"seconds"}
-    manifest = Manifest.model_validate(
-        {
-            "format": FORMAT,
-            "run": test.id,
-            "case": test.name,
-            "repeat": 0,
-            "predicted": "PASS",
-            "mtu": 0,
-            "clients": (),
-            "incidents": (),
-            "seconds": {"provision": 0.0, "drive": told["drive"], "collect": 0.0},
-            "lab_version": "1",
-            "files": {name: record_of(data) for name, data in files.items()},
-            **{name: value for name, value in told.items() if name in told_there},
-        }
-    )
-    return {**files, MANIFEST: sealed(manifest)}
-
-
-def older(output: bytes, test: Selftest = PLAIN, console: bytes | None = b"", **fields: object) -> dict[str, bytes]:
-    """The same as it was written when selftests had a life of their own."""
-    files = files_of(output, console)
-    told = {"files": {name: record_of(data) for name, data in files.items()}, **fields_of(test, **fields)}
-    files[RECORD] = sealed(OlderRecord.model_validate(told))
-    return files
-
-
-def judged(files: Mapping[str, bytes]) -> Verdict:
-    """The verdict on a bundle of either kind."""
-    if RECORD in files:
-        return judge(*parse_older(files))
-    evidence = parse(files)
-    return judge(evidence, case_named(evidence.manifest.case))
-
-
-def verdict(
-    output: bytes = GOOD, test: Selftest = PLAIN, console: bytes | None = b"", later: bytes = b"", **fields: object
-) -> Verdict:
-    """The verdict on a bundle with this output, to which `later` was added; `fields` are those of its record.
-
-    The two kinds of bundles get the same word. Only the older tells of the taint.
-    """
-    before = older(output, test, console, **fields)
-    before[OUTPUT] += later
-    told = judged(before)
-    if "tainted" in fields:
-        return told
-    files = captures(output, test, console, **fields)
-    files[OUTPUT] += later
-    today = judged(files)
-    assert today.word is told.word, (today.findings, told.findings)
-    assert today.parts == told.parts
-    return today
-
-
-def result(output: bytes) -> RunResult:
-    return RunResult(parse(captures(output)).manifest, verdict(output), "b")
-
-
-def incident(kind: str) -> Incident:
-    return Incident.model_validate({"kind": kind, "guest": "receiver", "detail": "d", "t": ""})
+from suites.selftests.older import parse_older
+from suites.selftests.table import RECORD, SELFTEST_ROWS, row_for
+from tests.unit.selftests.told import (
+    CORPUS,
+    GOOD,
+    MSG_ZEROCOPY,
+    RECEIVED,
+    TCP_MMAP,
+    TRANSFERS,
+    incident,
+    result,
+    verdict,
+)
 
 
 def test_a_whole_report_and_exit_status_0_pass() -> None:
@@ -312,91 +179,6 @@ def test_trouble_of_the_lab_is_a_miss_even_after_a_failure() -> None:
 def test_time_that_is_up_is_an_error_and_a_failure_before_it_stays_one() -> None:
     assert verdict(b"TAP version 13\n1..2\nok 1 a\n", timed_out="t", status=None).word is Word.ERROR
     assert verdict(b"TAP version 13\n1..2\nnot ok 1 a\n", timed_out="t", status=None).word is Word.FAIL
-
-
-@pytest.mark.parametrize(
-    ("fields", "word"),
-    [
-        ({}, "PASS"),
-        ({"status": 1}, "FAIL"),
-        ({"skip": "no veth"}, "SKIP"),
-        ({"built": "no header"}, "ERROR"),
-        ({"tainted": {"receiver": (0, 1 << 9)}}, "FAIL"),
-        ({"incidents": (incident("lost"),)}, "MISS"),
-        ({"incidents": (incident("lost"),), "skip": "no veth"}, "SKIP"),
-    ],
-)
-def test_a_record_of_the_first_format_has_the_words_it_had(fields: dict[str, Any], word: str) -> None:
-    files = {OUTPUT: GOOD, CONSOLE: b"Linux version 6.12\n"}
-    known = {name: record_of(data) for name, data in files.items()}
-    record = OlderRecord.model_validate({**fields_of(**OLD, **fields), "files": known})
-    files[RECORD] = record.model_dump_json(exclude={"digest", "host", "pair"}).encode()
-    assert judged(files).word == word
-
-
-@pytest.mark.parametrize("name", ["console.log", "telemetry.jsonl", "checkpoints.jsonl"])
-def test_a_guest_without_all_of_its_captures_proves_nothing(name: str) -> None:
-    for files in (captures(GOOD), older(GOOD)):
-        del files[f"receiver/{name}"]
-        assert judged(files).word is Word.ERROR
-        record = RECORD if RECORD in files else MANIFEST
-        told = json.loads(files[record])
-        del told["files"][f"receiver/{name}"]  # nobody ever heard of it
-        kind = OlderRecord if RECORD in files else Manifest
-        files[record] = sealed(kind.model_validate(told))
-        assert judged(files).word is Word.ERROR
-
-
-def test_the_record_has_a_digest_and_bounds() -> None:
-    files = older(b"TAP version 13\n1..1\nnot ok 1 a\n", status=1)
-    files[RECORD] = files[RECORD].replace(b'"status": 1', b'"status": 0')
-    assert judged(files).word is Word.ERROR
-    for spoilt in ({"format": 3}, {"host": None}, {"drive": 1e308}):
-        with pytest.raises(ValidationError):
-            OlderRecord.model_validate(fields_of(**spoilt))
-
-
-def test_what_is_told_of_the_test_is_vouched_for_and_understood() -> None:
-    files = captures(b"hello\n", status=1)
-    assert judged(files).word is Word.FAIL
-    files[TEST] = files[TEST].replace(b'"status":1', b'"status":0')
-    assert judged(files).word is Word.ERROR
-    for data in (b"", b"{", b'{"colour": 2}'):
-        files = captures(GOOD)
-        files[TEST] = data
-        told = {**json.loads(files[MANIFEST]), "files": {n: record_of(d) for n, d in files.items() if n != MANIFEST}}
-        files[MANIFEST] = sealed(Manifest.model_validate(told))
-        found = judged(files)
-        assert found.word is Word.ERROR
-        assert any(f.rule == "applies" and "test.json" in f.message for f in found.findings)
-
-
-def test_a_report_is_no_pass_without_a_word_of_how_it_was_run() -> None:
-    files = captures(GOOD)
-    del files[TEST]
-    assert judged(files).word is Word.ERROR
-
-
-def test_nobody_saw_it_end_because_a_guest_flooded_a_channel() -> None:
-    assert verdict(incidents=(incident("flood"),), status=None).word is Word.ERROR
-
-
-def test_a_pair_has_two_guests_and_a_console_each() -> None:
-    found = verdict(test=row_for("drivers/net/ping.py", None), nic="virtio")
-    assert found.word is Word.ERROR
-    assert any("sender/console.log: absent" in finding.message for finding in found.findings)
-
-
-def test_what_does_not_apply_does_not_excuse_a_kernel_that_faulted() -> None:
-    assert verdict(skip="no veth", console=b"[    1.000000] Kernel panic - not syncing: x\n").word is Word.FAIL
-    assert verdict(skip="no veth", incidents=(incident("lost"),)).word is Word.MISS
-    assert verdict(skip="no veth").word is Word.SKIP
-
-
-def test_evidence_that_is_altered_or_silent_is_an_error() -> None:
-    assert verdict(later=b"# more\n").word is Word.ERROR
-    assert verdict(console=None).word is Word.ERROR
-    assert verdict(b"TAP version 13\n1..1\nnot ok 1 a\n", later=b"# more\n", status=1).word is Word.ERROR
 
 
 def test_what_was_not_built_or_does_not_apply() -> None:

@@ -35,6 +35,24 @@ def ordinary(told: Story) -> None:
     told.mark("released")
 
 
+def _held(told: Story) -> Client:
+    """The only client has taken its stream and keeps it, and that was counted."""
+    (spec,) = told.case.clients
+    client = told.start(spec)
+    _take(told, client, spec)
+    told.wait(2)
+    told.mark("held")
+    return client
+
+
+def _released(told: Story, client: Client) -> None:
+    """A client lets go, and that is counted."""
+    told.machine.release(client)
+    told.say(client, "released")
+    told.wait(2)
+    told.mark("released")
+
+
 def _take(told: Story, client: Client, spec: ClientSpec) -> None:
     told.pour(client, wanted(spec))
     client.queued += spec.sockets * spec.leave
@@ -70,21 +88,14 @@ def _lowered(told: Story) -> None:
     told.wait(2)
     told.mark("held")
     told.wait(2)
-    told.machine.release(client)
-    told.say(client, "released")
-    told.wait(2)
-    told.mark("released")
+    _released(told, client)
 
 
 def _killed(told: Story) -> None:
     """killed: the lab kills the client that holds."""
-    (spec,) = told.case.clients
-    client = told.start(spec)
-    _take(told, client, spec)
+    client = _held(told)
     told.wait(2)
-    told.mark("held")
-    told.wait(2)
-    told.record(spec.name)["killed"] = True
+    told.record(client.name)["killed"] = True
     client.drop()
     client.alive, client.procs = False, 0
     _count_dead(told, client)
@@ -92,12 +103,8 @@ def _killed(told: Story) -> None:
 
 def _killed_oom(told: Story) -> None:
     """killed-oom: it takes anonymous memory until its limit has it killed."""
-    (spec,) = told.case.clients
-    client = told.start(spec)
-    _take(told, client, spec)
-    told.wait(2)
-    told.mark("held")
-    while told.machine.charge(client) + BURST <= (spec.limit or 0):
+    client = _held(told)
+    while told.machine.charge(client) + BURST <= (client.limit or 0):
         client.anon += BURST
         told.say(client, "progress")
         told.wait(1)
@@ -236,31 +243,20 @@ def _let_go(told: Story, *, counted: bool = True) -> None:
 
 def _partial(told: Story) -> None:
     """partial: an eighth at a time is unmapped in three ways; then two are left as they are."""
-    (spec,) = told.case.clients
-    client = told.start(spec)
-    _take(told, client, spec)
-    told.wait(2)
-    told.mark("held")
+    client = _held(told)
     for how in CUTS:
         told.wait(2)
-        client.mapped_now -= spec.deliver // 8 if how in GONE else 0
+        client.mapped_now -= told.case.clients[0].deliver // 8 if how in GONE else 0
         told.say(client, "cut", how=how, resident=client.mapped_now)
         told.wait(2)
         told.mark(how)
     told.wait(2)
-    told.machine.release(client)
-    told.say(client, "released")
-    told.wait(2)
-    told.mark("released")
+    _released(told, client)
 
 
 def _under_pressure(told: Story) -> None:
     """pressure: one holds; all that is free is taken, and some of the page cache; then it lets go."""
-    (spec,) = told.case.clients
-    client = told.start(spec)
-    _take(told, client, spec)
-    told.wait(2)
-    told.mark("held")
+    client = _held(told)
     told.wait(2)
     told.machine.taken, told.machine.page_cache = told.machine.free() + 8 * MIB, 20 * MIB
     told.wait(2)
@@ -276,11 +272,7 @@ def _under_pressure(told: Story) -> None:
 
 def _heir(told: Story) -> None:
     """heir: one holds, leaves a child, and ends; then the child ends."""
-    (spec,) = told.case.clients
-    client = told.start(spec)
-    _take(told, client, spec)
-    told.wait(2)
-    told.mark("held")
+    client = _held(told)
     told.wait(2)
     told.say(client, "heir")
     told.wait(1)

@@ -14,7 +14,7 @@ from lab.evidence.model import Grade, GuestEvidence, Splat
 from lab.verdict.model import Finding, Word
 from suites.selftests.older import parse_older
 from tests.known import judge
-from tests.unit.selftests.test_verdict import GOOD, PLAIN, captures, older
+from tests.unit.selftests.told import GOOD, PLAIN, captures, older
 from tests.unit.verdict.builder import story
 
 OOPS = "[  101.000000] BUG: kernel NULL pointer dereference, address: 0000000000000008"
