@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "commands.h"
 #include "count-mark.h"
 #include "guestproc.h"
 #include "labjson.h"
@@ -167,28 +168,6 @@ static void obey(const char *command)
 		die(1, "unknown command \"%s\"", command);
 }
 
-static void read_commands(void)
-{
-	static char text[4096];
-	static size_t len;
-	char *end;
-	ssize_t n = read(STDIN_FILENO, text + len, sizeof(text) - len);
-
-	if (n < 0 && (errno == EINTR || errno == EAGAIN))
-		return;
-	if (n <= 0)
-		quit();
-	len += (size_t)n;
-	while ((end = memchr(text, '\n', len))) {
-		*end = 0;
-		obey(text);
-		len -= (size_t)(end + 1 - text);
-		memmove(text, end + 1, len);
-	}
-	if (len == sizeof(text))
-		die(1, "a command is longer than %zu bytes", sizeof(text));
-}
-
 /* --- connections --- */
 
 static void begin_receiving(void)
@@ -323,7 +302,7 @@ __attribute__((noreturn)) static void run(void)
 		if (n < 0 && errno != EINTR)
 			die(1, "poll: %s", strerror(errno));
 		if (n > 0 && fds[0].revents)
-			read_commands();
+			commands_read(obey, quit);
 		if (phase == ACCEPTING)
 			accept_lanes();
 		else if (watching && phase != RELEASED)
