@@ -21,6 +21,16 @@ def test_who_is_done_keeps_nothing() -> None:
     assert len(said_at(evidence, after)) < 2
 
 
+def test_the_ledger_of_who_was_killed_ends_with_it() -> None:
+    """Its last line says that it holds; nobody has told it to let go."""
+    told = story("killed")
+    evidence, ledger = parse(told.files()), told.verdict().ledger
+    dead = next(s.t for s in evidence.receiver.samples if s.t > ledger.points[0].t and not s.cgroups["abuser"].procs)
+    assert told.clients["abuser"][-1]["held"] == ledger.points[-1].held > 0
+    assert ledger.points[-1].t < dead
+    assert ledger.points[-1].charged > 0
+
+
 def said_at(evidence: Evidence, sample: Sample) -> list[str]:
     """The events of which clients are believed at a sample."""
     return [e.event for e in states(evidence, Moment(sample.t, sample, sample))]
