@@ -16,9 +16,15 @@ def main() -> None:
     before = signal.getsignal(signal.SIGINT)
     if before is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from lab.cli import main as lab
-    from lab.cli.exits import INTERRUPTED
-    from lab.host.interrupt import SIGNALS
+    try:
+        from lab.cli import main as lab
+        from lab.cli.exits import INTERRUPTED
+        from lab.host.interrupt import SIGNALS
+    except Exception:  # noqa: BLE001 - Python would exit with 1, which is a verdict; docs/exits.md has these two
+        import traceback
+
+        traceback.print_exc()
+        sys.exit(125 if "--for-bisect" in sys.argv else 3)
 
     signal.signal(signal.SIGINT, before)
     try:

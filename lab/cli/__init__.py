@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import typer
 
-from lab.cli.exits import LAB_FAILED, LabGroup
+from lab.cli.exits import FOR_BISECT, FOR_GIT, LAB_FAILED, LabGroup
 from lab.cli.streams import flushed, make_lasting
 from lab.text.terminal import say, say_traceback
 
@@ -81,7 +81,16 @@ def named(argv: Sequence[str], environ: Mapping[str, str]) -> str:
 
 
 def main() -> None:
-    """All of `lab`; see lab.__main__."""
+    """All of `lab`; see lab.__main__. However it ends, git does not hear that the lab's own trouble is a bad commit."""
+    try:
+        _main()
+    except SystemExit as ended:
+        if FOR_BISECT in sys.argv and ended.code in FOR_GIT:
+            raise SystemExit(FOR_GIT[ended.code]) from None
+        raise
+
+
+def _main() -> None:
     make_lasting()
     try:
         assembled(named(sys.argv, os.environ))(prog_name="lab")

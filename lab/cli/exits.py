@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -26,6 +25,9 @@ INTERRUPTED = 130
 
 GOOD, BAD, UNTESTABLE, NO_SENSE = 0, 1, 125, 128
 """What `git bisect run` understands; above 127 it stops."""
+FOR_BISECT = "--for-bisect"
+FOR_GIT = {BAD_INPUT: NO_SENSE, LAB_FAILED: UNTESTABLE}
+"""Our codes that git would take for a bad commit, and what it is told instead."""
 
 # What the host refuses is told like an error of the lab; any other OSError is a fault of ours.
 _REFUSALS = (
@@ -61,16 +63,6 @@ def code_for_bisect(results: Iterable[RunResult], *, lost: bool = False) -> int:
         return BAD
     known = words <= {Word.PASS, Word.DONE, Word.SKIP} and words & {Word.PASS, Word.DONE} and not lost
     return GOOD if known else UNTESTABLE
-
-
-@contextlib.contextmanager
-def for_bisect() -> Iterator[None]:
-    """Trouble of the lab inside the block says nothing about a commit; a command that makes no sense stops git."""
-    try:
-        yield
-    except LabError as exc:
-        say(told(exc), err=True)
-        raise typer.Exit(NO_SENSE if isinstance(exc, BadInput) else UNTESTABLE) from exc
 
 
 def told(exc: LabError) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lab.cli import complete
-from lab.cli.exits import INTERRUPTED, LAB_FAILED, code_for_bisect, code_of, for_bisect
+from lab.cli.exits import FOR_BISECT, INTERRUPTED, LAB_FAILED, code_for_bisect, code_of
 from lab.cli.options import Cold, ResultsFolder
 from lab.cli.progress import shown
 from lab.text.terminal import Console, say
@@ -70,7 +70,7 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per run on standard output.")] = False,
     timing: Annotated[bool, typer.Option("--timing", help="Show where the time of each run went.")] = False,
     bisect: Annotated[
-        bool, typer.Option("--for-bisect", help="Exit as git bisect run expects: 1 a FAIL, 125 nothing is known.")
+        bool, typer.Option(FOR_BISECT, help="Exit as git bisect run expects: 1 a FAIL, 125 nothing is known.")
     ] = False,
 ) -> None:
     """Run suites or cases on pairs of guests, and judge them.
@@ -96,13 +96,12 @@ def run(
         cold=cold,
         command=shlex.join(["lab", *sys.argv[1:]]),
     )
-    with for_bisect() if bisect else contextlib.nullcontext():
-        with listening(as_json=as_json) as listener:
-            done = conduct(request, results_folder(results), listener)
-        session = done.session()
-        status = _close(done, session, as_json=as_json)
-        if timing:
-            _tell_timing(done.plan, session, as_json=as_json)
+    with listening(as_json=as_json) as listener:
+        done = conduct(request, results_folder(results), listener)
+    session = done.session()
+    status = _close(done, session, as_json=as_json)
+    if timing:
+        _tell_timing(done.plan, session, as_json=as_json)
     if bisect and status != INTERRUPTED:
         status = code_for_bisect(session.results, lost=len(session.results) < len(done.plan.runs))
     raise typer.Exit(status)

@@ -52,10 +52,14 @@ ROWS: dict[tuple[str, str], tuple[list[str], int, str]] = {
     ),
     ("run", "a kernel that is not there"): (["lab run hold --kernel /nosuch"], 2, "/nosuch: there is no such file"),
     ("run", "too few files may be open (`ulimit -n 64`)"): (["ulimit -n 64; lab run hold"], 3, "64 files at once"),
-    ("run --for-bisect", "a command that makes no sense, a kernel that is not there: git stops"): (
-        ["lab run nosuch --for-bisect", "lab run hold --kernel /nosuch --for-bisect"],
+    ("run --for-bisect", "a command that makes no sense, an unknown option, a kernel that is not there: git stops"): (
+        [
+            "lab run nosuch --for-bisect",
+            "lab run hold --kernel /nosuch --for-bisect",
+            "lab run hold --kernle 6.12 --for-bisect",
+        ],
         128,
-        "lab: ",
+        "lab: |No such option",
     ),
     ("run --for-bisect", "too few files may be open, or other trouble of the host: the commit is skipped"): (
         ["ulimit -n 64; lab run hold --for-bisect"],

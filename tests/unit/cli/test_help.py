@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import lab.cli
 from lab.cli import COMMANDS, assembled, named
-from lab.cli.exits import LAB_FAILED, LabGroup, told
+from lab.cli.exits import LAB_FAILED, UNTESTABLE, LabGroup, told
 from lab.errors import BadInput, HostTrouble
 from tests.unit.cli.conftest import Lab
 
@@ -118,17 +118,27 @@ def test_a_command_that_was_imported_alone_is_the_same(command: str) -> None:
     assert alone.stdout == among.stdout
 
 
-def test_a_fault_of_the_lab_itself_is_no_green(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("more", "code"), [([], LAB_FAILED), (["--for-bisect"], UNTESTABLE)])
+def test_a_fault_of_the_lab_itself_is_no_verdict(
+    more: list[str], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(**_: object) -> None:
         raise ZeroDivisionError("a fault")
 
     monkeypatch.setattr("lab.cli.assembled", lambda _: broken)
+    monkeypatch.setattr("sys.argv", ["lab", "run", *more])
     with pytest.raises(SystemExit) as ended:
         lab.cli.main()
-    assert ended.value.code == LAB_FAILED
+    assert ended.value.code == code
     assert "ZeroDivisionError: a fault" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("more", "code"), [([], LAB_FAILED), (["--for-bisect"], UNTESTABLE)])
+def test_a_lab_that_cannot_even_be_imported_is_no_verdict(more: list[str], code: int) -> None:
+    """Python itself would exit with 1."""
+    script = "import sys; sys.modules['lab.cli'] = None; from lab.__main__ import main; main()"
+    ended = subprocess.run([sys.executable, "-c", script, "run", *more], check=False, capture_output=True, text=True)
+    assert (ended.returncode, "ModuleNotFoundError" in ended.stderr) == (code, True)
 
 
 INTERRUPTED_IMPORT = """
