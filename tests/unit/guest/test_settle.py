@@ -79,7 +79,8 @@ def test_a_profile_and_its_addresses_are_in_force(settle: Path) -> None:
     assert (state["mtu"], state["up"], state["rmem"]) == (4148, True, ["4096", "131072", "6291456"])
     assert (state["features"]["tso"], state["features"]["gso"]) == (0, 0)
     assert {f"{link.v4}/24", f"{link.v6}/64"} <= set(state["addresses"])
-    assert state["tentative"] == []
+    # the kernel's own link-local address is made when the link comes up, and may be so for a moment; nobody uses it
+    assert [address for address in state["tentative"] if not address.startswith("fe80:")] == []
 
 
 def test_what_nobody_switched_off_is_on(settle: Path) -> None:
