@@ -307,6 +307,17 @@ def states(evidence: Evidence, now: Moment) -> tuple[ClientEvent, ...]:
     return tuple(e for e in found if e and e.event != "done")
 
 
+def dying(evidence: Evidence, now: Moment) -> tuple[ClientEvent, ...]:
+    """What clients said last that an OOM kill has been counted for and that are still in their cgroup.
+
+    The kernel counts and reports a kill before the process has seen it (__oom_kill_process of mm/oom_kill.c): until it
+    has left, it may keep all of that, or nothing.
+    """
+    killed = ((log, now.low.cgroups.get(name)) for name, log in evidence.clients.items() if kills_seen(now.low, name))
+    found = (state_at(log, now.t) for log, group in killed if group and group.procs)
+    return tuple(e for e in found if e and e.event != "done")
+
+
 def tcp_growth(sample: Sample, start: Sample) -> int:
     """Growth of what TCP says is in its queues, in bytes at true size."""
     return (sample.net.get("tcp_mem_pages", 0) - start.net.get("tcp_mem_pages", 0)) * PAGE_SIZE

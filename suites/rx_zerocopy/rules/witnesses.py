@@ -18,6 +18,7 @@ from lab.verdict.measure import (
     at_limit_kill,
     at_sample,
     batch,
+    dying,
     moment,
     passed,
     states,
@@ -36,9 +37,9 @@ def witnesses(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Findin
         return [told]
     if now is None or start is None or ledger.last is None:
         return [_nothing_to_compare(evidence, ledger)]
-    kept = Kept.of(states(evidence, now))
-    found = [_free_memory(kept, now, start, ledger.last.moving)]
-    found += [_anonymous(kept, now, start, ledger.last.moving), _charge(evidence, ledger.client, now)]
+    kept, leaving = Kept.of(states(evidence, now)), Kept.of(dying(evidence, now))
+    found = [_free_memory(kept, leaving, now, start, ledger.last.moving)]
+    found += [_anonymous(kept, leaving, now, start, ledger.last.moving), _charge(evidence, ledger.client, now)]
     found += [_pages(kept, now, start, evidence, case)] if now.checkpoint else []
     found += [_queue(kept, now, start, evidence)] if kept.queued else []
     return found
@@ -79,24 +80,30 @@ class Kept:
         return cls(sum(e.count("held") for e in seen) - anon, anon, sum(e.count("queued") for e in seen))
 
 
-def _free_memory(kept: Kept, now: Moment, start: Sample, moving: int) -> Finding:
+def _leaving(size: int) -> str:
+    return f", one that is dying up to {mib(size)} more" if size else ""
+
+
+def _free_memory(kept: Kept, leaving: Kept, now: Moment, start: Sample, moving: int) -> Finding:
     """Free memory fell by what was held, give or take what lay in socket queues, which is unexplained as well."""
     queues = max(0, *(tcp_growth(s, start) for s in (now.low, now.high)))
     low, high = sorted((gone(now.low, start), gone(now.high, start)))
-    agree = low - queues - agreement(kept.pages) - moving <= kept.pages <= high + agreement(kept.pages) + moving
+    slack, most = agreement(kept.pages) + moving, kept.pages + leaving.pages
+    agree = low - queues - slack <= most and kept.pages <= high + slack
     message = (
-        f"clients say they hold {mib(kept.pages)}; {mib(low)} to {mib(high)} of memory are gone, "
-        f"up to {mib(queues)} of it in socket queues"
+        f"clients say they hold {mib(kept.pages)}{_leaving(leaving.pages)}; {mib(low)} to {mib(high)} of memory are "
+        f"gone, up to {mib(queues)} of it in socket queues"
     )
     return (passed if agree else unclear)("witnesses", message, at_sample(now.low))
 
 
-def _anonymous(kept: Kept, now: Moment, start: Sample, moving: int) -> Finding:
+def _anonymous(kept: Kept, leaving: Kept, now: Moment, start: Sample, moving: int) -> Finding:
     """Received data kept in anonymous memory shows as AnonPages; other anonymous memory would pass for a charge."""
     low, high = sorted(s.meminfo["AnonPages"] - start.meminfo["AnonPages"] for s in (now.low, now.high))
     slack = agreement(kept.anon) + moving
-    message = f"clients say they keep {mib(kept.anon)} in anonymous memory; AnonPages grew by {mib(low)} to {mib(high)}"
-    agree = low - slack <= kept.anon <= high + slack
+    said = f"clients say they keep {mib(kept.anon)} in anonymous memory{_leaving(leaving.anon)}"
+    agree = low - slack <= kept.anon + leaving.anon and kept.anon <= high + slack
+    message = f"{said}; AnonPages grew by {mib(low)} to {mib(high)}"
     return (passed if agree else unclear)("witnesses", message, at_sample(now.low))
 
 
