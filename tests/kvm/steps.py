@@ -39,9 +39,11 @@ STEPS = (
     Step("saved", _run("bytes-equal", "--nic", "loopback", "--timing"), 600, runs=1),
     Step("restored", _run("fast", "--timing"), 900, runs=4),
     Step("pair-cold", _run("hold", "bytes-equal", "--nic", "virtio", "--cold", "--timing"), 900, runs=2),
+    Step("pair-restored", _run("hold", "bytes-equal", "--nic", "virtio", "--timing"), 900, runs=2),
     Step("user", _run("fast", "--timing"), 900, user="somebody", runs=4),
 )
-"""`saved` leaves the state that `restored` begins with; `user` is in group kvm, and has a cache of its own."""
+"""`saved` leaves the state that `restored` begins with, `pair-restored` makes its own; `user` is in group kvm, and has
+a cache of its own."""
 
 
 def chosen(names: list[str]) -> tuple[Step, ...]:
