@@ -15,4 +15,4 @@ COUNTED = frozenset({"accepted", "progress", "holding", "smaps", "grown", "cut",
 """Events of a client that carry its counters."""
 
 BEGIN, END = 1, 2
-"""Marks of images/guest/count-mark.h."""
+"""Marks of images/guest/lib/count-mark.h."""
