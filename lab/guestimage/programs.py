@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Guest programs, built from C in images/guest."""
+"""Guest programs, built from C: the lab's own of images/guest, and those that an experiment brings."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NewType
 
 from lab.plan.names import Family, Role, digest
@@ -118,6 +119,8 @@ class Traffic:
                to it by the profile of the NIC (0: the kernel's)
     preflight  what a pair proves before its first run
     counters   numbers in a client's lines that are no less than 0; a line that has another kind there is refused
+    programs   the folder of their sources in C, which are built into a layer beside the guest image; what they become
+               lies at LAYER (lab.plan.commands). None for programs that the image has
     """
 
     tested: Role
@@ -125,6 +128,7 @@ class Traffic:
     peer: Callable[[ClientSpec, str, int, int, int], Argv]
     preflight: Preflight
     counters: frozenset[Counter]
+    programs: Path | None
 
     @property
     def key(self) -> str:

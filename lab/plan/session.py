@@ -38,6 +38,7 @@ class SessionPlan:
     plugin       the QEMU plugin that counts instructions, where a run needs it
     cold         every pair boots; else it is restored from a saved state
     notes        what is worth telling before anything runs
+    layers       programs that experiments bring, each beside the image in the guests of its runs
     """
 
     name: str
@@ -58,6 +59,7 @@ class SessionPlan:
     cold: bool = False
     accelerator_why: str = ""
     notes: tuple[str, ...] = ()
+    layers: tuple[GuestImage, ...] = ()
 
     def brought(self, kernel: str, case: str) -> Path:
         """Where lies what a case brings for guests of a kernel; it goes when the session is over."""
@@ -65,6 +67,10 @@ class SessionPlan:
 
     def kernel(self, name: str) -> BootableKernel:
         return next(k for k in self.kernels if k.name == name)
+
+    def layer(self, key: str) -> GuestImage | None:
+        """The layer of a run, by its key; None for none."""
+        return next(layer for layer in self.layers if layer.key == key) if key else None
 
     def limits_of(self, kernel: str) -> Limits:
         """The session's; longer ones for a kernel that checks itself, which is many times slower."""
@@ -78,8 +84,8 @@ def _adapter() -> TypeAdapter[SessionPlan]:
 
 
 def dump(plan: SessionPlan, cache: Path) -> bytes:
-    """JSON of a plan. Kernels, image and plugin are named by their place in the cache, which is their content's key, so
-    that another host finds them in a cache of its own."""
+    """JSON of a plan. Kernels, images and plugin are named by their place in the cache, which is the key of their
+    content, so that another host finds them in a cache of its own."""
     plain = _adapter().dump_python(plan, mode="json")
     for holder, key in _artefacts(plain):
         if holder[key] and (path := Path(holder[key])).is_relative_to(cache):
@@ -101,7 +107,8 @@ def load(data: bytes, cache: Path) -> SessionPlan:
 
 def _artefacts(plain: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
     """Where the record of a plan names a file that guests are made of."""
-    yield plain["image"], "path"
+    for image in (plain["image"], *plain.get("layers", ())):
+        yield image, "path"
     yield plain, "plugin"
     for kernel in plain["kernels"]:
         yield kernel, "boot"

@@ -205,6 +205,7 @@ def _versions(result: RunResult) -> RenderableType:
     rows = (
         ("kernel", f"{kernel.release} ({kernel.design}), sha256 {kernel.sha256}"),
         ("image", f"sha256 {host.image_sha256}"),
+        *([("programs", f"{manifest.layer}, sha256 {manifest.layer_sha256}")] if manifest.layer else []),
         ("QEMU", f"{host.qemu} ({host.accelerator}) on {host.machine}, libvirt {host.libvirt}"),
         *([("accelerator", host.accelerator_why)] if host.accelerator_why else []),
         ("lab", f"{manifest.lab_version}, started {manifest.started}"),

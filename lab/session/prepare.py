@@ -15,6 +15,7 @@ from lab.errors import BadInput
 from lab.experiments.contract import Asked
 from lab.experiments.found import all_cases, all_experiments, case_named, experiment_of, find_case
 from lab.guestimage.build import ensure_image, ensure_init
+from lab.guestimage.layer import ensure_layer
 from lab.host.paths import cache_root
 from lab.host.records import write_whole
 from lab.host.size import host_size, memory_mib
@@ -41,6 +42,7 @@ from lab.session.learnt import load_learnt
 from lab.session.suites import read_suite, suite_names
 from lab.spec.request import MAX_REPEAT, SessionRequest
 from lab.spec.suite import SuiteSpec, unknown
+from lab.verdict.case import Case
 
 DEFAULT_SUITE = "default"
 
@@ -237,7 +239,9 @@ def prepare(
     tested = [(k.name, k.design) for k in asked.tested]
     cases = [case_named(case) for case in spec.cases]
     family = next((family for family in FAMILIES if family == request.family), None)
-    runs = expand(name, tested, spec.nics, cases, spec.repeat, asked.references, family)
+    layers = _layers(cases, progress)
+    keys = {case: layer.key for case, layer in layers.items()}
+    runs = expand(name, tested, spec.nics, cases, spec.repeat, asked.references, family, keys)
     runs = tuple(run for run in runs if only is None or only(run))
     most = most_pairs(request, runs)
     session = folder / name
@@ -266,10 +270,25 @@ def prepare(
         runs=ordered,
         cold=cold,
         plugin=_plugin(runs, accelerator, progress),
+        layers=tuple(dict.fromkeys(layers[run.case] for run in ordered if run.layer)),
     )
     plan = replace(plan, notes=_bring(plan, request, progress))
     write_whole(session / PLAN_FILE, dump(plan, cache_root()))
     return plan
+
+
+def _layers(cases: Sequence[Case], progress: Progress) -> dict[str, GuestImage]:
+    """The layer of each case that needs one, by its name. Raises BadInput with all that do not build, HostTrouble."""
+    folders = {case.name: case.traffic.programs for case in cases if case.traffic and case.traffic.programs}
+    made, problems = {}, []
+    for folder in dict.fromkeys(folders.values()):
+        try:
+            made[folder] = ensure_layer(folder, progress)
+        except BadInput as exc:
+            problems.append(exc)
+    if problems:
+        raise BadInput([line for exc in problems for line in exc.problems], hint=problems[0].hint)
+    return {name: made[folder] for name, folder in folders.items()}
 
 
 def _bring(plan: SessionPlan, request: SessionRequest, progress: Progress) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from lab.units import MIB, PAGE_SIZE
 
 
 class Behaviour(StrEnum):
-    """What a client does with its stream; images/guest/zc-client.c."""
+    """What a client does with its stream; guest/zc-client.c."""
 
     MAP = "map"  # maps and unmaps as it goes: the well-behaved one
     COPY = "copy"  # recv() into anonymous memory

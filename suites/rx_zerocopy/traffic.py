@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from lab.plan.case import ClientSpec, Counter, Preflight, Traffic
-from lab.plan.commands import BIN, cgroup_of
+from lab.plan.commands import LAYER, cgroup_of
 from lab.units import MIB
 from suites.rx_zerocopy.clients import Behaviour
 
 
 def client_argv(client: ClientSpec, port: int, seed: int) -> tuple[str, ...]:
     """argv of zc-client; it is a server on `port`."""
-    argv = [f"{BIN}/zc-client", "--behaviour", client.behaviour, "--name", client.name, "--port", str(port)]
+    argv = [f"{LAYER}/zc-client", "--behaviour", client.behaviour, "--name", client.name, "--port", str(port)]
     argv += ["--sockets", str(client.sockets), "--bytes", str(client.deliver), "--cgroup", cgroup_of(client.path)]
     if client.accepts_in:
         argv += ["--accept-in", cgroup_of(client.accepts_in.path)]
@@ -30,7 +32,7 @@ def client_argv(client: ClientSpec, port: int, seed: int) -> tuple[str, ...]:
 
 def sender_argv(client: ClientSpec, address: str, port: int, seed: int, mss: int = 0) -> tuple[str, ...]:
     """argv of the zc-sender that feeds this client; mss is that of the NIC profile."""
-    argv = [f"{BIN}/zc-sender", "--to", address, "--port", str(port), "--sockets", str(client.sockets)]
+    argv = [f"{LAYER}/zc-sender", "--to", address, "--port", str(port), "--sockets", str(client.sockets)]
     argv += ["--bytes", str(client.deliver), "--seed", str(seed)]
     if not client.verify:
         argv += ["--repeat"]  # who does not look at the bytes need not wait until they are made
@@ -59,4 +61,5 @@ TRAFFIC = Traffic(
             ("delivered", "mapped", "copied", "mapped_now", "pinned", "anon", "queued", "distinct", "held", "resident"),
         )
     ),
+    programs=Path(__file__).with_name("guest"),
 )

@@ -79,7 +79,7 @@ def over_ipv6(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
 # -- partial ---------------------------------------------------------------------------------------------------------
 
 CUTS = ("unmap", "drop", "cover", "move", "protect")
-"""What is done to an eighth of what is mapped, in that order; images/guest/zc-cut.c. Checkpoints bear these names."""
+"""What is done to an eighth of what is mapped, in that order; guest/zc-cut.c. Checkpoints bear these names."""
 
 GONE = CUTS[:3]
 

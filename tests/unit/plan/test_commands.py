@@ -100,6 +100,7 @@ def test_a_plan_names_what_guests_are_made_of_by_key_and_finds_it_in_another_cac
         image=replace(plan.image, path=CACHE / "images" / "i0" / "userland.erofs"),
         kernels=(replace(plan.kernels[0], boot=CACHE / "kernels/k0/boot", initrd=CACHE / "initrds/r0/initrd"),),
         plugin=CACHE / "programs" / "p0" / "lab-insn.so",
+        layers=(GuestImage(CACHE / "layers" / "l0" / "layer.erofs", "0", "l0"),),
     )
     record = dump(here, CACHE)
     assert str(CACHE).encode() not in record
@@ -108,6 +109,10 @@ def test_a_plan_names_what_guests_are_made_of_by_key_and_finds_it_in_another_cac
         Path("/elsewhere/images/i0/userland.erofs"),
         Path("/elsewhere/programs/p0/lab-insn.so"),
     )
+    layer = there.layer("l0")
+    assert layer is not None
+    assert layer.path == Path("/elsewhere/layers/l0/layer.erofs")
+    assert there.layer("") is None
     assert there.kernels[0].boot == Path("/elsewhere/kernels/k0/boot")
     assert there.kernels[0].initrd == Path("/elsewhere/initrds/r0/initrd")
     assert load(record, CACHE) == here
