@@ -231,15 +231,15 @@ def prepare(
     asked = check(request, progress)
     spec = asked.spec
     check_disk(folder)
+    cases = [case_named(case) for case in spec.cases]
+    layers = _layers(cases, progress)  # what does not build is told before anything is fetched
     image = ensure_image(progress)
     ensure_settings(NICS[spec.nics[0]], progress)  # of all profiles: no pair waits for Ansible
     kernels = tuple(make_bootable(k, init=ensure_init(progress), progress=progress) for k in asked.kernels)
     started = datetime.datetime.now(datetime.UTC)
     name = f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"  # two may start in one second
     tested = [(k.name, k.design) for k in asked.tested]
-    cases = [case_named(case) for case in spec.cases]
     family = next((family for family in FAMILIES if family == request.family), None)
-    layers = _layers(cases, progress)
     keys = {case: layer.key for case, layer in layers.items()}
     runs = expand(name, tested, spec.nics, cases, spec.repeat, asked.references, family, keys)
     runs = tuple(run for run in runs if only is None or only(run))
