@@ -17,7 +17,7 @@ from lab.host.paths import cache_root
 from lab.host.records import read_record
 from lab.kernels.fragments import Fragment, merge, values, written
 from lab.kernels.recipe import kernel_key
-from lab.kernels.series import Series, from_mbox
+from lab.kernels.series import Series, kept_in
 
 RECORD = "kernel.json"
 _NEEDED: dict[str, type] = {
@@ -41,7 +41,7 @@ class Product:
     def series(self) -> Series:
         """The patches as they were applied."""
         data = (self.path / "series.mbox").read_bytes()
-        return from_mbox(data, "series.mbox") if data else Series()
+        return kept_in(data, "series.mbox")
 
     def fragments(self) -> tuple[Fragment, ...]:
         """The fragments as they were merged, in order."""

@@ -14,10 +14,11 @@ from lab.experiments.found import all_designs
 from lab.host.paths import cache_root, project_root
 from lab.host.records import read_record, write_record
 from lab.kernels.base import Base, find_base
+from lab.kernels.delivered import read_series
 from lab.kernels.fragments import Fragment
 from lab.kernels.naming import DEFAULT_BASE, OWN_NAME, BuildName, parse_name
 from lab.kernels.recipe import Recipe
-from lab.kernels.series import Patch, Series, from_files, from_mbox
+from lab.kernels.series import Patch, Series
 
 GUEST = "guest"
 _NOT_SERIES = ("config", "mutants")
@@ -120,17 +121,6 @@ def forget(names: Sequence[str]) -> None:
         raise BadInput([f"no kernel was built with --name {n!r}; there are {there}." for n in strangers])
     for name in dict.fromkeys(names):
         (_own_dir() / f"{name}.json").unlink(missing_ok=True)
-
-
-def read_series(path: Path) -> Series:
-    """A series from an mbox, one patch, or a directory of patches. Raises BadInput."""
-    if path.is_dir():
-        return from_files(
-            (str(p), p.read_bytes()) for p in _patches_in(path) or _missing(path, "no *.patch files in it")
-        )
-    if not path.is_file():
-        _missing(path, "there is no such file")
-    return from_mbox(path.read_bytes(), str(path))
 
 
 def read_fragment(path: Path) -> Fragment:

@@ -17,10 +17,11 @@ from lab.errors import BadInput
 from lab.kernels import products
 from lab.kernels.base import find_base
 from lab.kernels.build import ensure_built, find_built
+from lab.kernels.delivered import from_mbox
 from lab.kernels.fragments import Fragment
 from lab.kernels.make import members
 from lab.kernels.recipe import Recipe
-from lab.kernels.series import Series, from_mbox
+from lab.kernels.series import Series
 from lab.kernels.tree import tree_dir
 from lab.units import Deadline, wait_until
 from tests.unit.kernels.sourcetree import change, git, repository, tarball
