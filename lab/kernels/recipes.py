@@ -15,7 +15,7 @@ from lab.host.paths import cache_root, project_root
 from lab.host.records import read_record, tell, write_record
 from lab.kernels.base import Base, find_base
 from lab.kernels.delivered import read_series
-from lab.kernels.fragments import Fragment, as_modules
+from lab.kernels.fragments import Fragment, as_modules, parse
 from lab.kernels.given import name_given, read_fragment, series_given
 from lab.kernels.naming import DEFAULT_BASE, OWN_NAME, BuildName, means_packaged, parse_name
 from lab.kernels.recipe import Recipe
@@ -91,10 +91,7 @@ def custom(base: str, series: str, configs: Sequence[Path], name: str, *, refres
     found = _tried(problems, lambda: find_base(base or DEFAULT_BASE, refresh=refresh), hints)
     patches = _tried(problems, lambda: series_given(series), hints) if series else Series()
     tried = [_tried(problems, partial(read_fragment, path), hints) for path in configs]
-    fragments = [f for f in tried if f is not None]
-    for fragment in fragments:
-        if count := as_modules(fragment):
-            tell(f"{fragment.name}: {count} options =m are built in: the lab builds no modules")
+    fragments = [f for f in tried if f is not None and _tried(problems, partial(parse, f), hints) is not None]
     own, wrong = name_given(name, base, series)
     if not OWN_NAME.fullmatch(own):
         problems.append(f"--name {own!r}: letters, digits, dots, dashes and underscores only.")
@@ -103,6 +100,10 @@ def custom(base: str, series: str, configs: Sequence[Path], name: str, *, refres
     problems += [wrong] if wrong else []
     if problems or found is None or patches is None:
         raise BadInput(problems, hint="; ".join(dict.fromkeys(hints)) or "lab kernel build --help")
+    for fragment in fragments:
+        if count := as_modules(fragment):
+            options = "option" if count == 1 else "options"
+            tell(f"{fragment.name}: {count} {options} =m: built in, the lab builds no modules")
     return Recipe(own, "stock", found, patches, (_guest(), *fragments))
 
 

@@ -87,6 +87,10 @@ class Tree:
     def _git_dir(self) -> Path:
         return self.root / ".git"
 
+    def rehearse(self, start: str, series: Series, work: Path) -> None:
+        """Commit a series where nobody looks for it. Raises as `committed` does."""
+        self._commit_all(start, series, work)
+
     def _commit_all(self, start: str, series: Series, work: Path) -> str:
         env = {"GIT_INDEX_FILE": str(work / "index")}
         self.git("read-tree", start, env=env)
@@ -156,6 +160,21 @@ def _has_level(patch: Patch) -> bool:
 def tree_dir(base: Base) -> Path:
     """Where the tree of a base lies, made or not."""
     return cache_root() / "build" / base.tree_key
+
+
+def fits(base: Base, series: Series) -> bool | None:
+    """Whether a series goes on a base: tried in a repository of its own that borrows the base's objects. None where the
+    base is not on this disk yet. Raises BadInput with the first patch that does not fit."""
+    tree = Tree(tree_dir(base) / "tree")
+    objects = Path(base.location) / "objects" if base.kind == "git" else tree.root / ".git" / "objects"
+    if not objects.is_dir():
+        return None
+    start = tree.base_commit(base)
+    with temporary_folder() as work:
+        run(["git", "init", "-q", "--bare", str(work / "spare")])
+        (work / "spare" / "objects" / "info" / "alternates").write_text(f"{objects}\n")
+        Tree(work / "spare").rehearse(start, series, work)
+    return True
 
 
 def kconfig_of(base: Base) -> Kconfig | None:

@@ -147,6 +147,30 @@ def test_an_option_that_cannot_survive_is_told_with_the_reason(source: Path) -> 
         ensure_built(recipe(source, config=config), quiet)
 
 
+SYSCTL = 'config PROC_FS\n\tbool "proc"\n\nconfig SYSCTL\n\tbool "sysctl"\n\n'
+
+
+def with_sysctl(source: Path) -> None:
+    """As Linux has it since 7.3, and already before its Makefile says so: PROC_SYSCTL is SYSCTL."""
+    (source / "Kconfig").write_text(SYSCTL + (source / "Kconfig").read_text())
+    git(source, "commit", "-q", "-a", "-m", "sysctl")
+
+
+def test_an_option_that_is_gone_gives_way_to_what_stands_for_it(source: Path) -> None:
+    with_sysctl(source)
+    config = Fragment("guest.config", PLAIN.text + "CONFIG_PROC_FS=y\nCONFIG_PROC_SYSCTL=y\n")
+    product = ensure_built(recipe(source, config=config), quiet)
+    assert product.config()["CONFIG_SYSCTL"] == "y"
+    assert product.damage() == ()
+
+
+def test_a_kernel_without_proc_sys_is_refused(source: Path) -> None:
+    with_sysctl(source)
+    off = Fragment("guest.config", PLAIN.text + "CONFIG_PROC_FS=y\n# CONFIG_PROC_SYSCTL is not set\n")
+    with pytest.raises(BadInput, match="no /proc/sys"):
+        ensure_built(recipe(source, config=off), quiet)
+
+
 def test_a_compiler_error_is_told_by_its_line_and_the_log_is_named(source: Path) -> None:
     broken = change(source, "net: broken", {"net.c": ("return 2;", "return two;")})
     ensure_built(recipe(source), quiet)
