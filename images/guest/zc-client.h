@@ -118,6 +118,8 @@ char *keep_area(int fd, size_t size);
 #define ROOTED_AREA (TABLE - PAGE)
 char *keep_rooted_area(int fd);
 /* Puts the pages of a mapped range into pipes; the bytes that went in, fewer than len after a failure. */
+/* "keeps", "copies" or "unknown": what vmsplice does with a page on this kernel. */
+const char *probe_vmsplice(void);
 size_t keep_in_pipes(struct client *c, char *from, size_t len);
 /* The same, and each full pipe's pages are handed on to another pipe by tee(2) and to a third by splice(2). */
 size_t keep_in_tees(struct client *c, char *from, size_t len);

@@ -72,6 +72,7 @@ void say_ready(const struct client *c)
 	json_str(&j, "cgroup", c->cgroup);
 	json_num(&j, "oom_score_adj", oom_score_get());
 	json_num(&j, "pfn", keep_sees_frames());
+	json_str(&j, "vmsplice", probe_vmsplice());
 	send_line(&j);
 }
 

@@ -28,6 +28,9 @@ class Behaviour(StrEnum):
     PIN_URING = "pin-uring"
 
 
+VMSPLICED = frozenset({Behaviour.PIN_VMSPLICE, Behaviour.PIN_TEE})
+"""Behaviours that keep pages by vmsplice; on a kernel where it copies they keep copies."""
+
 LINES = (
     Line(Counter("delivered"), "received from the link", drawn=True),
     Line(Counter("mapped"), "of it by TCP_ZEROCOPY_RECEIVE", drawn=True),

@@ -124,7 +124,8 @@ class Story:
     def start(self, spec: ClientSpec) -> Client:
         client = self.machine.clients[spec.name]
         client.procs = 1
-        self.say(client, "ready", name=spec.name, behaviour=spec.behaviour, port=5000, pid=client.pid, cgroup=None)
+        facts = {"behaviour": spec.behaviour, "port": 5000, "pid": client.pid, "cgroup": None, "vmsplice": "keeps"}
+        self.say(client, "ready", name=spec.name, **facts)
         self.senders[spec.name] = [{"t": 50.0 + self.machine.t, "event": "ready", "pid": 9}]
         self.wait(2)
         self.say(client, "accepted", sockets=spec.sockets)
