@@ -227,6 +227,16 @@ ROWS: dict[tuple[str, str], tuple[list[str], int, str]] = {
         2,
         "there are no runs of",
     ),
+    ("since", "what packaged kernels said, whatever it is"): (
+        ["lab since --results both", "lab since hold --nic e1000e-split --json --results both"],
+        0,
+        "FAIL",
+    ),
+    ("since", "nothing of that was run on a packaged kernel"): (
+        ["lab since nosuch --results both", "lab since --nic virtio --results both"],
+        2,
+        "no such runs",
+    ),
     ("mutants", "`--list`"): (["lab mutants --list"], 0, "claimed by"),
     ("mutants", "unknown mutant or design, numbers out of range"): (
         ["lab mutants nosuch", "lab mutants --design nosuch", "lab mutants --repeat 0", "lab mutants -n x"],
