@@ -196,7 +196,9 @@ def _keep(recipe: Recipe, work: _Objects, partial: Path, measured: dict[str, obj
         "base": recipe.base.as_record(),
         "commit": work.commit,
         "series_key": recipe.series.key,
-        "series": [{"subject": p.subject, "author": p.author, "source": p.source} for p in recipe.series.patches],
+        "series": [
+            {"subject": p.subject, "author": p.author, "source": Path(p.source).name} for p in recipe.series.patches
+        ],
         "fragments": [{"name": f.name, "key": key_of(f.text)} for f in recipe.fragments],
         "options_key": recipe.config_key,
         "toolchain": toolchain(),
