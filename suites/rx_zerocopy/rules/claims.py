@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from lab.evidence.ledger import client_record
-from lab.evidence.memory import baseline, gone
+from lab.evidence.memory import baseline, cache_unseen, gone
 from lab.evidence.model import ClientEvent, Evidence, Ledger, ProgramLog, Sample
 from lab.plan.case import ClientSpec
 from lab.units import MIB, mib
@@ -131,7 +131,9 @@ def memory_back(rule: str, when: tuple[Sample, ...], start: Sample, held: int) -
     best = min(when, key=lambda s: gone(s, start))
     missing = gone(best, start)
     message = f"{mib(missing)} of memory are still gone at `{best.name}`, up to {mib(settled(held))} is noise"
-    return (passed if missing <= settled(held) else failed)(rule, message, at_sample(best))
+    if missing <= settled(held):
+        return passed(rule, message, at_sample(best))
+    return failed(rule, message + cache_unseen(best), at_sample(best))
 
 
 @rule("buried")
