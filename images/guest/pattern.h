@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define URGENT_BYTE '!' /* out of band: no byte of a stream */
+
 struct pattern {
 	uint64_t base;
 };

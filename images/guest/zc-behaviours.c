@@ -69,8 +69,7 @@ static size_t least(size_t a, uint64_t b)
 	return a < b ? a : (size_t)b;
 }
 
-/* Every byte that leaves a socket passes here once, in order. */
-static void took(struct client *c, struct lane *l, const char *data, size_t len)
+void took(struct client *c, struct lane *l, const char *data, size_t len)
 {
 	if (c->verify && len) {
 		pattern_check(l->pattern, l->offset, data, len, &c->mismatch);
@@ -94,8 +93,7 @@ static size_t take_into(struct client *c, struct lane *l, char *to, size_t len)
 	return (size_t)n;
 }
 
-/* Up to len bytes by way of the reused buffer. */
-static size_t take_bounced(struct client *c, struct lane *l, uint64_t len)
+size_t take_bounced(struct client *c, struct lane *l, uint64_t len)
 {
 	size_t done = 0, n;
 
@@ -107,11 +105,10 @@ static size_t take_bounced(struct client *c, struct lane *l, uint64_t len)
 	return done;
 }
 
-/* Makes room for at least one page; the bytes of room, 0 after a failure. */
-static size_t window_room(struct client *c, struct lane *l)
+size_t window_room(struct client *c, struct lane *l)
 {
 	size_t least_window = c->behaviour->window;
-	bool keeps = c->behaviour->keeps_windows;
+	bool keeps = c->behaviour->keeps_windows, rooted = c->unkillable || c->race_in;
 
 	if (l->window && l->used == l->window_size) {
 		c->behaviour->settle(c, l);
@@ -121,9 +118,9 @@ static size_t window_room(struct client *c, struct lane *l)
 			l->used = 0;
 	}
 	if (!l->window) {
-		l->window_size = c->unkillable ? ROOTED_AREA : c->chunk < least_window ? least_window : c->chunk;
+		l->window_size = rooted ? ROOTED_AREA : c->chunk < least_window ? least_window : c->chunk;
 		l->used = l->settled = l->filled = 0;
-		l->window = c->unkillable ? keep_rooted_area(l->fd) : keep_area(l->fd, l->window_size);
+		l->window = rooted ? keep_rooted_area(l->fd) : keep_area(l->fd, l->window_size);
 		if (!l->window)
 			fail(c, "mmap", errno);
 	}
@@ -162,7 +159,7 @@ static int map_once(const struct client *c, struct lane *l, size_t room, struct 
 	return getsockopt(l->fd, IPPROTO_TCP, TCP_ZEROCOPY_RECEIVE, zc, &len);
 }
 
-static void took_mapped(struct client *c, struct lane *l, size_t len)
+void took_mapped(struct client *c, struct lane *l, size_t len)
 {
 	took(c, l, l->window + l->used, len);
 	l->used += len;
@@ -353,6 +350,8 @@ const struct behaviour *behaviour_find(const char *name)
 		 .settle = settle_hold},
 		{"hold-no-hint", .window = HOLD_AREA, .keeps_windows = true, .no_hint = true, .take = take_mapped,
 		 .settle = settle_hold},
+		{"copybuf", .window = HOLD_AREA, .keeps_windows = true, .take = take_with_copybuf, .settle = settle_hold},
+		{"race", .window = ROOTED_AREA, .maps_over = true, .take = take_racing, .settle = settle_racing},
 		{"map-over", .window = OVER_AREA, .maps_over = true, .take = take_mapped, .settle = settle_over},
 		{"map-over-no-hint", .window = OVER_AREA, .maps_over = true, .no_hint = true, .take = take_mapped,
 		 .settle = settle_over},

@@ -39,6 +39,10 @@ static const char about[] =
 	"  slow          accept and never read\n"
 	"  hold          map and never unmap\n"
 	"  hold-or-copy  as hold, and what TCP_ZEROCOPY_RECEIVE refuses is received by copy\n"
+	"  copybuf       as hold, with another buffer to copy into each time, and a look ahead by MSG_PEEK\n"
+	"                before it; the urgent byte of each stream (zc-sender --urgent) is read out of band\n"
+	"  race          map over the same pages while they are unmapped, forked, moved and limited by others,\n"
+	"                until the streams end; see --race-in\n"
 	"  hold-no-hint  as hold, without telling the kernel that the range is unmapped\n"
 	"  map-over      map over pages that are mapped, 16 MiB of address space over and over\n"
 	"  map-over-no-hint  the same, without that hint\n"
@@ -50,10 +54,11 @@ static const char about[] =
 	"What cannot be mapped is received into a small reused buffer.\n"
 	"\n"
 	"Commands on standard input, one a line: release (drop everything), leave DIR (move to\n"
-	"another cgroup), heir (a child is forked that keeps what is mapped, and outlives it), smaps\n"
-	"(what its mappings are said to hold), cut HOW (an eighth of what the first socket's window\n"
-	"holds is given to munmap, MADV_DONTNEED, MAP_FIXED, mremap or PROT_NONE: unmap, drop, cover,\n"
-	"move, protect), grow N (take that many bytes of anonymous memory), quit. End of file means quit.\n"
+	"another cgroup), heir (a child is forked that keeps what is mapped, and outlives it), exec\n"
+	"(with --share-in: the other process calls execve(), and lives on), smaps (what its mappings\n"
+	"are said to hold), cut HOW (an eighth of what the first socket's window holds is given to\n"
+	"munmap, MADV_DONTNEED, MAP_FIXED, mremap or PROT_NONE: unmap, drop, cover, move, protect), grow N\n"
+	" (take that many bytes of anonymous memory), quit. End of file means quit.\n"
 	"\n"
 	"Events, one JSON object a line on standard output:\n"
 	"  ready     it listens: name, behaviour, port, pid, cgroup, pfn (1: sees page frames)\n"
@@ -63,13 +68,16 @@ static const char about[] =
 	"  released  after release\n"
 	"  left      after leave: cgroup\n"
 	"  heir      after heir\n"
+	"  execed    after exec\n"
 	"  cut       after cut: how; resident, as smaps; errno, call\n"
 	"  smaps     after smaps: resident, bytes of its areas by /proc/self/smaps\n"
 	"  grown     after grow, if it lived\n"
 	"  done      after quit; with --verify hash, mismatches, first_mismatch\n"
 	"  error     message; exit status 1, or 2 for bad options\n"
 	"Counters, bytes: delivered, mapped, copied, mapped_now, pinned, anon, distinct, held,\n"
-	"queued (slow, and with --leave), dropped (drop).\n";
+	"queued (slow, and with --leave), dropped (drop), partner (with --share-in: held by the other one),\n"
+	"and with copybuf, of copied: fallback (all that had come fitted into the buffer), straggled (after\n"
+	"what was mapped), hinted (read because recv_skip_hint said so); peeked, urgent.\n";
 
 enum phase { ACCEPTING, RECEIVING, HOLDING, RELEASED };
 
@@ -107,7 +115,9 @@ static void release_all(void)
 {
 	unsigned k;
 
+	race_end();
 	keep_nothing();
+	share_end(&self);
 	for (k = 0; k < self.lane_count; k++) {
 		close(self.lanes[k].fd);
 		self.lanes[k].fd = -1;
@@ -145,6 +155,8 @@ static void grow(const char *size)
 __attribute__((noreturn)) static void quit(void)
 {
 	say_done(&self);
+	race_end();
+	share_end(&self);
 	exit(0);
 }
 
@@ -158,6 +170,8 @@ static void obey(const char *command)
 		say_cut(&self, command + 4, keep_resident());
 	else if (!strcmp(command, "heir") && leave_heir())
 		say(&self, "heir");
+	else if (!strcmp(command, "exec") && share_exec(&self))
+		say(&self, "execed");
 	else if (!strcmp(command, "smaps"))
 		say_smaps(&self, keep_resident());
 	else if (!strncmp(command, "grow ", 5))
@@ -173,6 +187,10 @@ static void obey(const char *command)
 static void begin_receiving(void)
 {
 	accept_done();
+	if (self.share_in)
+		share_with(&self, self.share_in);
+	if (self.race_in)
+		race_begin(&self, self.race_in);
 	phase = RECEIVING;
 	still_since = now_us();
 	behaviour_prepare(&self);
@@ -212,6 +230,7 @@ static void serve(struct lane *l)
 	} while (n && got < self.chunk && !l->ended && !self.failure.call);
 	if (self.behaviour->settle)
 		self.behaviour->settle(&self, l);
+	share_turn(&self, l);
 }
 
 static uint64_t queued_now(void)
@@ -324,6 +343,9 @@ static void parse_options(int argc, char **argv)
 		{"bytes", OPT_NUMBER, &self.bytes, "N", "bytes in all, default 0: until eof", 0, INT64_MAX, false},
 		{"cgroup", OPT_TEXT, &self.cgroup, "DIR", "move there before anything else", 0, 0, false},
 		{"accept-in", OPT_TEXT, &accept_in, "DIR", "another process accepts, in that cgroup", 0, 0, false},
+		{"share-in", OPT_TEXT, &self.share_in, "DIR", "another process, in that cgroup, maps the socket as well", 0, 0,
+		 false},
+		{"race-in", OPT_TEXT, &self.race_in, "DIR", "race: cgroup of the processes that drive it", 0, 0, false},
 		{"verify", OPT_FLAG, &self.verify, NULL, "check and hash every byte", 0, 0, false},
 		{"seed", OPT_NUMBER, &seed, "X", "seed of the content, default 0", 0, UINT64_MAX, false},
 		{"rcvbuf", OPT_NUMBER, &rcvbuf, "N", "SO_RCVBUF of the connections", 1, INT32_MAX, false},
@@ -350,6 +372,10 @@ static void parse_options(int argc, char **argv)
 		options_problem("--unkillable goes with --behaviour hold or hold-or-copy");
 	if ((self.leave || self.unkillable) && (!self.bytes || self.bytes % self.sockets))
 		options_problem("--leave and --unkillable go with --bytes that are a multiple of --sockets");
+	if (!self.race_in != !(self.behaviour && self.behaviour->take == take_racing) || (self.race_in && self.verify))
+		options_problem("--race-in goes with --behaviour race, and without --verify");
+	if (self.share_in && (!self.behaviour || strcmp(behaviour_name, "hold") || self.sockets > 1 || self.verify))
+		options_problem("--share-in goes with --behaviour hold, one socket, and no --verify");
 	if (self.verify && self.behaviour && !strcmp(behaviour_name, "drop"))
 		options_problem("--verify: drop sees no byte");
 	if (self.chunk % PAGE)
@@ -361,10 +387,14 @@ int main(int argc, char **argv)
 {
 	unsigned k;
 
+	if (argc == 2 && !strcmp(argv[1], SHARE_IDLE)) /* not of the options: only a partner calls us so */
+		share_idle();
 	parse_options(argc, argv);
 	if (self.cgroup && cgroup_join(self.cgroup) < 0)
 		die(1, "cannot join cgroup %s: %s", self.cgroup, strerror(errno));
-	oom_score_set(self.unkillable ? -1000 : 0); /* an ordinary user may not lower it; `ready` says what it is */
+	if (self.race_in)
+		self.bytes = 0; /* others take some of them */
+	oom_score_set(self.unkillable || self.race_in ? -1000 : 0); /* an ordinary user may not lower it; `ready` says what it is */
 	signal(SIGPIPE, SIG_IGN);
 	self.lanes = calloc(self.sockets, sizeof(*self.lanes));
 	fds = calloc(self.sockets + 2, sizeof(*fds));

@@ -52,6 +52,8 @@ struct behaviour {
 
 struct client {
 	const char *name, *cgroup;
+	const char *race_in;  /* cgroup of the processes that drive `race` */
+	const char *share_in; /* cgroup of a process that maps the socket as well; NULL: nobody does */
 	const struct behaviour *behaviour;
 	uint64_t port, sockets;
 	uint64_t bytes; /* 0: until the end of the streams */
@@ -65,6 +67,9 @@ struct client {
 
 	uint64_t mapped, copied, dropped; /* cumulative */
 	uint64_t mapped_now, pinned, anon, queued;
+	uint64_t partner; /* held by the process that shares the socket; what it took is in `mapped` and `copied` */
+	uint64_t fallback, straggled, hinted; /* parts of `copied`: see `copybuf` in zc-client.c */
+	uint64_t peeked, urgent;	      /* bytes looked at ahead of time, and those out of band */
 	uint64_t refusals; /* calls that failed and were made good by copying */
 	int refusal;	   /* errno of the first of them */
 	struct mismatch mismatch;
@@ -93,6 +98,25 @@ unsigned accept_poll(struct pollfd *fds); /* where connections come from: two at
 int accept_next(void); /* one of them, as accept(2) returns */
 void accept_done(void); /* no more are wanted */
 
+/* zc-share.c: a process in the cgroup `dir` that maps the first socket as well */
+#define SHARE_IDLE "--idle" /* argv[1] of the program that it becomes by execve() */
+void share_with(struct client *c, const char *dir); /* before anything is mapped */
+void share_turn(struct client *c, struct lane *l); /* it takes some of the stream; without one, nothing */
+bool share_exec(struct client *c); /* it calls execve(), and lives on; false: there is none any more */
+void share_end(struct client *c);
+__attribute__((noreturn)) void share_idle(void);
+
+/* zc-race.c */
+struct json;
+size_t take_racing(struct client *c, struct lane *l);
+void settle_racing(struct client *c, struct lane *l);
+void race_begin(struct client *c, const char *dir); /* dir: a cgroup for the processes that drive it */
+void race_end(void); /* without one that began, nothing */
+void race_counters(struct json *j);
+
+/* zc-copybuf.c */
+size_t take_with_copybuf(struct client *c, struct lane *l);
+
 /* zc-cut.c: a part of what the first socket's window holds is unmapped, moved, ...; false: there is no such way */
 bool cut(struct client *c, const char *how);
 
@@ -105,6 +129,11 @@ uint64_t remaining(const struct client *c); /* UINT64_MAX without --bytes */
 void behaviour_prepare(struct client *c);
 bool lane_waits(const struct client *c, const struct lane *l); /* for the whole of a stream that leaves some behind */
 void fail(struct client *c, const char *call, int err);
+/* What every way to take bytes is made of. */
+size_t window_room(struct client *c, struct lane *l); /* room for at least one page; 0 after a failure */
+size_t take_bounced(struct client *c, struct lane *l, uint64_t len); /* up to len bytes, by the reused buffer */
+void took(struct client *c, struct lane *l, const char *data, size_t len); /* all bytes pass here once, in order */
+void took_mapped(struct client *c, struct lane *l, size_t len); /* the next bytes of the window */
 
 /* zc-keep.c: everything that is kept until `release` */
 

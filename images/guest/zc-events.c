@@ -31,7 +31,7 @@ static uint64_t distinct(const struct client *c)
 
 uint64_t kept_bytes(const struct client *c)
 {
-	return distinct(c) + c->anon;
+	return distinct(c) + c->anon + c->partner;
 }
 
 static void counters(struct json *j, const struct client *c)
@@ -46,6 +46,17 @@ static void counters(struct json *j, const struct client *c)
 		json_num(j, "queued", (int64_t)c->queued);
 	if (c->dropped)
 		json_num(j, "dropped", (int64_t)c->dropped);
+	if (c->share_in)
+		json_num(j, "partner", (int64_t)c->partner);
+	if (c->behaviour->take == take_with_copybuf) {
+		json_num(j, "fallback", (int64_t)c->fallback);
+		json_num(j, "straggled", (int64_t)c->straggled);
+		json_num(j, "hinted", (int64_t)c->hinted);
+		json_num(j, "peeked", (int64_t)c->peeked);
+		json_num(j, "urgent", (int64_t)c->urgent);
+	}
+	if (c->race_in)
+		race_counters(j);
 	if (c->behaviour->falls_back) {
 		json_num(j, "refusals", (int64_t)c->refusals);
 		json_num(j, "refusal", c->refusal);

@@ -34,13 +34,15 @@ static const char about[] =
 	"Connects S sockets one after the other (so that the receiver accepts them in the same\n"
 	"order), then sends N bytes in all, split evenly; the first N mod S sockets carry one\n"
 	"byte more. Byte i of socket k depends on seed, k and i only; with --repeat, on seed and\n"
-	"i modulo the size of a buffer.\n"
+	"i modulo the size of a buffer. With --urgent, each socket's stream is interrupted by one byte\n"
+	"out of band (MSG_OOB), which is not one of the N.\n"
 	"\n"
 	"Events, one JSON object a line on standard output:\n"
 	"  ready      started (name of the target, pid)\n"
 	"  connected  all sockets are connected\n"
 	"  progress   at most every 100 ms while bytes leave: sent\n"
-	"  done       N bytes were sent and acknowledged: sent, hash (not with --repeat); exit status 0\n"
+	"  done       N bytes were sent and acknowledged: sent, urgent (with --urgent), hash (not\n"
+	"             with --repeat); exit status 0\n"
 	"  broken     the peer went away: sent, errno, hash; exit status 0\n"
 	"  error      this side failed, or nobody answered: message; exit status 1, 2 for options\n";
 
@@ -52,10 +54,12 @@ struct lane {
 	struct stream_hash hash;
 	unsigned char *buf;
 	size_t start, end; /* generated, not yet sent */
+	uint64_t sent;
+	bool urgent; /* the byte out of band is still to be sent */
 };
 
 static const char *to, *cgroup;
-static uint64_t port, sockets = 1, bytes, seed, rate, connect_seconds = 10, mss;
+static uint64_t port, sockets = 1, bytes, seed, rate, connect_seconds = 10, mss, urgent_at, urgent;
 static bool repeat;
 static struct lane *lanes;
 static struct pollfd *fds;
@@ -70,6 +74,8 @@ static void say(const char *event, bool final, int err)
 
 	json_start(&j, line, sizeof(line), event);
 	json_num(&j, "sent", (int64_t)sent);
+	if (urgent_at)
+		json_num(&j, "urgent", (int64_t)urgent);
 	if (err)
 		json_num(&j, "errno", err);
 	if (final && !repeat) {
@@ -131,6 +137,7 @@ static void prepare_lanes(const struct sockaddr_storage *ss, socklen_t len)
 		l->fd = dial(ss, len, (struct dialling){.seconds = connect_seconds, .mss = mss});
 		l->left = bytes ? bytes / sockets + (k < bytes % sockets) : UINT64_MAX;
 		l->pattern = pattern_of(seed, k);
+		l->urgent = urgent_at;
 		l->buf = shared;
 		if (!shared && posix_memalign((void **)&l->buf, 4096, buffer_size))
 			die(1, "no memory for the buffers of %d sockets", (int)sockets);
@@ -154,15 +161,31 @@ static void refill(struct lane *l)
 	l->end = n;
 }
 
+/* One byte out of band, which is no byte of the stream. False: not yet. */
+static bool send_urgent(struct lane *l)
+{
+	ssize_t n = send(l->fd, &(char){URGENT_BYTE}, 1, MSG_OOB | MSG_NOSIGNAL);
+
+	if (n < 0 && errno != EAGAIN && errno != EINTR)
+		broken(errno);
+	l->urgent = n != 1;
+	urgent += n == 1;
+	return n == 1;
+}
+
 /* Sends what the socket takes, at most `most` bytes; exits through broken() when the peer is gone. */
 static size_t send_some(struct lane *l, size_t most)
 {
 	size_t n;
 	ssize_t took;
 
+	if (l->urgent && l->sent == urgent_at && !send_urgent(l))
+		return 0;
 	if (l->start == l->end)
 		refill(l);
 	n = l->end - l->start < most ? l->end - l->start : most;
+	if (l->urgent && n > urgent_at - l->sent)
+		n = urgent_at - l->sent;
 	took = repeat ? repeat_send(l->fd, l->start, n) : send(l->fd, l->buf + l->start, n, MSG_NOSIGNAL);
 	if (took < 0) {
 		if (errno != EAGAIN && errno != EINTR)
@@ -172,6 +195,7 @@ static size_t send_some(struct lane *l, size_t most)
 	if (!repeat)
 		stream_hash_add(&l->hash, l->buf + l->start, (size_t)took);
 	l->start += (size_t)took;
+	l->sent += (uint64_t)took;
 	sent += (uint64_t)took;
 	if (lane_empty(l))
 		shutdown(l->fd, SHUT_WR); /* the receiver sees the end even if it was not told N */
@@ -277,12 +301,16 @@ static void parse_options(int argc, char **argv)
 		{"repeat", OPT_FLAG, &repeat, NULL, "send one buffer over and over; no hash", 0, 0, false},
 		{"rate", OPT_NUMBER, &rate, "R", "bytes a second, default 0: no limit", 0, INT64_MAX, false},
 		{"mss", OPT_NUMBER, &mss, "N", "bytes in a segment at most, timestamps among them", 88, 32767, false},
+		{"urgent", OPT_NUMBER, &urgent_at, "N", "after N bytes of each socket's stream comes one out of band", 1,
+		 INT64_MAX, false},
 		{"cgroup", OPT_TEXT, &cgroup, "DIR", "move there before anything else", 0, 0, false},
 		{"connect-timeout", OPT_NUMBER, &connect_seconds, "S", "seconds for each connection, default 10", 1,
 		 600, false},
 	};
 
 	options_parse(argc, argv, rows, sizeof(rows) / sizeof(rows[0]), about);
+	if (urgent_at && (!bytes || urgent_at >= bytes / sockets))
+		options_problem("--urgent needs --bytes, and less than each socket's share of them");
 }
 
 int main(int argc, char **argv)

@@ -58,6 +58,7 @@ class GuestPlan:
     name: str
     role: Role
     memory_mib: int
+    vcpus: int
     accelerator: str
     machine: str
     emulator: str
@@ -135,6 +136,7 @@ def plan_guest(
         name=domain_name(pair, role),
         role=role,
         memory_mib=memory,
+        vcpus=shape.vcpus(role),
         accelerator=accelerator,
         machine="q35",
         emulator=emulator,

@@ -81,6 +81,7 @@ def manifest_fields(life: Life, plan: SessionPlan, started: str, predicted: Pred
             shape=shape.name,
             receiver_mib=shape.receiver_mib,
             sender_mib=shape.sender_mib,
+            vcpus=shape.vcpus(tested),
             runs_before=life.runs_before,
             cmdline=cmdline(born or pair_id, tested, run.profile),
             warm=life.pair.warm if life.pair else "",

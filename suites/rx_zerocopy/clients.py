@@ -21,6 +21,8 @@ class Behaviour(StrEnum):
     HOLD_NO_HINT = "hold-no-hint"  # as hold, without telling the kernel that the range is unmapped
     MAP_OVER = "map-over"  # maps over pages that are mapped, the same 16 MiB of address space over and over
     MAP_OVER_NO_HINT = "map-over-no-hint"
+    COPYBUF = "copybuf"  # as hold; each call is offered another buffer to copy into, after a look ahead by MSG_PEEK
+    RACE = "race"  # maps, while others unmap, fork, exit, remove cgroups and lower the limit
     PIN_VMSPLICE = "pin-vmsplice"  # maps, vmsplices into pipes, unmaps
     PIN_TEE = "pin-tee"
     PIN_FORK = "pin-fork"

@@ -15,6 +15,10 @@ def client_argv(client: ClientSpec, port: int, seed: int) -> tuple[str, ...]:
     argv += ["--sockets", str(client.sockets), "--bytes", str(client.deliver), "--cgroup", cgroup_of(client.path)]
     if client.accepts_in:
         argv += ["--accept-in", cgroup_of(client.accepts_in.path)]
+    if client.shares_in:
+        argv += ["--share-in", cgroup_of(client.shares_in.path)]
+    if client.races_in:
+        argv += ["--race-in", cgroup_of(client.races_in.path)]
     if client.ring:
         argv += ["--ring", str(client.ring)]
     if client.rcvbuf:
@@ -36,6 +40,8 @@ def sender_argv(client: ClientSpec, address: str, port: int, seed: int, mss: int
         argv += ["--repeat"]  # who does not look at the bytes need not wait until they are made
     if client.rate:
         argv += ["--rate", str(client.rate)]
+    if client.urgent:
+        argv += ["--urgent", str(client.urgent)]
     if mss:
         argv += ["--mss", str(mss)]
     return tuple(argv)
@@ -56,7 +62,11 @@ TRAFFIC = Traffic(
     counters=frozenset(
         map(
             Counter,
-            ("delivered", "mapped", "copied", "mapped_now", "pinned", "anon", "queued", "distinct", "held", "resident"),
+            (
+                *("delivered", "mapped", "copied", "mapped_now", "pinned", "anon", "queued", "distinct", "held"),
+                *("resident", "partner", "fallback", "straggled", "hinted", "peeked", "urgent"),
+                *("unmapped", "forked", "passed", "limited"),
+            ),
         )
     ),
 )

@@ -55,6 +55,12 @@ def test_only_what_was_asked_for_is_said() -> None:
     inner = ClientSpec("leaf", "hold", None, MIB, within=Group("mid", within=top), accepts_in=top)
     assert option(client_argv(inner, 1, 0), "--cgroup") == cgroup_of("top/mid/leaf")
     assert option(client_argv(inner, 1, 0), "--accept-in") == cgroup_of("top")
+    two = ClientSpec("abuser", "hold", None, MIB, shares_in=top, races_in=top, urgent=7)
+    assert (
+        option(client_argv(two, 1, 0), "--share-in") == option(client_argv(two, 1, 0), "--race-in") == cgroup_of("top")
+    )
+    assert option(sender_argv(two, "h", 1, 0), "--urgent") == "7"
+    assert "--urgent" not in sender_argv(inner, "h", 1, 0)
     greedy = ClientSpec("abuser", "hold", None, MIB, leave=4096, unkillable=True)
     assert option(client_argv(greedy, 1, 0), "--leave") == "4096"
     assert "--unkillable" in client_argv(greedy, 1, 0)

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element, fromstring
 
 import pytest
 
-from lab.plan.case import STANDARD
+from lab.plan.case import STANDARD, Shape
 from lab.plan.domain import GuestFiles, GuestPlan, plan_guest, render
 from lab.plan.names import ROLES, Role, mac
 from lab.plan.nics import NICS
@@ -94,6 +94,13 @@ def test_memory_goes_by_role_and_shape() -> None:
     assert text(parsed(planned(role="receiver")), "memory") == str(SMALL.receiver_mib)
     assert text(parsed(planned(role="sender")), "memory") == str(SMALL.sender_mib)
     assert SMALL.receiver_mib < STANDARD.receiver_mib
+
+
+def test_only_the_receiver_of_a_shape_that_says_so_has_several_vcpus() -> None:
+    assert [text(parsed(planned(role=role)), "vcpu") for role in ("receiver", "sender")] == ["1", "1"]
+    shape = Shape("several", 768, 256, receiver_vcpus=4)
+    plans = [plan_guest("p", r, NICS["virtio"], shape, FILES, accelerator="tcg", emulator="qemu") for r in ROLES]
+    assert [text(parsed(plan), "vcpu") for plan in plans] == ["4", "1"]
 
 
 def test_the_accelerator_is_the_one_that_was_proved() -> None:

@@ -179,6 +179,7 @@ class Story:
         client.drop()
         client.procs, client.cgroup = 0, False
         sent: Json = {"t": 50.0 + self.machine.t, "sent": max(client.delivered, client.queued), "hash": "c0ffee"}
+        sent |= {"urgent": client.urgent} if spec.urgent else {}
         self.senders[spec.name].append(
             {**sent, "event": "done"} if whole else {**sent, "event": "broken", "errno": 104}
         )
