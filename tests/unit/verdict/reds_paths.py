@@ -159,6 +159,8 @@ PATH_REDS: tuple[Red, ...] = (
         "exercised", "no part was moved", E, spoilt("partial", lambda s: cuts(s, "move").update(errno=22, call="move"))
     ),
     Red("exact", "free under pressure", F, spoilt("pressure", charged("pressed", "abuser", -8 * MIB))),
+    Red("returned", "a cache of 1 MiB", F, spoilt("release", charged("released", "abuser", MIB))),
+    Red("returned", "a cache of the preflight's pages", F, spoilt("release", in_checkpoint("released", still_charged))),
     Red("returned", "charged after pressure", F, spoilt("pressure", charged("released", "abuser", 4 * MIB))),
     Red("exercised", "no pressure", E, spoilt("pressure", no_pressure)),
     Red("exercised", "pressure unseen", E, spoilt("pressure", unseen("pressed"))),
