@@ -149,7 +149,8 @@ def other_failures(search: Search) -> list[str]:
         if mark(entry.seen, search.sought) is Mark.OTHER:
             found.setdefault((entry.suspect, entry.seen.why), []).append(entry.seen)
     return [
-        f"{name[:12]}, {len(runs)} runs: {why} ({runs[0].session}/{runs[0].run})" for (name, why), runs in found.items()
+        f"{name[:12]}, {len(runs)} of its runs: {why} ({runs[0].session}/{runs[0].run})"
+        for (name, why), runs in found.items()
     ]
 
 

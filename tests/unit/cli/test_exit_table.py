@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 
 import lab.cli
+from lab.campaign.bisect.record import save
 from lab.host.paths import project_root
+from tests.unit.campaign.world import World, line_of, searched
 from tests.unit.cli.conftest import write_run, write_session
 from tests.unit.verdict.machine import KERNELS
 from tests.unit.verdict.told import with_digest
@@ -233,6 +235,29 @@ ROWS: dict[tuple[str, str], tuple[list[str], int, str]] = {
         2,
         "lab: |Invalid value",
     ),
+    ("bisect", "no case, no history or several, ends that are not there, a budget or confidence that is none"): (
+        [
+            "lab bisect",
+            "lab bisect --case hold",
+            "lab bisect --case hold --packages 6.12..7.3 --repo .",
+            "lab bisect --case hold --repo . --good x --bad y --nic nosuch",
+            "lab bisect --case hold --packages 6.12 --budget soon",
+            "lab bisect --case hold --repo empty --good x --bad y --confidence 2",
+        ],
+        2,
+        "lab: ",
+    ),
+    ("bisect", "`--resume` of a folder without a search, or beside what a search is begun with"): (
+        ["lab bisect --resume empty", "lab bisect --resume searched --case hold"],
+        2,
+        "no search in it|--resume goes on",
+    ),
+    ("bisect show", "a search, finished or not"): (["lab bisect show searched"], 0, "culprit: c3"),
+    ("bisect show", "a folder without a search"): (["lab bisect show empty"], 2, "no search in it"),
+    ("bisect log", "a search, finished or not"): (["lab bisect log searched"], 0, "git bisect bad c3"),
+    ("bisect log", "a folder without a search"): (["lab bisect log empty"], 2, "no search in it"),
+    ("bisect report", "a search, finished or not"): (["lab bisect report searched"], 0, "regzbot introduced: c3"),
+    ("bisect report", "a folder without a search"): (["lab bisect report empty"], 2, "no search in it"),
     ("doctor", "the lab cannot run here"): (["PATH=empty lab doctor"], 3, "cannot run here yet"),
 }
 
@@ -287,6 +312,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         _changed(bundle, started=f"2026-02-0{number}T00:00:00.000+00:00")
     _, (gone,) = write_session(made / "pruned", "p1", ("hold",))
     (gone / "manifest.json").rename(gone / "pruned.json")
+    (made / "searched").mkdir()
+    save(made / "searched", searched(World(line_of(6), "c3")))
     (made / "newer" / ".archive").mkdir(parents=True)
     with sqlite3.connect(made / "newer" / ".archive" / "index-1.sqlite3") as future:
         future.execute("PRAGMA application_id = 0x4C414221")
