@@ -9,8 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 import lab.campaign.bisect.laboratory
 from lab.campaign.bisect.model import Asked, Outcome, Search, Seen, Suspect
