@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from lab.campaign.bisect.model import Asked, Range, Suspect
@@ -16,7 +17,7 @@ from lab.kernels.recipe import Recipe
 from lab.kernels.series import Patch, Series
 from lab.text.words import one_line
 
-MOST = 3000
+MOST = 1500
 """Commits between the ends. Beyond, packages say more for less."""
 _FIELDS = ("%H", "%P", "%T", "%an <%ae>", "%s", "%(trailers:key=Fixes,valueonly,separator=%x01)")
 _FORMAT = "%x00".join(_FIELDS) + "%x1e"
@@ -59,9 +60,22 @@ def commits_between(asked: Asked) -> Range:
 
 def recipe_of(asked: Asked, suspect: Suspect) -> Recipe:
     """The kernel of a commit. Raises BadInput."""
+    repository, bad = Path(asked.source).expanduser().resolve(), _bad_end(asked)
+    base = replace(
+        bad.base,
+        spec=f"{repository}#{suspect.name}",
+        label=f"{repository}#{suspect.name[:12]}",
+        key=suspect.name,
+        revision=suspect.name,
+    )
+    return replace(bad, base=base, name=suspect.kernel.partition("@")[0])
+
+
+@lru_cache(maxsize=4)
+def _bad_end(asked: Asked) -> Recipe:
+    """All recipes of a range differ from this one in their commit alone: git is asked once."""
     configs = [Path(path) for path in asked.configs]
-    own = suspect.kernel.partition("@")[0]
-    return recipes.custom(f"{Path(asked.source).expanduser().resolve()}#{suspect.name}", "", configs, own)
+    return recipes.custom(f"{Path(asked.source).expanduser().resolve()}#{asked.bad}", "", configs, "bisected")
 
 
 def without(asked: Asked, bad: Suspect, culprit: Suspect) -> Recipe:

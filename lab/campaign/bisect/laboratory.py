@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 RUN_SECONDS = 20.0
 FETCH_BYTES = 5 * MIB
 """A second."""
+FEW, NEIGHBOUR = 200, 30.0
+"""Suspects of which git is asked what differs; of more, each build is taken to last so many seconds."""
 MOST_REMEMBERED = 20
 TIDY = timedelta(seconds=120)
 NOT_PROOF = frozenset({Word.PASS, Word.SKIP, Word.DONE})
@@ -59,17 +61,22 @@ class Conductor:
     def make(self, suspect: Suspect) -> str:
         """Raises UnfitError for what does not build or cannot be fetched, LabTrouble for what is no kernel's fault."""
         from lab.guestimage.build import ensure_init
+        from lab.kernels import recipes
         from lab.kernels.bootable import make_bootable
+        from lab.kernels.recipe import Recipe
 
         progress = self.listener.progress
         try:
-            made = make_bootable(self._kernel(suspect), init=ensure_init(progress), progress=progress)
+            kernel = self._kernel(suspect)
+            made = make_bootable(kernel, init=ensure_init(progress), progress=progress)
         except BadInput as exc:
             raise UnfitError(f"it cannot be built: {one_line(exc.problems[0], 300)}") from exc
         except FetchFailed as exc:
             if exc.hint == MOVE_CACHE:
                 raise
             raise UnfitError(f"it cannot be fetched: {one_line(exc.message, 300)}") from exc
+        if isinstance(kernel, Recipe) and suspect.name != REVERT:
+            recipes.remember(kernel)  # by this name its runs are repeated
         self._kernels[suspect.name] = made
         self._built_last = suspect.name
         return f"{made.sha256}+{made.initrd_sha256}"
@@ -186,7 +193,9 @@ class Conductor:
             return 1.0 if kernel.fetched else kernel.size / FETCH_BYTES
         if isinstance(kernel, Recipe) and find_built(kernel):
             return 1.0
-        return build_seconds(self._changed(suspect)) if self._built_last in self._kernels else FRESH
+        if self._built_last not in self._kernels:
+            return FRESH
+        return build_seconds(self._changed(suspect)) if len(self.search.range.suspects) <= FEW else NEIGHBOUR
 
     def _changed(self, suspect: Suspect) -> Iterator[str]:
         """Files that differ from what was built last."""
@@ -207,16 +216,13 @@ class Conductor:
         ensure_built(recipe, self.listener.progress)
 
     def _kernel(self, suspect: Suspect) -> Kernel:
-        """What a suspect's kernel is made of; one that is built is given its name, by which it can be run again."""
-        from lab.kernels import recipes
+        """What a suspect's kernel is made of."""
         from lab.kernels.catalogue import resolve
 
         asked = self.search.asked
         if asked.kind != "packages" and suspect.name != REVERT:
             make = commits.recipe_of if asked.kind == "commits" else patches.recipe_of
-            recipe = make(asked, suspect)
-            recipes.remember(recipe)
-            return recipe
+            return make(asked, suspect)
         (kernel,) = resolve((suspect.kernel,))
         return kernel
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from lab.campaign.bisect.model import Asked, Range, Suspect
@@ -64,6 +65,7 @@ def paths_between(asked: Asked, one: str, other: str) -> set[str]:
     return set(_FILE.findall(diffs))
 
 
+@lru_cache(maxsize=4)
 def _whole(asked: Asked) -> Recipe:
     return recipes.custom(asked.base, asked.source, [Path(path) for path in asked.configs], "bisected")
 
