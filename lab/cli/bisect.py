@@ -6,9 +6,9 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -21,6 +21,7 @@ from lab.text.terminal import say
 if TYPE_CHECKING:
     from lab.campaign.bisect.model import Search
 
+T = TypeVar("T")
 MAIL, LOG = "report.txt", "git-bisect.log"
 
 bisect = typer.Typer(rich_markup_mode="rich", invoke_without_command=True)
@@ -73,7 +74,8 @@ def main(
     if context.invoked_subcommand:
         return
     from lab.campaign.bisect.asking import begun, budget_of, kind_of
-    from lab.campaign.bisect.model import Asked
+    from lab.campaign.bisect.model import Asked, Budget
+    from lab.campaign.bisect.record import new_folder
     from lab.host.interrupt import end_in_order
     from lab.host.paths import results_folder
 
@@ -83,36 +85,42 @@ def main(
         _resumed(resume, budget, any(others), results)
         return
     problems: list[str] = [] if case else ["--case is missing"]
-    asked = None
-    try:
-        limit = budget_of(budget)
-        kind = kind_of(packages, repo, series, (good, bad))
-        source = {"packages": packages, "commits": repo, "patches": series}[kind]
+    limit = _tried(problems, lambda: budget_of(budget))
+    kind = _tried(problems, lambda: kind_of(packages, repo, series, (good, bad)))
+    search, folder, hints = None, results_folder(results), ["lab bisect --help"]
+    if kind is not None:
         asked = Asked(
             kind,
             case,
             nic,
             good,
             bad,
-            source,
+            {"packages": packages, "commits": repo, "patches": series}[kind],
             base,
             tuple(str(path) for path in config or ()),
             design,
             sought,
             confidence,
-            limit,
+            limit or Budget(),
             family,
-            str(results_folder(results)),
+            str(folder),
             shlex.join(["lab", *sys.argv[1:]]),
         )
+        search = _tried(problems, lambda: begun(asked), hints)
+    if problems or search is None:
+        raise BadInput(problems, hint=hints[-1])
+    _searched(new_folder(folder), search)
+
+
+def _tried(problems: list[str], make: Callable[[], T], hints: list[str] | None = None) -> T | None:
+    """What `make` gives; None where it is bad input, which is told with the rest."""
+    try:
+        return make()
     except BadInput as exc:
         problems += exc.problems
-    if problems or asked is None:
-        raise BadInput(problems, hint="lab bisect --help")
-    search = begun(asked)
-    from lab.campaign.bisect.record import new_folder
-
-    _searched(new_folder(Path(asked.results)), search)
+        if hints is not None and exc.hint:
+            hints.append(exc.hint)
+        return None
 
 
 @bisect.command()

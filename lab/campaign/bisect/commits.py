@@ -34,7 +34,7 @@ def commits_between(asked: Asked) -> Range:
     repository = Path(asked.source).expanduser().resolve()
     problems: list[str] = []
     good, bad = (_commit(repository, option, text, problems) for option, text in _ends(asked))
-    if problems:
+    if problems or not (good and bad):
         raise BadInput(problems, hint="--repo DIR --good REV --bad REV, the revisions as git names them")
     base = git(repository, "merge-base", good, bad).strip() if _related(repository, good, bad) else ""
     if base != good or good == bad:
@@ -106,6 +106,8 @@ def _commit(repository: Path, option: str, text: str, problems: list[str]) -> st
         told = f"--repo {repository}: there is no such folder"
         problems += [told] if told not in problems else []
         return ""
+    if not text:
+        return ""  # that it is missing is told with the options
     try:
         return git(repository, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{text}^{{commit}}").strip()
     except CommandFailed:

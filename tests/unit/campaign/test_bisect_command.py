@@ -123,9 +123,10 @@ def test_what_is_wrong_is_told_at_once_and_leaves_nothing(
 ) -> None:
     lab_of(None)
     wrong = ["--case", "nosuch", "--nic", "none", "--repo", str(tmp_path), "--good", "a", "--confidence", "7"]
+    wrong += ["--budget", "soon"]
     ended = run(*wrong)
     assert ended.exit_code == 2
-    assert all(word in ended.stderr for word in ("nosuch", "'none'", "--bad is missing", "--confidence 7"))
+    assert all(word in ended.stderr for word in ("nosuch", "'none'", "--bad is missing", "--confidence 7", "'soon'"))
     assert not (tmp_path / "results").exists()
 
 
