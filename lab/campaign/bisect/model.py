@@ -231,5 +231,6 @@ class Search:
 
     @property
     def paid(self) -> int:
-        """Runs that count against the budget: what others had run costs nothing."""
-        return sum(e.purpose is not Purpose.REMEMBERED for e in self.entries)
+        """Runs that count against the budget. What others had run costs nothing, nor what a signal cut short."""
+        own = [e for e in self.entries if e.purpose is not Purpose.REMEMBERED]
+        return sum("interrupted" not in e.seen.incidents for e in own)

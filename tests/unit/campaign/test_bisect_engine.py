@@ -223,6 +223,9 @@ def test_an_interrupted_run_is_no_reason_to_leave_a_commit_out() -> None:
     cut = replace(run_of("MISS", 99, "cut"), incidents=("interrupted",))
     from lab.campaign.bisect.decide import reason_to_skip
 
+    before = search.paid
+    search.entries.append(replace(search.entries[0], seen=cut))
+    assert search.paid == before
     assert reason_to_skip([cut] * 9, search) == ""
     assert reason_to_skip([run_of("MISS", 1, "s", "host")] * 4, search) != ""
 
