@@ -81,7 +81,7 @@ def dump(plan: SessionPlan, cache: Path) -> bytes:
     """JSON of a plan. Kernels, image and plugin are named by their place in the cache, which is their content's key, so
     that another host finds them in a cache of its own."""
     plain = _adapter().dump_python(plan, mode="json")
-    for holder, key in _artefacts(plain):
+    for holder, key in artefacts_in(plain):
         if holder[key] and (path := Path(holder[key])).is_relative_to(cache):
             holder[key] = f"{IN_CACHE}{path.relative_to(cache)}"
     return dump_record(plain)
@@ -91,7 +91,7 @@ def load(data: bytes, cache: Path) -> SessionPlan:
     """The plan back, with paths in this cache. Raises BadInput for one that is damaged."""
     try:
         plain = parse_record(data)
-        for holder, key in _artefacts(plain):
+        for holder, key in artefacts_in(plain):
             holder[key] = _resolved(holder[key], cache)
         return _adapter().validate_python(plain)
     except (ValueError, TypeError, KeyError) as exc:  # a ValidationError is a ValueError
@@ -99,8 +99,8 @@ def load(data: bytes, cache: Path) -> SessionPlan:
         raise BadInput([f"{PLAN_FILE} is damaged: {why}"], hint="run the session again") from exc
 
 
-def _artefacts(plain: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
-    """Where the record of a plan names a file that guests are made of."""
+def artefacts_in(plain: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
+    """Where the record of a plan names a file that guests are made of. Raises KeyError or TypeError for another."""
     yield plain["image"], "path"
     yield plain, "plugin"
     for kernel in plain["kernels"]:

@@ -206,7 +206,7 @@ def _ordered(
     )
 
 
-def _plugin(runs: Sequence[Run], accelerator: str, progress: Progress) -> Path | None:
+def ensure_plugin_for(runs: Sequence[Run], accelerator: str, progress: Progress) -> Path | None:
     """What counts instructions, where a run wants that and it can be done; elsewhere the run says why it is skipped."""
     qemu = installed_qemu()
     if qemu is None or cannot_count(str(qemu), accelerator) or not any(run.shape.counted for run in runs):
@@ -221,9 +221,11 @@ def prepare(
     progress: Progress,
     *,
     only: Callable[[Run], bool] | None = None,
+    elsewhere: int = 0,
 ) -> SessionPlan:
     """Make all that the session needs and write its plan into `folder`: the cells that `only` wants, if given.
 
+    elsewhere: pairs that other hosts have room for, where they do the runs. Each then proves its own accelerator.
     Raises BadInput, LabTrouble.
     """
     asked = check(request, progress)
@@ -239,15 +241,18 @@ def prepare(
     family = next((family for family in FAMILIES if family == request.family), None)
     runs = expand(name, tested, spec.nics, cases, spec.repeat, asked.references, family)
     runs = tuple(run for run in runs if only is None or only(run))
-    most = most_pairs(request, runs)
+    most = min(elsewhere, len(runs)) if elsewhere else most_pairs(request, runs)
     session = folder / name
     session.mkdir(parents=True)
-    progress("proving the accelerator")
-    accelerator, why = choose_accelerator(request, kernels, image, session, sockets)
+    accelerator, why = request.accelerator, ""
+    if not elsewhere:
+        progress("proving the accelerator")
+        accelerator, why = choose_accelerator(request, kernels, image, session, sockets)
     cold = request.cold or bool(cannot_save(request.connect))
     way = way_of(accelerator, cold=cold)
     host, known = host_shape(way), load_learnt()
-    at_once = Choice(most, "as asked") if request.pairs else choose(known.rates.get(host, {}), most, host_size().cpus)
+    fixed = "as asked" if request.pairs else "what the hosts have room for" if elsewhere else ""
+    at_once = Choice(most, fixed) if fixed else choose(known.rates.get(host, {}), most, host_size().cpus)
     ordered = _ordered(runs, kernels, at_once.pairs, known, way)
     plan = SessionPlan(
         name=name,
@@ -265,7 +270,7 @@ def prepare(
         kernels=kernels,
         runs=ordered,
         cold=cold,
-        plugin=_plugin(runs, accelerator, progress),
+        plugin=None if elsewhere else ensure_plugin_for(runs, accelerator, progress),
     )
     plan = replace(plan, notes=_bring(plan, request, progress))
     write_whole(session / PLAN_FILE, dump(plan, cache_root()))
