@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 
 import lab.cli
+from lab.fleet.orders import dump_order
 from lab.host.paths import project_root
 from tests.unit.cli.conftest import write_run, write_session
+from tests.unit.fleet.made import order_of, plan_in
 from tests.unit.verdict.machine import KERNELS
 from tests.unit.verdict.told import with_digest
 
@@ -233,6 +235,26 @@ ROWS: dict[tuple[str, str], tuple[list[str], int, str]] = {
         2,
         "lab: |Invalid value",
     ),
+    ("batch", "an order that cannot be read, or makes no sense: all of it is told"): (
+        ["lab batch nosuch --out o", "lab batch file --out o", "lab batch senseless.json --out o"],
+        65,
+        "lab: ",
+    ),
+    ("batch", "trouble of this host or the lab: disk, clock, another lab, an artefact; `batch.json` says what"): (
+        ["lab batch order.json --out o"],
+        75,
+        "lab: the order comes from",
+    ),
+    ("batch", "neither an order nor `--serve`"): (["lab batch", "lab batch order.json"], 2, "--out DIR, or --serve"),
+    ("run --hosts", "no such list, a list that cannot be read, an unknown carrier, `--resume` without it"): (
+        [
+            *("lab run hold --hosts nosuch", "lab run hold --hosts senseless.json", "lab run --resume s1"),
+            *("lab run hold --hosts hosts.ini --carrier pigeon", "lab run --hosts hosts.ini --resume nosuch"),
+        ],
+        2,
+        "lab: ",
+    ),
+    ("run --hosts", "no host can be used"): (["lab run hold --hosts hosts.ini"], 3, "no host can be used: one: "),
     ("doctor", "the lab cannot run here"): (["PATH=empty lab doctor"], 3, "cannot run here yet"),
 }
 
@@ -291,7 +313,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with sqlite3.connect(made / "newer" / ".archive" / "index-1.sqlite3") as future:
         future.execute("PRAGMA application_id = 0x4C414221")
         future.execute("PRAGMA user_version = 99")
+    _orders(made)
     return made
+
+
+def _orders(folder: Path) -> None:
+    """An order of another lab, one that makes no sense, and a list of a host that is not there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAB_CACHE", str(folder / "cache"))
+        order = order_of(plan_in(folder))
+    (folder / "order.json").write_bytes(dump_order(order.model_copy(update={"lab_code": "0" * 64})))
+    (folder / "senseless.json").write_bytes(dump_order(order.model_copy(update={"batch": "../x", "attempt": 0})))
+    (folder / "hosts.ini").write_text("one ansible_host=127.0.0.1 ansible_port=1\n")
 
 
 def _changed(bundle: Path, **fields: object) -> None:
