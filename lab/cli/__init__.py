@@ -18,7 +18,7 @@ from lab.text.terminal import say, say_traceback
 COMMANDS = (
     *("setup", "doctor", "run", "show", "judge", "report", "selftest", "shell"),
     *("kernels", "nics", "cases", "new", "mutants", "kernel", "cache", "archive", "compare", "history"),
-    *("batch",),
+    *("hosts", "batch"),
 )
 """In the order of the help. Each has a module of its name, with a function or a group of commands of that name."""
 

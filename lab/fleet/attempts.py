@@ -105,6 +105,10 @@ class FleetFolder:
         found = [attempt for path in paths if (attempt := read_record(path, _attempt)) is not None]
         return tuple(sorted(found, key=lambda attempt: attempt.number))
 
+    def is_open(self, attempt: Attempt) -> bool:
+        """Whether nobody has told how it ended."""
+        return any(a.number == attempt.number and a.state == AT_WORK for a in self.attempts(attempt.batch))
+
     def all_attempts(self) -> tuple[Attempt, ...]:
         """Of the session."""
         batches = sorted({path.parents[1].name for path in self.root.glob("*/*/attempt.json")})

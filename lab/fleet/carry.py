@@ -102,7 +102,7 @@ class Carry:
                 with contextlib.suppress(LabError), linked(hosts[attempt.host], self.stopping) as link:
                     self.doing(f"asking {attempt.host} for what {attempt.key} has left")
                     self._fetch(link, attempt, given_up=False)
-                if self.fleet.attempts(self.batch)[attempt.number - 1].state == AT_WORK:
+                if self.fleet.is_open(attempt):
                     self.fleet.end(attempt, GIVEN_UP, "its controller was killed, and its host does not answer")
 
     def _attempt(self, attempt: Attempt) -> int:

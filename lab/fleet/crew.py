@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import json
 import os
 import shutil
 import signal
@@ -29,9 +31,10 @@ from lab.host.paths import cache_root
 from lab.host.records import write_whole
 from lab.host.version import lab_code
 from lab.host.workers import ENDING, STOP_LIMIT, at_work
-from lab.plan.session import PLAN_FILE, SessionPlan, dump
+from lab.plan.session import EVENTS_FILE, PLAN_FILE, SessionPlan, dump
 from lab.session.conduct import Conducted, Listener, watch
 from lab.session.start_engine import LOG
+from lab.text.words import one_line
 
 if TYPE_CHECKING:
     from lab.plan.matrix import Run
@@ -84,6 +87,30 @@ def ask_all(hosts: Sequence[FleetHost], progress: Progress) -> tuple[Answer, ...
         return tuple(pool.map(ask, hosts))
 
 
+def examined(host: FleetHost) -> tuple[list[str], str]:
+    """What `lab doctor` says on a host, a line each, and why the lab cannot run there; "" where it can."""
+    answer = ask(host)
+    if answer.problem:
+        return [], answer.problem
+    try:
+        with linked(host) as link:
+            told = link.ask("doctor")
+    except LabError as exc:
+        return [], exc.message
+    lines = [line for line in str(told.get("doctor", "")).splitlines() if line.strip()]
+    status = told.get("status")
+    return [_check(line) for line in lines[:100]], "" if status == 0 else f"lab doctor ended with {status}"
+
+
+def _check(line: str) -> str:
+    """A check in few words; the line itself where it is none."""
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        told = json.loads(line)
+        cure = f" (cure: {told['cure']})" if told["cure"] else ""
+        return one_line(f"{told['status']:4} {told['name']}: {told['seen']}{cure}", 400)
+    return one_line(line, 400)
+
+
 @dataclass
 class Crew:
     """Runs a plan on other hosts: the engine of such a session (lab.session.start_engine.Runner)."""
@@ -99,6 +126,7 @@ class Crew:
     _looked: float = 0.0
     _seen: float = 0.0
     _out: set[str] = field(default_factory=set)
+    _some_are_left: bool = True
 
     @property
     def _plan(self) -> SessionPlan:
@@ -179,10 +207,10 @@ class Crew:
             if seen != self._seen:
                 self._seen, changed = seen, True
                 self._read_again()
-        if changed and not self._write_logins() and not at_work(self._plan.sockets):
+        if changed:
+            self._some_are_left = self._write_logins()
+        if not self._some_are_left and not at_work(self._plan.sockets):
             self.progress("no host is left")
-            self.stop(signal.SIGHUP, None)
-            self.signals.clear()
             self._kill()
 
     def _read_again(self) -> None:
@@ -244,6 +272,7 @@ def resume(session: Path, listener: Listener, inventory: Path, *, carrier: str =
 
     def make(sockets: Path, _: Crew) -> SessionPlan:
         (session / RESULTS).unlink(missing_ok=True)
+        _set_aside(session / EVENTS_FILE)
         plan = replace(stored, folder=session, sockets=sockets)
         write_whole(session / PLAN_FILE, dump(plan, cache_root()))
         for path in fleet_of(plan).root.glob("strikes/*"):
@@ -251,6 +280,13 @@ def resume(session: Path, listener: Listener, inventory: Path, *, carrier: str =
         return plan
 
     return _conducted(make, listener, inventory, carrier)
+
+
+def _set_aside(events: Path) -> None:
+    """What was told before is not told again."""
+    if events.exists():
+        free = (events.with_name(f"{events.stem}-{n}{events.suffix}") for n in itertools.count(1))
+        events.rename(next(path for path in free if not path.exists()))
 
 
 def _conducted(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from lab.text.words import clipped
 
 READ_SECONDS = 60
 MOST_PAIRS = 512
+COMMAND = "/opt/lab/current/.venv/bin/lab"
+"""Where `lab hosts setup` puts it."""
 HINT = "an Ansible inventory, e.g. `one ansible_host=192.0.2.1 ansible_user=lab`; docs/fleet.md"
 
 SSH_OPTIONS = (
@@ -43,6 +46,11 @@ class FleetHost:
 
 def read_inventory(path: Path) -> tuple[FleetHost, ...]:
     """Raises BadInput with all that is wrong, HostTrouble where there is no Ansible."""
+    return hosts_of(listing(path), str(path))
+
+
+def listing(path: Path) -> dict[str, Any]:
+    """What `ansible-inventory --list` says. Raises as `read_inventory`."""
     if not path.exists():
         raise BadInput([f"--hosts {path}: there is no such file"], hint=HINT)
     argv = [str(Path(sys.executable).with_name("ansible-inventory")), "-i", str(path), "--list"]
@@ -56,13 +64,12 @@ def read_inventory(path: Path) -> tuple[FleetHost, ...]:
         raise HostTrouble(f"{path}: ansible-inventory took longer than {READ_SECONDS} s") from exc
     if done.returncode:
         raise BadInput([f"{path}: {clipped(' '.join(done.stderr.split()), 500)}"], hint=HINT)
-    return hosts_of(json.loads(done.stdout), str(path))
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
 
 
 def _environment() -> dict[str, str]:
     """The playbooks' settings and no others; a file that no plugin can read is an error, not an empty list."""
-    import os
-
     config = str(project_root() / "playbooks" / "ansible.cfg")
     return {**os.environ, "ANSIBLE_CONFIG": config, "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "True"}
 
@@ -107,14 +114,14 @@ def argv_to(host: str, variables: Mapping[str, Any]) -> tuple[str, ...]:
     if variables.get("ansible_connection") == "local":
         return (sys.executable, "-P", "-m", "lab", "batch", "--serve")
     argv = ["ssh", *SSH_OPTIONS]
-    for option, key in (("-p", "ansible_port"), ("-i", "ansible_ssh_private_key_file"), ("-l", "ansible_user")):
+    for option, key in (("-p", "ansible_port"), ("-l", "ansible_user")):
         if variables.get(key):
             argv += [option, str(variables[key])]
-    if variables.get("ansible_ssh_private_key_file"):
-        argv += ["-o", "IdentitiesOnly=yes"]
+    if identity := variables.get("lab_key") or variables.get("ansible_ssh_private_key_file"):
+        argv += ["-i", str(identity), "-o", "IdentitiesOnly=yes"]
     for key in ("ansible_ssh_common_args", "ansible_ssh_extra_args"):
         argv += shlex.split(str(variables.get(key, "")))
-    command = str(variables.get("lab_command", "lab"))
+    command = str(variables.get("lab_command", COMMAND))
     return (*argv, "--", str(variables.get("ansible_host", host)), f"{command} batch --serve")
 
 

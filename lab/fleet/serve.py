@@ -12,6 +12,7 @@ import datetime
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -43,6 +44,8 @@ from lab.text.words import one_line
 
 KEPT = timedelta(days=7)
 """What nobody has fetched for so long goes."""
+DOCTOR_SECONDS = 300
+TOLD = 64 * 1024
 _ARTEFACTS: TypeAdapter[list[Artefact]] = TypeAdapter(list[Artefact])
 
 
@@ -72,6 +75,7 @@ def _answer(wire: Wire, asked: dict[str, Any]) -> None:
         "put": _put,
         "batch": _batch,
         "fetch": _fetch,
+        "doctor": _doctor,
     }
     try:
         ask = answers.get(str(asked.get("ask")))
@@ -102,6 +106,17 @@ def _facts(wire: Wire, _: dict[str, Any]) -> None:
             "at": sorted(path.name for path in outcomes().glob("*") if path.is_dir()),
         }
     )
+
+
+def _doctor(wire: Wire, _: dict[str, Any]) -> None:
+    """What `lab doctor` says here; it proves that by booting."""
+    argv = [sys.executable, "-P", "-m", "lab", "doctor", "--json"]
+    try:
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=DOCTOR_SECONDS)
+    except subprocess.TimeoutExpired as exc:
+        raise HostTrouble(f"lab doctor took longer than {DOCTOR_SECONDS} s") from exc
+    said = done.stdout if done.stdout.strip() else done.stderr
+    wire.tell(doctor=said.decode(errors="replace")[:TOLD], status=done.returncode)
 
 
 def _there(folder: Path) -> Path:

@@ -255,6 +255,14 @@ ROWS: dict[tuple[str, str], tuple[list[str], int, str]] = {
         "lab: ",
     ),
     ("run --hosts", "no host can be used"): (["lab run hold --hosts hosts.ini"], 3, "no host can be used: one: "),
+    ("hosts list", "no such list, or one that makes no sense"): (
+        ["lab hosts list nosuch", "lab hosts list senseless.json"],
+        2,
+        "lab: ",
+    ),
+    ("hosts list", "a host that cannot be used"): (["lab hosts list hosts.ini"], 3, "one"),
+    ("hosts doctor", "a host that cannot be used"): (["lab hosts doctor hosts.ini"], 3, "one: "),
+    ("hosts setup", "no such list, or one that makes no sense"): (["lab hosts setup nosuch"], 2, "no such file"),
     ("doctor", "the lab cannot run here"): (["PATH=empty lab doctor"], 3, "cannot run here yet"),
 }
 

@@ -61,4 +61,4 @@ def test_all_that_is_wrong_with_a_list_is_told_at_once() -> None:
 def test_a_host_without_variables_is_reached_by_its_name() -> None:
     (host,) = hosts_of({"all": {"hosts": ["one"]}, "_meta": {"hostvars": {}}}, "x")
     assert isinstance(host, FleetHost)
-    assert host.argv[-2:] == ("one", "lab batch --serve")
+    assert host.argv[-2:] == ("one", "/opt/lab/current/.venv/bin/lab batch --serve")
