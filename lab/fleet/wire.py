@@ -23,6 +23,9 @@ BEAT = timedelta(seconds=5)
 LEASE = timedelta(seconds=float(os.environ.get("LAB_LEASE") or 60))
 """Who hears nothing for so long, not even a sign of life, has lost the other: the host ends its guests, and the
 controller gives the attempt up."""
+START = timedelta(seconds=120)
+"""For the first frame: to log in, and to start an interpreter on a busy host, takes a while. ssh itself tells sooner
+where there is nobody."""
 MESSAGE, DATA, ALIVE = b"J", b"D", b"."
 MOST = 16 * MIB
 """Bytes of a frame: a work order is the longest."""
@@ -42,6 +45,8 @@ class Wire:
     outward: int
     lease: timedelta = LEASE
     who: str = "the other end"
+    start: timedelta = START
+    _heard: bool = False
     _sending: threading.Lock = field(default_factory=threading.Lock)
 
     def send(self, kind: bytes, data: bytes = b"") -> None:
@@ -65,8 +70,9 @@ class Wire:
 
     def read(self) -> tuple[bytes, bytes]:
         """The next frame. Raises LinkLost, HostTrouble for what is no frame."""
-        deadline = Deadline.after(f"a sign of life of {self.who}", self.lease)
-        head = self._exactly(_HEAD, deadline)
+        limit = self.lease if self._heard else max(self.lease, self.start)
+        head = self._exactly(_HEAD, Deadline.after(f"a sign of life of {self.who}", limit))
+        self._heard = True
         kind, size = head[:1], int.from_bytes(head[1:], "big")
         if kind not in (MESSAGE, DATA, ALIVE) or size > MOST:
             raise HostTrouble(f"{self.who} says what is no frame: {head!r}")

@@ -30,7 +30,7 @@ SHORT = timedelta(seconds=0.3)
 def ends() -> Iterator[tuple[Wire, int, int]]:
     """A wire, and what its other end reads from and writes to."""
     (inward, theirs_out), (theirs_in, outward) = os.pipe(), os.pipe()
-    yield Wire(inward, outward, lease=SHORT, who="host"), theirs_in, theirs_out
+    yield Wire(inward, outward, lease=SHORT, who="host", start=SHORT), theirs_in, theirs_out
     for fd in (inward, theirs_out, theirs_in, outward):
         with contextlib.suppress(OSError):
             os.close(fd)
@@ -147,3 +147,13 @@ def test_a_host_that_cannot_be_reached_says_why() -> None:
     gone = FleetHost("one", ("sh", "-c", "echo no route to it >&2; exit 255"), 1)
     with pytest.raises(LinkLost, match="no route to it"), linked(gone) as link:
         link.facts()
+
+
+def test_the_first_frame_may_take_longer_than_the_lease(ends: tuple[Wire, int, int]) -> None:
+    wire, _, theirs_out = ends
+    wire.start = timedelta(seconds=60)
+    late = threading.Timer(4 * SHORT.total_seconds(), lambda: os.write(theirs_out, b".\0\0\0\0"))
+    late.start()
+    assert wire.read() == (ALIVE, b"")
+    with pytest.raises(LinkLost):
+        wire.read()
