@@ -200,7 +200,7 @@ class _Said:
 
     def tail(self) -> str:
         self._thread.join(1)
-        text = one_line(self._last.decode(errors="replace"), 2000)[-SAID:]
+        text = one_line(self._last.decode(errors="replace").replace("\r", " "), 2000)[-SAID:]
         return f": {text}" if text else ""
 
     def close(self) -> None:
