@@ -103,9 +103,14 @@ def _facts(wire: Wire, _: dict[str, Any]) -> None:
             "clock": time.time(),
             "free_mib": shutil.disk_usage(_there(cache_root())).free >> 20,
             "kvm": os.access("/dev/kvm", os.R_OK | os.W_OK),
-            "at": sorted(path.name for path in outcomes().glob("*") if path.is_dir()),
+            "at": sorted(_left()),
         }
     )
+
+
+def _left() -> set[str]:
+    """Keys of the orders of which something lies here."""
+    return {path.name for path in outcomes().glob("*") if path.is_dir() and (path / ORDER).is_file()}
 
 
 def _doctor(wire: Wire, _: dict[str, Any]) -> None:
@@ -211,7 +216,7 @@ def _interrupted_by(wire: Wire) -> Iterator[None]:
 def _fetch(wire: Wire, asked: dict[str, Any]) -> None:
     """What an order has left here. One that is still at work ends first: its controller is gone, or it would know."""
     key = str(asked.get("key"))
-    if key not in {path.name for path in outcomes().glob("*") if path.is_dir()}:
+    if key not in _left():
         wire.tell(end={"code": 75, "trouble": ["nothing of it is here"], "sha256": "", "size": 0})
         return
     with locked(outcomes() / key, progress=lambda _: None):
