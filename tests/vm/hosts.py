@@ -7,6 +7,7 @@ Addresses are of 198.18.0.0/15, which is for tests (RFC 2544), and lead nowhere 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import secrets
 import shutil
@@ -41,12 +42,18 @@ ClientAliveCountMax 2
 """
 
 
+@functools.cache
 def cannot() -> str:
     """Why there can be no such hosts here; "" when there can."""
     if os.geteuid() != 0:
         return "network namespaces of our own need root"
     lacking = [tool for tool in (SSHD, "ip", "ssh", "ssh-keygen", "parallel") if shutil.which(tool) is None]
-    return f"not installed: {', '.join(lacking)} (lab setup --fleet --sshd)" if lacking else ""
+    if lacking:
+        return f"not installed: {', '.join(lacking)} (lab setup --fleet --sshd)"
+    name = f"lf{secrets.token_hex(4)}"
+    tried = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, check=False)
+    subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+    return f"no network namespace can be made: {tried.stderr.strip()}" if tried.returncode else ""
 
 
 @dataclass
