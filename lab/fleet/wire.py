@@ -20,7 +20,14 @@ from lab.errors import HostTrouble
 from lab.units import MIB, Deadline
 
 BEAT = timedelta(seconds=5)
-LEASE = timedelta(seconds=float(os.environ.get("LAB_LEASE") or 60))
+
+
+def lease(chosen: str = "") -> timedelta:
+    """As LAB_LEASE has it, in seconds: 10 to 3600; what is no such number is 60."""
+    return timedelta(seconds=int(chosen) if chosen.isdecimal() and 10 <= int(chosen) <= 3600 else 60)
+
+
+LEASE = lease(os.environ.get("LAB_LEASE", ""))
 """Who hears nothing for so long, not even a sign of life, has lost the other: the host ends its guests, and the
 controller gives the attempt up."""
 START = timedelta(seconds=120)

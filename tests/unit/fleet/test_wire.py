@@ -17,7 +17,7 @@ from lab.errors import BadInput, HostTrouble
 from lab.fleet.artefacts import artefacts_of, begun, lacking, partial_of, place_of
 from lab.fleet.inventory import FleetHost
 from lab.fleet.link import linked
-from lab.fleet.wire import ALIVE, DATA, MESSAGE, LinkLost, Wire
+from lab.fleet.wire import ALIVE, DATA, MESSAGE, LinkLost, Wire, lease
 from lab.host.paths import cache_root, project_root
 from lab.host.version import lab_code
 from lab.plan.session import SessionPlan
@@ -147,6 +147,11 @@ def test_a_host_that_cannot_be_reached_says_why() -> None:
     gone = FleetHost("one", ("sh", "-c", "echo no route to it >&2; exit 255"), 1)
     with pytest.raises(LinkLost, match="no route to it"), linked(gone) as link:
         link.facts()
+
+
+def test_a_lease_is_a_number_of_seconds_within_reason() -> None:
+    assert lease("20") == timedelta(seconds=20)
+    assert {lease(text) for text in ("", "0", "5", "99999", "x", "-20", "1e3")} == {timedelta(seconds=60)}
 
 
 def test_the_first_frame_may_take_longer_than_the_lease(ends: tuple[Wire, int, int]) -> None:
