@@ -15,7 +15,7 @@ import typer
 
 from lab.cli import complete
 from lab.cli.exits import FOR_BISECT, INTERRUPTED, LAB_FAILED, code_for_bisect, code_of
-from lab.cli.options import Cold, ResultsFolder
+from lab.cli.options import Cold, Known, ResultsFolder
 from lab.cli.progress import shown
 from lab.text.terminal import Console, say
 
@@ -68,6 +68,7 @@ def run(
     cold: Cold = False,
     results: ResultsFolder = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per run on standard output.")] = False,
+    known: Known = None,
     timing: Annotated[bool, typer.Option("--timing", help="Show where the time of each run went.")] = False,
     bisect: Annotated[
         bool, typer.Option(FOR_BISECT, help="Exit as git bisect run expects: 1 a FAIL, 125 nothing is known.")
@@ -77,11 +78,13 @@ def run(
 
     [cyan]lab run ~/my-suite:my-case[/cyan] runs a case of an experiment that lies elsewhere.
     """
+    from lab.archive.known import use_known
     from lab.host.paths import results_folder
     from lab.session.conduct import conduct
     from lab.session.suites import with_folders
     from lab.spec.request import SessionRequest
 
+    use_known(known)
     request = SessionRequest(
         names=with_folders(names or ()),
         suites=tuple(suite or ()),

@@ -90,6 +90,18 @@ ROWS: dict[tuple[str, str], tuple[list[str], int, str]] = {
         2,
         "lab: ",
     ),
+    ("report --mail", "the mail, or that nothing is new"): (
+        ["lab report s3 --mail --results both", "lab report s2 --mail --results both"],
+        0,
+        "Reproduce:|nothing new",
+    ),
+    ("report --mail", "no session before it, an address that is none"): (
+        ["lab report s1 --mail --results both", "lab report --mail --to nobody --results both"],
+        2,
+        "lab: ",
+    ),
+    ("report --kcidb", "the document"): (["lab report --kcidb thelab --results both"], 0, '"thelab:'),
+    ("report --kcidb", "an origin that is none"): (["lab report --kcidb Me --results both"], 2, "an origin is"),
     ("judge", "PASS or FAIL as predicted"): (["lab judge passed", "lab judge foreseen passed"], 0, "as predicted"),
     ("judge", "FAIL or PASS that was not predicted"): (["lab judge failed", "lab judge passed failed"], 1, "FAIL"),
     ("judge", "MISS or ERROR that was not predicted"): (
@@ -222,10 +234,47 @@ ROWS: dict[tuple[str, str], tuple[list[str], int, str]] = {
         0,
         "FAIL",
     ),
+    ("compare", "all that got worse is a known issue (`--known`)"): (
+        ["lab compare s2 s3 --results both --known known.toml"],
+        0,
+        "known",
+    ),
+    ("compare", "a file of known issues with something wrong"): (
+        ["lab compare s2 s3 --results both --known wrong.toml"],
+        2,
+        "wrong.toml",
+    ),
     ("history", "a case of which there are no runs"): (
         ["lab history nosuch --results both", "lab history hold --nic virtio --results both"],
         2,
         "there are no runs of",
+    ),
+    (
+        "nightly",
+        "`--check` of a file with which nothing is wrong; `--install`; `--resume` where no night was cut off",
+    ): (
+        [
+            "lab nightly night.toml --check",
+            "XDG_CONFIG_HOME=config lab nightly night.toml --install",
+            "lab nightly night.toml --resume",
+        ],
+        0,
+        "",
+    ),
+    ("nightly", "no such file, or one with something wrong; unknown target; a time that is none"): (
+        [
+            "lab nightly nosuch.toml",
+            "lab nightly wrong.toml",
+            "lab nightly night.toml --only x",
+            "XDG_CONFIG_HOME=config lab nightly night.toml --install --at 25",
+        ],
+        2,
+        "lab: ",
+    ),
+    ("nightly", "another nightly is at work on the results folder"): (
+        ["exec 9>results/.nightly/lock; flock 9; lab nightly night.toml"],
+        3,
+        "another nightly is at work",
     ),
     ("mutants", "`--list`"): (["lab mutants --list"], 0, "claimed by"),
     ("mutants", "unknown mutant or design, numbers out of range"): (
@@ -287,6 +336,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         _changed(bundle, started=f"2026-02-0{number}T00:00:00.000+00:00")
     _, (gone,) = write_session(made / "pruned", "p1", ("hold",))
     (gone / "manifest.json").rename(gone / "pruned.json")
+    (made / "night.toml").write_text('[[target]]\nname = "a"\nkernel = "6.12"\n')
+    (made / "wrong.toml").write_text("hours = 0\n")
+    (made / "known.toml").write_text('[[issue]]\nid = "one"\ncase = "hold"\n')
+    (made / "results" / ".nightly").mkdir()
     (made / "newer" / ".archive").mkdir(parents=True)
     with sqlite3.connect(made / "newer" / ".archive" / "index-1.sqlite3") as future:
         future.execute("PRAGMA application_id = 0x4C414221")
