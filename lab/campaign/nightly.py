@@ -114,7 +114,8 @@ class Nightly:
     def __post_init__(self) -> None:
         self.diary, self._since = read_diary(self.asked.folder), time.monotonic()
         night = self.diary.night
-        if night is None or night.ended or _age(night) >= STALE:
+        again = night is not None and self.asked.only and {t.name for t in self.asked.targets} <= set(night.targets)
+        if night is None or night.ended or again or _age(night) >= STALE:
             began = utc_now()
             self.diary = replace(self.diary, night=Night(began[:19].replace(":", "").replace("-", ""), began))
         self.keep(self.diary)
@@ -289,6 +290,9 @@ class Nightly:
 
     def close(self) -> Ended:
         """Hand over the mails that wait, and say what came of the night."""
+        for target in self.asked.targets:
+            if target.name not in self.night.targets:
+                self.passed_over(target, "not reached in time")
         unsent = self.deliver()
         if not self.asked.only:
             self.keep(replace(self.diary, night=replace(self.night, ended=True)))

@@ -109,7 +109,7 @@ def write_bundle(plan: SessionPlan, run: Run, kernel: BootableKernel, word: str)
     work.rename(plan.folder / run.id)
 
 
-def one_night(file: Path, kernel: str, words: str, kill: int = 0) -> nightly.Ended:
+def one_night(file: Path, kernel: str, words: str, kill: int = 0, only: tuple[str, ...] = ()) -> nightly.Ended:
     """One night, in which a kernel gives `words` (P, F or M, by the case in the order of the file), and which ends
     itself by SIGKILL before its `kill`-th step that changes the disk or runs something (0: never). For a process of its
     own: it replaces what boots machines.
@@ -131,7 +131,7 @@ def one_night(file: Path, kernel: str, words: str, kill: int = 0) -> nightly.End
     records.write_whole = write
     root = file.parent / "results"
     with nightly.alone(root):
-        return nightly.Nightly(nightly.Asked(file, spec, root), lambda _: None).work()
+        return nightly.Nightly(nightly.Asked(file, spec, root, only), lambda _: None).work()
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class Done:
     said: str
 
 
-def night(file: Path, kernel: str, words: str, kill: int = 0) -> Done:
+def night(file: Path, kernel: str, words: str, kill: int = 0, only: tuple[str, ...] = ()) -> Done:
     """`one_night` in a process of its own, which has all modules already; its mails go through FILE's sendmail."""
     said = file.parent / "said"
     said.write_text("")
@@ -153,7 +153,7 @@ def night(file: Path, kernel: str, words: str, kill: int = 0) -> Done:
             with said.open("w") as stream, contextlib.redirect_stderr(stream):
                 post._PLACES = (str(file.parent / "sendmail"), "")
                 try:
-                    stream.write(one_night(file, kernel, words, kill).line)
+                    stream.write(one_night(file, kernel, words, kill, only).line)
                     status = 0
                 except BaseException:  # noqa: BLE001 - whatever it is, the parent is told
                     traceback.print_exc(file=stream)

@@ -141,3 +141,15 @@ def test_a_damaged_diary_costs_no_history(file: Path) -> None:
     assert "damaged" in done.said
     assert told(done).endswith("nothing new, 1 still failing")
     assert len(sent(file)) == 1
+
+
+def test_one_target_may_be_asked_for_again_and_again(file: Path) -> None:
+    file.write_text(FILE.replace("[mail]", '[[target]]\nname = "other"\nkernel = "other"\n[mail]'))
+    for _ in range(2):
+        assert told(night(file, "k1", "PP", only=("mine",))) == "nightly night: mine: 8 runs on k1, nothing new"
+    assert "other: 8 runs" in told(night(file, "k1", "PP"))
+
+
+def test_a_night_without_time_tells_what_it_did_not_reach(file: Path) -> None:
+    file.write_text("hours = 0.000001\n" + FILE)
+    assert told(night(file, "k1", "PP")) == "nightly night: mine: not reached in time"
