@@ -17,7 +17,7 @@ run: setup
 	@.venv/bin/lab run
 
 test: venv
-	@.venv/bin/lab setup --browser
+	@.venv/bin/lab setup --browser --fleet --sshd
 	@.venv/bin/tox
 
 MINUTES ?= 30

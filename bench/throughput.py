@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -19,6 +20,7 @@ from bench.stats import Round
 from lab.cli.guests import accelerator_for, prepared, private_hypervisor
 from lab.cli.measure import FIRST_PORT, Moved, transfer
 from lab.errors import LabTrouble
+from lab.guestimage.layer import layer_of
 from lab.pair.ready import ReadyPair, ready_pair
 from lab.plan.case import STANDARD, ClientSpec
 from lab.plan.names import digest
@@ -42,6 +44,7 @@ CLOCKS_APART_S, CLOCKS_APART = 0.25, 0.10
 def measure(asked: Asked) -> Outcome:
     """One pair for each NIC profile, one after the other. Raises LabTrouble."""
     kernel, image = prepared(asked.kernels[0] if asked.kernels else "newest", asked.progress)
+    layer = layer_of(TRAFFIC, asked.progress)
     measured: dict[str, list[Round]] = {}
     shares: dict[str, list[float]] = {name: [] for name in PROFILES}
 
@@ -55,6 +58,7 @@ def measure(asked: Asked) -> Outcome:
             request = PairRequest(
                 pair, NICS[name], STANDARD, kernel, image, accelerator, captures, folder / "s", traffic=TRAFFIC
             )
+            request = replace(request, layer=layer)
             progress = partial(tell, name)
             with ready_pair(hypervisor, request, progress) as ready:
                 measured[name] = interleaved(variants(ready, shares[name]), asked.repeats, progress)

@@ -60,7 +60,7 @@ class BootableKernel:
 
 @dataclass(frozen=True)
 class GuestImage:
-    """The read-only userland of the guests: an erofs file and its content key."""
+    """The read-only userland of the guests, or a layer of programs beside it: an erofs file and its content key."""
 
     path: Path
     sha256: str

@@ -48,5 +48,7 @@ def expand(
     cases: Sequence[str],
     repeat: int,
     references: Mapping[str, str] = MappingProxyType({}),
+    layers: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Run, ...]:
-    return matrix.expand(session, kernels, nics, [case_named(name) for name in cases], repeat, references)
+    chosen = [case_named(name) for name in cases]
+    return matrix.expand(session, kernels, nics, chosen, repeat, references, layers=layers)

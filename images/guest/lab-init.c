@@ -2,10 +2,11 @@
 /*
  * lab-init: pid 1 of a guest, from the first instruction of user space to power-off.
  *
- * Started as /init of the initramfs it loads the modules listed in /modules/load, mounts the read-only
- * userland from the first virtio disk, moves into it, brings up the control NIC, the cgroup tree, telemetry and
- * an SSH server, and says so on the virtio-serial port "lab.ready". From then on it reaps orphans and reports
- * carrier changes of the link NIC on the same port, so that the host waits for signals and never for seconds.
+ * Started as /init of the initramfs it loads the modules listed in /modules/load, mounts the read-only userland from a
+ * virtio disk, and on it, from another one, the programs that an experiment brought, if any. It moves into that, brings up
+ * the control NIC, the cgroup tree, telemetry and an SSH server, and says so on the virtio-serial port "lab.ready". From
+ * then on it reaps orphans and reports carrier changes of the link NIC on the same port, so that the host waits for signals
+ * and never for seconds.
  *
  * The same port takes orders, a line each: "admit HOSTKEY KEY" gives the SSH server a key of its own, and lets the other
  * one in, and no other; "set ..." is a setting of the link and its stack (lab-init-settle.c), "settled" is answered with
@@ -13,7 +14,8 @@
  * guest can be saved; "wake" gives the guest that was restored from there an identity of its own (lab-init-wake.c);
  * "echo ADDRESS" is answered when the other end of the link has. One that could not be followed is answered "refused".
  *
- * Kernel command line: lab.nic=MODULE (driver of the link NIC), lab.ctl=MAC, lab.link=MAC, lab.host=NAME.
+ * Kernel command line: lab.nic=MODULE (driver of the link NIC), lab.ctl=MAC, lab.link=MAC, lab.host=NAME,
+ * lab.layer=SERIAL (the disk with an experiment's own programs, where it brings any).
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -163,18 +165,48 @@ static void load_modules(void)
 	fclose(list);
 }
 
-static void enter_userland(void)
+/* Device node of the disk that has this serial number; 0: there is none, or not yet. */
+static int find_disk(const char *serial, char *dev, size_t size)
 {
-	static const char *const moved[] = { "/dev", "/proc", "/sys" };
+	char path[64], told[64];
+	char letter;
+
+	for (letter = 'a'; letter <= 'c'; letter++) {
+		snprintf(path, sizeof(path), "/sys/block/vd%c/serial", letter);
+		if (!slurp(path, told, sizeof(told)))
+			continue;
+		told[strcspn(told, "\n")] = 0;
+		snprintf(dev, size, "/dev/vd%c", letter);
+		if (!strcmp(told, serial) && !access(dev, F_OK))
+			return 1;
+	}
+	return 0;
+}
+
+/* By its serial: which of two disks is found first, nobody promises. */
+static void mount_disk(const char *serial, const char *target)
+{
 	struct timespec ms = { .tv_nsec = 1000000 };
-	char target[64];
+	char dev[16] = "", what[128];
 	int i;
 
 	/* Probing of a PCI device may outlive finit_module(): no event reaches a process without udev. */
-	for (i = 0; i < 10000 && access("/dev/vda", F_OK); i++)
+	for (i = 0; i < 10000 && !find_disk(serial, dev, sizeof(dev)); i++)
 		nanosleep(&ms, NULL);
-	if (mount("/dev/vda", "/root", "erofs", MS_RDONLY, NULL))
-		die("mount the userland (erofs on /dev/vda)");
+	snprintf(what, sizeof(what), "mount the disk %s (erofs) at %s", serial, target);
+	if (mount(dev, target, "erofs", MS_RDONLY, NULL))
+		die(what);
+}
+
+static void enter_userland(void)
+{
+	static const char *const moved[] = { "/dev", "/proc", "/sys" };
+	char target[64];
+	int i;
+
+	mount_disk("userland", "/root");
+	if (option("lab.layer")[0]) /* programs that an experiment brought */
+		mount_disk(option("lab.layer"), "/root/usr/lib/layer");
 	for (i = 0; i < 3; i++) {
 		snprintf(target, sizeof(target), "/root%s", moved[i]);
 		if (mount(moved[i], target, NULL, MS_MOVE, NULL))
@@ -225,7 +257,7 @@ static int find_port(const char *want, char *dev, size_t size)
 /* Starts the program in `path`; `out` becomes its standard output, unless it is -1. */
 static pid_t spawn(const char *path, char *const argv[], int out)
 {
-	static char *const env[] = { "PATH=/usr/lib/lab:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", NULL };
+	static char *const env[] = { "PATH=/usr/lib/lab:/usr/lib/layer:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", NULL };
 	sigset_t none;
 	pid_t pid = fork();
 

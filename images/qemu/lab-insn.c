@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * lab-insn: a QEMU plugin that counts the instructions a guest executes, and writes the count down whenever the guest
- * executes a mark (images/guest/count-mark.h). One JSON line a mark: {"mark":N,"instructions":N,"t":seconds}.
+ * executes a mark (images/guest/lib/count-mark.h). One JSON line a mark: {"mark":N,"instructions":N,"t":seconds}.
  *
  *   -plugin file=lab-insn.so,out=FILE
  *
@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../guest/count-mark.h"
+#include "../guest/lib/count-mark.h"
 
 PLUGIN_EXPORT int qemu_plugin_version = PLUGIN_API_VERSION;
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from lab.archive.rows import RunRow
@@ -70,9 +70,11 @@ class Change:
 
     likely   how likely such runs were if nothing had changed; None where that was not asked
     needed   further runs of the same word that would make it sure; 0 when it is
-    witness  the run to look at
+    witness  the run to look at;  first  the first of these runs that said the same
+    other    the last run before them that said something else, else the last there was
     number   what moved, and how
     fresh    a flaky cell that was not so before these runs
+    known    issues that excuse it, a line each
     """
 
     cell: str
@@ -84,11 +86,14 @@ class Change:
     witness: RunRow | None = None
     number: tuple[str, Moved] | None = None
     fresh: bool = False
+    first: RunRow | None = None
+    other: RunRow | None = None
+    known: tuple[str, ...] = ()
 
     @property
     def is_news(self) -> bool:
-        """Whether it got worse: what a script is told of by its exit status."""
-        return self.kind in NEWS or self.fresh
+        """Whether it got worse, and nobody knew: what a script is told of by its exit status."""
+        return (self.kind in NEWS or self.fresh) and not self.known
 
 
 def failed(run: RunRow) -> bool:
@@ -104,18 +109,24 @@ def compare(
     after: Sequence[RunRow],
     history: Callable[[str, str], Sequence[RunRow]],
     escapes: Callable[[str], bool] = lambda _: True,
+    key: Callable[[RunRow], str] | None = None,
 ) -> list[Change]:
     """All cells of both sides, worst first.
 
     history  the last runs of a cell before a time, as many as WINDOW at least
     escapes  whether a case is about an escape
+    key      what is compared, where the caller knows better than `_key`
     """
-    key = _key(before, after)
+    key = key or _key(before, after)
     old, new = _by(before, key), _by(after, key)
     changes = [
-        _change(cell, old.get(cell, ()), new.get(cell, ()), _past(history, old, new, cell), escapes)
+        change_of(cell, old.get(cell, ()), new.get(cell, ()), _past(history, old, new, cell), escapes)
         for cell in sorted({*old, *new})
     ]
+    return worst_first(changes)
+
+
+def worst_first(changes: Iterable[Change]) -> list[Change]:
     order = list(Kind)
     return sorted(changes, key=lambda change: (order.index(change.kind), change.cell))
 
@@ -151,6 +162,28 @@ def _past(
     told = {run.key: run for name in cells for run in history(name, first) if run.started < first}
     told |= {run.key: run for run in old.get(cell, ())}
     return [run for run in in_order(told.values()) if run.key not in mine and run.word in SPEAK][-WINDOW:]
+
+
+def change_of(
+    cell: str,
+    old: Sequence[RunRow],
+    new: Sequence[RunRow],
+    past: Sequence[RunRow],
+    escapes: Callable[[str], bool] = lambda _: True,
+) -> Change:
+    """What became of one cell between `old` runs and `new` ones; `past` are all that spoke before those."""
+    change = _change(cell, old, new, past, escapes)
+    told = change.witness
+    if told is None:
+        return change
+    first = next((run for run in new if _says(run) == _says(told)), None)
+    others = [run for run in (*past, *old) if _says(run) != _says(told)]
+    last = max(others or past or old, key=lambda run: (run.started, run.key), default=None)
+    return replace(change, first=first, other=last)
+
+
+def _says(run: RunRow) -> tuple[str, int]:
+    return run.word, run.fault
 
 
 def _change(

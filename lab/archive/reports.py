@@ -178,11 +178,18 @@ def session_of(plan: SessionPlan, known: Mapping[str, RunResult] | None = None) 
     return Session(
         name=plan.name,
         started=plan.started,
-        results=tuple(known.get(name) or judged(folder / name, name) for name in found),
+        results=tuple(excused(known.get(name) or judged(folder / name, name), folder / name) for name in found),
         seconds=ended - started.timestamp(),
         command=plan.command,
         pairs=plan.pairs,
     )
+
+
+def excused(result: RunResult, bundle: Path) -> RunResult:
+    """A result with the known issues that it is one of."""
+    from lab.archive.known import known_of_result
+
+    return known_of_result(result, bundle)
 
 
 def write_reports(plan: SessionPlan, known: Known | None = None) -> Session:

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from lab.archive.compare import in_order
 from lab.archive.index import Index
-from lab.archive.query import StoredSession, sessions, sessions_named
-from lab.archive.rows import KernelRow, RunRow
+from lab.archive.query import StoredSession, session, sessions, sessions_named
+from lab.archive.rows import KernelRow, RunRow, SessionRow
 from lab.errors import BadInput
+from lab.experiments.found import all_cases
 from lab.stats.flaky import WINDOW
 
 HINT = "a session, a kernel, or days (2026-11-20, 2026-11-20..2026-11-26): lab archive list"
@@ -81,6 +83,12 @@ def cells(index: Index, case: str, nic: str = "", kernel: str = "") -> dict[str,
     return found
 
 
+def escapes(case: str) -> bool:
+    """Whether a case is about an escape: of one that this lab does not have it may be."""
+    known = all_cases().get(case)
+    return known is None or known.escapes
+
+
 def _of_days(index: Index, first: str, final: str) -> tuple[RunRow, ...]:
     try:
         begin, end = datetime.date.fromisoformat(first), datetime.date.fromisoformat(final)
@@ -91,3 +99,10 @@ def _of_days(index: Index, first: str, final: str) -> tuple[RunRow, ...]:
     if not runs:
         raise BadInput([f"nothing was run from {first} to {final}"], hint=HINT)
     return tuple(runs)
+
+
+def of_command(index: Index, is_wanted: Callable[[str], bool], most: int) -> list[RunRow]:
+    """All runs of the newest sessions, at most so many, whose command line is wanted; the oldest first."""
+    rows = [row for row in index.take(SessionRow) if is_wanted(row.command)]
+    newest = sorted({row.name: row for row in rows}.values(), key=lambda row: (row.started, row.name))[-most:]
+    return in_order(stored.run for row in newest for stored in session(index, row).runs)

@@ -14,6 +14,7 @@ from enum import StrEnum
 from lab.errors import BadInput
 from lab.experiments.found import all_cases
 from lab.kernels import recipes
+from lab.kernels.delivered import read_series
 from lab.kernels.naming import BuildName
 from lab.kernels.series import Patch
 from lab.plan.matrix import Run
@@ -161,7 +162,7 @@ def _decisive(runs: Sequence[RunResult]) -> list[Finding]:
 def _read(parts: BuildName, nic: str, problems: list[str]) -> list[Mutant]:
     path = recipes.images() / "mutants" / str(replace(parts, mutant="")) / f"{parts.mutant}.patch"
     try:
-        patches = recipes.read_series(path).patches
+        patches = read_series(path).patches
         if len(patches) != 1:
             raise BadInput([f"{path}: {len(patches)} patches, a mutant is one."])
         return [mutant_of(parts, patches[0], nic)]

@@ -17,7 +17,8 @@ from lab.text.terminal import say, say_traceback
 
 COMMANDS = (
     *("setup", "doctor", "run", "show", "judge", "report", "selftest", "shell"),
-    *("kernels", "nics", "cases", "new", "mutants", "kernel", "cache", "archive", "compare", "history"),
+    *("kernels", "nics", "cases", "new", "mutants", "bisect", "kernel", "cache", "archive", "compare", "history"),
+    *("since", "nightly", "hosts", "batch"),
 )
 """In the order of the help. Each has a module of its name, with a function or a group of commands of that name."""
 

@@ -67,11 +67,13 @@ def newest_session(root: Path) -> Path:
     return found
 
 
-def find(name: str, root: Path) -> Path:
+def find(name: str, root: Path, others: list[Path] | None = None) -> Path:
     """The bundle or session folder that is meant by a path, a run id, a session's name, or the beginning of one.
 
     Of runs that begin alike the newest session's are meant. Raises BadInput, listing the candidates when that session
     has several, and near names when there is none.
+
+    others  for who can do with the run of these that ended last: gets the rest of them
     """
     path = Path(name)
     if is_bundle(path) or is_session(path):
@@ -84,7 +86,19 @@ def find(name: str, root: Path) -> Path:
         raise BadInput([f"{gone[0]} was pruned: its bytes are gone"], hint=f"lab archive show {gone[0].name}")
     begun = [s for s in stored if name and s.name.startswith(name)]
     runs = next((r for s in stored if (r := [b for b in bundles_of(s) if name and b.name.startswith(name)])), [])
+    if others is not None and not begun and len(runs) > 1:
+        last, *rest = sorted(runs, key=lambda run: (_ended(run), run.name), reverse=True)
+        others += rest
+        return last
     return _only([*begun, *runs], name, stored, root)
+
+
+def _ended(run: Path) -> int:
+    """When its evidence was complete: the manifest comes last, and what is derived is written anew later."""
+    from lab.contracts import MANIFEST
+
+    record = run / MANIFEST
+    return (record if record.is_file() else run).stat().st_mtime_ns
 
 
 def find_run(name: str, root: Path) -> Path:

@@ -38,10 +38,15 @@ def build(
         ),
     ] = None,
     base: Annotated[str, typer.Option("--base", help="6.12, 7.2.12, a TARBALL, or GIT_DIRECTORY[#REVISION].")] = "",
-    series: Annotated[str, typer.Option("--series", help="An mbox, one patch, or a directory of patches.")] = "",
+    series: Annotated[
+        str, typer.Option("--series", help="An mbox, a patch, a directory, quilt's `series`, or a MESSAGE-ID.")
+    ] = "",
     config: Annotated[list[Path] | None, typer.Option("--config", help="A config fragment; repeatable.")] = None,
     name: Annotated[str, typer.Option("--name", help="What to call it from now on.")] = "",
     refresh: Annotated[bool, typer.Option("--refresh", help="Ask the package manager for a newer --base.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would go on what, try whether it fits, and build nothing.")
+    ] = False,
 ) -> None:
     """Build kernels by name, or one of your own from --base, --series and --config."""
     from lab.host.interrupt import end_in_order
@@ -57,6 +62,9 @@ def build(
         wanted[0].merged()
     else:
         wanted = _named(names or [])
+    if dry_run:
+        _rehearse(wanted)
+        return
     with shown() as progress:
         for recipe in wanted:
             known = find_built(recipe)
@@ -66,6 +74,21 @@ def build(
             facts = product.record
             how = "was there already" if known else f"{facts['objects']} objects, {facts['seconds']:.0f} s"
             say(f"{recipe.name}: {facts['release']}, {how}: {product.boot}")
+
+
+def _rehearse(wanted: list[Recipe]) -> None:
+    """Say what would be built. Raises BadInput with what does not fit in all of them."""
+    from lab.kernels.rehearsal import rehearsed
+
+    problems, hints = list[str](), list[str]()
+    for recipe in wanted:
+        try:
+            print_entries(rehearsed(recipe))
+        except BadInput as exc:
+            problems += exc.problems
+            hints.append(exc.hint)
+    if problems:
+        raise BadInput(problems, hint="; ".join(dict.fromkeys(hints)))
 
 
 @kernel.command("list")

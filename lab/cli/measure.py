@@ -76,10 +76,13 @@ def measure_all(
 ) -> Generator[Measured]:
     """One pair after the other. Trouble with one profile does not keep the others from being measured."""
     from lab.experiments.found import nic_traffic
+    from lab.guestimage.layer import layer_of
     from lab.pair.ready import ready_pair
     from lab.plan.names import digest
     from lab.provision.pair import PairRequest
 
+    traffic = nic_traffic()
+    layer = layer_of(traffic, progress)
     for nic in nics:
         if nic.module is not None and kernel.modules and nic.module not in kernel.modules:
             yield Measured(nic.name, skipped=f"{kernel.name} has no driver {nic.module}")
@@ -94,7 +97,8 @@ def measure_all(
             accelerator,
             folder / "pairs" / nic.name,
             folder / "s",
-            traffic=nic_traffic(),
+            traffic=traffic,
+            layer=layer,
         )
         try:
             with ready_pair(hypervisor, request, lambda what, name=nic.name: progress(f"{name}: {what}")) as ready:  # type: ignore[misc]

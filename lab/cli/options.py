@@ -33,5 +33,9 @@ Days = Annotated[
     typer.Option("--unused-for", min=0, max=36500, callback=finite, help="Remove what was not used for so many days."),
 ]
 MOST = typer.Option("--most", min=0, max=1_000_000, callback=finite, help="Keep at most so many GiB, those used last.")
+Known = Annotated[
+    Path | None,
+    typer.Option("--known", envvar="LAB_KNOWN", help="File of known issues, in TOML (docs/archive.md)."),
+]
 ResultsFolder = Annotated[Path | None, typer.Option("--results", help="Folder of sessions. Default: ./results")]
 Cold = Annotated[bool, typer.Option("--cold", help="Boot every guest instead of restoring saved ones (lab cache).")]

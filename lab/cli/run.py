@@ -8,14 +8,14 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lab.cli import complete
 from lab.cli.exits import FOR_BISECT, INTERRUPTED, LAB_FAILED, code_for_bisect, code_of
-from lab.cli.options import Cold, ResultsFolder
+from lab.cli.options import Cold, Known, ResultsFolder
 from lab.cli.progress import shown
 from lab.text.terminal import Console, say
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lab.plan.session import SessionPlan
     from lab.report import RunResult, Session
     from lab.session.conduct import Conducted, Listener
+    from lab.spec.request import SessionRequest
 
 
 Verdict = Callable[["SessionPlan", int, "RunResult"], None]
@@ -68,7 +69,23 @@ def run(
     cold: Cold = False,
     results: ResultsFolder = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per run on standard output.")] = False,
+    known: Known = None,
     timing: Annotated[bool, typer.Option("--timing", help="Show where the time of each run went.")] = False,
+    hosts: Annotated[
+        Path | None,
+        typer.Option(
+            "--hosts", help="Have the hosts of an Ansible inventory do the runs (docs/fleet.md).", metavar="INVENTORY"
+        ),
+    ] = None,
+    carrier: Annotated[
+        str, typer.Option("--carrier", help="With --hosts: parallel (GNU parallel) or local (a process of the lab's).")
+    ] = "parallel",
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            "--resume", help="With --hosts: do what is missing of a session that was cut off.", metavar="SESSION"
+        ),
+    ] = None,
     bisect: Annotated[
         bool, typer.Option(FOR_BISECT, help="Exit as git bisect run expects: 1 a FAIL, 125 nothing is known.")
     ] = False,
@@ -77,11 +94,13 @@ def run(
 
     [cyan]lab run ~/my-suite:my-case[/cyan] runs a case of an experiment that lies elsewhere.
     """
+    from lab.archive.known import use_known
     from lab.host.paths import results_folder
     from lab.session.conduct import conduct
     from lab.session.suites import with_folders
     from lab.spec.request import SessionRequest
 
+    use_known(known)
     request = SessionRequest(
         names=with_folders(names or ()),
         suites=tuple(suite or ()),
@@ -97,7 +116,10 @@ def run(
         command=shlex.join(["lab", *sys.argv[1:]]),
     )
     with listening(as_json=as_json) as listener:
-        done = conduct(request, results_folder(results), listener)
+        if hosts is None and resume is None:
+            done = conduct(request, results_folder(results), listener)
+        else:
+            done = _on_hosts(request, results_folder(results), listener, hosts, carrier, resume)
     session = done.session()
     status = _close(done, session, as_json=as_json)
     if timing:
@@ -105,6 +127,22 @@ def run(
     if bisect and status != INTERRUPTED:
         status = code_for_bisect(session.results, lost=len(session.results) < len(done.plan.runs))
     raise typer.Exit(status)
+
+
+def _on_hosts(
+    request: SessionRequest, folder: Path, listener: Listener, hosts: Path | None, carrier: str, resume: Path | None
+) -> Conducted:
+    from lab.errors import BadInput
+    from lab.fleet import crew
+
+    if hosts is None:
+        raise BadInput(["--resume is for sessions of --hosts"], hint="--hosts INVENTORY as well")
+    if resume is None:
+        return crew.conduct(request, folder, listener, hosts, carrier=carrier)
+    session = resume if resume.is_dir() else folder / resume
+    if not session.is_dir():
+        raise BadInput([f"--resume {resume}: no such session in {folder}"], hint="lab archive list")
+    return crew.resume(session.resolve(), listener, hosts, carrier=carrier)
 
 
 @contextlib.contextmanager

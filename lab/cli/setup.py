@@ -26,11 +26,16 @@ def setup(
         typer.Option("--kernel", help="Fetch this kernel; may be given again. Default: newest of each line."),
     ] = None,
     browser: Annotated[bool, typer.Option("--browser", help="Also install a browser, for the report tests.")] = False,
+    fleet: Annotated[bool, typer.Option("--fleet", help="Also install what lab run --hosts needs here.")] = False,
+    sshd: Annotated[
+        bool, typer.Option("--sshd", help="Also install an SSH server, for the fleet's tests. None is started.")
+    ] = False,
 ) -> None:
     """Make this host fit: packages, kernels, guest image."""
     started = time.monotonic()
     with shown() as progress:
-        packages = _packages(check=check, with_browser=browser, progress=progress)
+        also = [role for role, wanted in (("browser", browser), ("fleet", fleet), ("sshd", sshd)) if wanted]
+        packages = _packages(also, check=check, progress=progress)
         if not (check and packages):  # else there is nothing to ask yet
             _require_versions()
         todo = [
@@ -45,15 +50,15 @@ def setup(
     say(f"setup took {time.monotonic() - started:.1f} s")
 
 
-def _packages(*, check: bool, with_browser: bool, progress: Progress) -> list[str]:
+def _packages(also: Sequence[str], *, check: bool, progress: Progress) -> list[str]:
     from lab.drive import host
 
-    needs = host.lacking(["hypervisor", *(["browser"] if with_browser else [])])
+    needs = host.lacking(["hypervisor", *also])
     if not needs:
         return []
     if not check:
         progress(f"installing {needs}")
-        host.install(needs, with_browser=with_browser, progress=progress)
+        host.install(needs, also=also, progress=progress)
     return [f"install {needs}"]
 
 

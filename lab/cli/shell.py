@@ -8,7 +8,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +18,7 @@ from lab.cli import complete
 from lab.cli.options import Cold, ResultsFolder
 from lab.contracts import BootableKernel, GuestImage, Progress
 from lab.errors import BadInput
+from lab.plan.commands import BIN, LAYER
 from lab.plan.nics import NICS, NicProfile
 from lab.text.terminal import say
 
@@ -78,16 +79,19 @@ def shell(
     """
     from lab.cli.guests import accelerator_for, prepared, private_hypervisor, replace_process
     from lab.cli.progress import shown
+    from lab.experiments.found import nic_traffic
+    from lab.guestimage.layer import layer_of
 
     wanted = _wanted(words or [], kernel, nic, role, results)
     _require_host(wanted.nic)
     with shown() as progress:
         booted, image = prepared(wanted.kernel, progress)
+        layer = layer_of(nic_traffic(), progress)
     replace_process(own_namespace=wanted.nic.link == "tap")
     with private_hypervisor() as (hypervisor, folder), contextlib.ExitStack() as stack:
         with shown() as progress:
             accelerator = accelerator_for(hypervisor, booted, image, folder)
-            request = _request(wanted.nic, booted, image, accelerator, folder)
+            request = replace(_request(wanted.nic, booted, image, accelerator, folder), layer=layer)
             pair = stack.enter_context(_linked(hypervisor, request, progress, cold=cold))
         status = _attach(pair, wanted, folder)
     raise typer.Exit(status)
@@ -208,4 +212,4 @@ def _tell(pair: Pair, chosen: Role, argv: dict[Role, list[str]]) -> None:
         say(f"  {role:8} {address.v4}  {address.v6}{here}", err=True)
     for role in argv.keys() - {chosen}:
         say(f"  to the {role}, from another terminal:\n    {shlex.join(argv[role])}", err=True)
-    say("  the guest programs are in /usr/lib/lab; `exit` ends all guests", err=True)
+    say(f"  the guest programs are in {BIN} and {LAYER}; `exit` ends all guests", err=True)

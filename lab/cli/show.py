@@ -27,7 +27,8 @@ def show(
     from lab.host.paths import results_folder
 
     root = results_folder(results)
-    found = find(name, root) if name else newest_session(root)
+    others: list[Path] = []
+    found = find(name, root, others) if name else newest_session(root)
     if as_json:
         _as_json([found] if is_bundle(found) else bundles_of(found))
     elif is_bundle(found):
@@ -37,6 +38,8 @@ def show(
         Console().print(shown(judged(found, found.name)))
     else:
         _overview(found)
+    if others:
+        say(f"the newest of {len(others) + 1} that begin so; the others: {', '.join(p.name for p in others)}", err=True)
 
 
 def _as_json(bundles: list[Path]) -> None:

@@ -74,8 +74,11 @@ def not_installed(wanted: Sequence[str], listing: str) -> tuple[str, ...]:
     return tuple(name for name in wanted if name not in installed)
 
 
-def install(needs: Needs, *, with_browser: bool, progress: Progress) -> None:
-    """Run the hypervisor playbook on this host. Raises HostTrouble, also when root rights cannot be had silently."""
+def install(needs: Needs, *, also: Sequence[str] = (), progress: Progress) -> None:
+    """Run the hypervisor playbook on this host, with some roles more.
+
+    Raises HostTrouble, also when root rights cannot be had silently.
+    """
     root = os.geteuid() == 0
     if not root and not _may_sudo():
         raise HostTrouble(
@@ -85,7 +88,7 @@ def install(needs: Needs, *, with_browser: bool, progress: Progress) -> None:
     run_playbook(
         _PLAYBOOKS / "hypervisor.yml",
         inventory=LOCALHOST,
-        extra_vars={"lab_become": not root, "with_browser": with_browser},
+        extra_vars={"lab_become": not root, **{f"with_{role}": True for role in also}},
         progress=progress,
     )
 

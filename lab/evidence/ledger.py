@@ -23,7 +23,7 @@ NEAR = 0.3
 
 STILL = 2 * MIB
 """What a client at rest may take between two samples: a stream that trickles at the end of memory, and what it keeps
-without a line of its own (KEPT of images/guest/zc-client.c)."""
+without a line of its own (KEPT of its zc-client.c)."""
 
 LET_GO = frozenset({"released", "done"})
 

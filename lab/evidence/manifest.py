@@ -190,6 +190,8 @@ class Manifest(_Record):
 
     reference names the kernel this run is compared with, whose own bundle lies in `reference/`; "" where there is none.
     tested is the guest under test: clients and their cgroups are there.
+    layer and layer_sha256 are of the programs that its experiment brought: the key of their sources, and the file that
+    they became ("" for none, and where older).
     family is what the streams went over; older bundles, which do not say, had IPv4.
     session is that of the run, "" where older: a bundle that is moved still knows it.
     lab_version ends in the commit of a lab that is run from its checkout.
@@ -217,6 +219,8 @@ class Manifest(_Record):
     skip: Told = ""
     reference: Text = ""
     tested: Role = "receiver"
+    layer: Name = ""
+    layer_sha256: Name = ""
     session: Name = ""
     files: Annotated[dict[Inside, FileRecord], Field(max_length=FILES)]
     digest: Name = ""

@@ -26,9 +26,9 @@ EXPLAINED: tuple[tuple[str, str], ...] = (
 """Left out on purpose: Mapped (network pages that are mapped show there, and they may be what we look for),
 Mlocked and Unevictable (overlap with the LRU), SwapCached and Zswap (no swap here), MemAvailable (an estimate)."""
 
-CACHED = re.compile(r"nr_[a-z]+_cached")
-"""Counters of /proc/vmstat, in pages, for network pages that a kernel under test caches and gives back. No mainline
-kernel has one of that form, and one that caches pages must have it."""
+USED, CACHED = (re.compile(rf"nr_[a-z0-9_]+_{what}") for what in ("used", "cached"))
+"""Counters of /proc/vmstat, in pages, for the network's own pages: those in use, and those that a kernel under test
+caches and gives back. No mainline kernel has one of either form, and one that caches pages must have the second."""
 
 
 def unexplained(sample: Sample) -> int:
@@ -47,22 +47,34 @@ def _misc_reclaimable(sample: Sample) -> int:
     KReclaimable holds SReclaimable and NR_KERNEL_MISC_RECLAIMABLE. A kernel may say it either way, hence the larger.
     """
     misc = sample.meminfo.get("KReclaimable", 0) - sample.meminfo.get("SReclaimable", 0)
-    return max(0, misc, _cached_pages(sample) * PAGE_SIZE)
+    return max(0, misc, pool_pages(sample, CACHED) * PAGE_SIZE)
 
 
-def _cached_pages(sample: Sample) -> int:
-    return sum(pages for key, pages in sample.vmstat.items() if CACHED.fullmatch(key))
+def pool_pages(sample: Sample, kind: re.Pattern[str]) -> int:
+    """Pages by all counters of that form."""
+    return sum(pages for key, pages in sample.vmstat.items() if kind.fullmatch(key))
+
+
+def shows(sample: Sample, kind: re.Pattern[str]) -> bool:
+    """Whether the kernel has a counter of that form."""
+    return any(map(kind.fullmatch, sample.vmstat))
+
+
+def cache_unseen(sample: Sample) -> str:
+    """For a finding about memory that is gone: which counter was looked for in vain, "" where there is one."""
+    told = "; no counter nr_NAME_cached of /proc/vmstat says that the network keeps some (docs/kernels.md)"
+    return "" if shows(sample, CACHED) else told
 
 
 def idle_pages(sample: Sample) -> int:
     """Pages that look used to /proc/kpageflags and are nobody's: on a CPU's free list, or in the network's pool."""
-    return sample.pcp_pages + _cached_pages(sample)
+    return sample.pcp_pages + pool_pages(sample, CACHED)
 
 
 def beyond_free(sample: Sample) -> int:
     """Bytes that can be had only if most of the network's cached pages are given back: three quarters of them, and
     all that is free. The page cache is there too, but is much smaller than what a case puts into the pool."""
-    return sample.meminfo["MemFree"] + _cached_pages(sample) * PAGE_SIZE * 3 // 4
+    return sample.meminfo["MemFree"] + pool_pages(sample, CACHED) * PAGE_SIZE * 3 // 4
 
 
 def baseline(evidence: Evidence) -> Sample | None:

@@ -193,7 +193,7 @@ class Console:
 
 @dataclass(frozen=True)
 class Count:
-    """Instructions a guest had executed when it executed a mark: COUNT_BEGIN, COUNT_END of images/guest/count-mark.h.
+    """Instructions a guest had executed when it executed a mark: COUNT_BEGIN, COUNT_END of count-mark.h.
 
     t is the host's CLOCK_MONOTONIC in seconds.
     """

@@ -11,8 +11,10 @@ FIRST = "first.jsonl"
 REFERENCE = "reference"
 """Where the bundle of the reference kernel lies inside that of the kernel compared with it."""
 
-COUNTED = frozenset({"accepted", "progress", "holding", "smaps", "grown", "cut", "heir", "released", "left", "done"})
+COUNTED = frozenset(
+    {"accepted", "progress", "holding", "smaps", "grown", "cut", "heir", "execed", "released", "left", "done"}
+)
 """Events of a client that carry its counters."""
 
 BEGIN, END = 1, 2
-"""Marks of images/guest/count-mark.h."""
+"""Marks of images/guest/lib/count-mark.h."""

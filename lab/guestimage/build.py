@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import shutil
-import uuid
 from pathlib import Path
 
 from lab.contracts import GuestImage, Progress
 from lab.guestimage.base import base_dir, ensure_base
+from lab.guestimage.erofs import pack
 from lab.guestimage.programs import ensure_programs, programs_dir
 from lab.guestimage.recipe import Recipe, load_recipe
 from lab.host.commands import run
@@ -16,8 +16,8 @@ from lab.host.digests import SEAL, damage_of, sealed
 from lab.host.filecache import ensure_sealed, key_of
 from lab.host.paths import cache_root, project_root, temporary_folder
 
-_RECIPE = "2"  # raise it whenever the code below makes something else of the same input
-_MOUNT_POINTS = ("dev", "proc", "sys", "run", "tmp", "root/.ssh", "usr/lib/lab", "var/log", "var/tmp")
+_RECIPE = "3"  # raise it whenever the code below makes something else of the same input
+_MOUNT_POINTS = ("dev", "proc", "sys", "run", "tmp", "root/.ssh", "usr/lib/lab", "usr/lib/layer", "var/log", "var/tmp")
 PROGRAMS_AT = "usr/lib/lab"
 IMAGE = "userland.erofs"
 
@@ -41,7 +41,8 @@ def ensure_image(progress: Progress) -> GuestImage:
         with temporary_folder(partial) as work:
             tree = work / "root"
             _assemble(tree, recipe, base, programs, progress)
-            _pack(tree, partial / IMAGE, target.name, progress)
+            progress("guest image: packing")
+            pack(tree, partial / IMAGE, target.name)
         shutil.copy(base / "packages.txt", partial)
 
     return _described(ensure_sealed(target, make, progress=progress))
@@ -93,13 +94,6 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _pack(tree: Path, target: Path, key: str, progress: Progress) -> None:
-    """Uncompressed, because under emulation unpacking costs more than reading. Same tree, same bytes."""
-    progress("guest image: packing")
-    label = str(uuid.uuid5(uuid.NAMESPACE_OID, key))
-    run(["mkfs.erofs", "--quiet", "--all-root", "-x-1", "-T0", "-U", label, str(target), str(tree)])
 
 
 def _files(overlay: Path) -> list[str | bytes]:

@@ -11,12 +11,13 @@ from pathlib import Path
 from lab.errors import CommandFailed, HostTrouble
 
 
-def run(argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> bytes:
-    """Standard output of a command. Raises CommandFailed, and HostTrouble when there is no such command."""
+def run(
+    argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None, data: bytes = b""
+) -> bytes:
+    """Standard output of a command that reads `data`. Raises CommandFailed, and HostTrouble when there is no such
+    command."""
     try:
-        done = subprocess.run(
-            argv, cwd=cwd, env=_environment(env), stdin=subprocess.DEVNULL, capture_output=True, check=False
-        )
+        done = subprocess.run(argv, cwd=cwd, env=_environment(env), input=data, capture_output=True, check=False)
     except FileNotFoundError as exc:
         raise missing(argv[0]) from exc
     if done.returncode:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import subprocess
 from functools import cache
@@ -22,6 +23,20 @@ def lab_version() -> str:
     """
     version, commit = importlib.metadata.version("lab"), _commit()
     return f"{version}+g{commit}" if commit else version
+
+
+CODE = ("lab/**/*.py", "suites/**/*.py", "suites/*.toml", "playbooks/roles/guest/**/*", "images/qemu/*.[ch]")
+"""What a host's part of a session follows from, beside the artefacts that it is given."""
+
+
+@cache
+def lab_code() -> str:
+    """A hash of the code itself: two labs are the same where it is, be one a checkout and the other a copy."""
+    root, digest = project_root(), hashlib.sha256()
+    for path in sorted({path for pattern in CODE for path in root.glob(pattern) if path.is_file()}):
+        data = path.read_bytes()
+        digest.update(f"{path.relative_to(root)} {len(data)}\n".encode() + data)
+    return digest.hexdigest()
 
 
 def described(tree: Path) -> str:

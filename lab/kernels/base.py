@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ HINT = (
 )
 
 
+_NUMBER = re.compile(r"^(VERSION|PATCHLEVEL|SUBLEVEL) *= *(\d+)$", re.MULTILINE)
+
+
 @dataclass(frozen=True)
 class Base:
     """Source, found.
@@ -30,6 +34,7 @@ class Base:
     key       of its content: sha256 of package or tarball, or the commit
     location  package name, or path;  revision  version of the package, or commit;  size of a package in bytes
     archive   suite that offers the package, "" for the host's own lists
+    makefile  version that the Makefile of a git revision or tarball says, "" where it says none
     """
 
     spec: str
@@ -40,6 +45,12 @@ class Base:
     revision: str = ""
     size: int = 0
     archive: str = ""
+    makefile: str = ""
+
+    @property
+    def version(self) -> str:
+        """Of the kernel in it, `7.3.4`; "" when it is not known."""
+        return packages.upstream_of(self.revision) if self.kind == "package" else self.makefile
 
     @property
     def tree_key(self) -> str:
@@ -93,13 +104,49 @@ def _git(spec: str, where: Path, revision: str) -> Base:
     except CommandFailed as exc:
         said = exc.output.strip().splitlines()[-1:]
         raise BadInput([f"base {spec}: no commit {revision!r} in {where} ({' '.join(said)})."], hint=HINT) from exc
-    return Base(spec, "git", f"{where}#{commit[:12]}", commit, str((where / common).resolve()), commit)
+    place = str((where / common).resolve())
+    return Base(spec, "git", f"{where}#{commit[:12]}", commit, place, commit, makefile=_version_at(where, commit))
+
+
+def _version_at(where: Path, commit: str) -> str:
+    try:
+        text = run(["git", "-c", "safe.directory=*", "-C", str(where), "show", f"{commit}:Makefile"])
+    except CommandFailed:
+        return ""
+    return _version_in(text)
+
+
+def _version_in(makefile: bytes) -> str:
+    """What the first lines of a kernel's Makefile say."""
+    found = dict(_NUMBER.findall(makefile[:4096].decode(errors="replace")))
+    return ".".join(found[name] for name in ("VERSION", "PATCHLEVEL", "SUBLEVEL") if name in found)
 
 
 def _tarball(spec: str, path: Path) -> Base:
     if not path.is_file():
         raise BadInput([f"base {spec}: there is no such file."], hint=HINT)
-    return Base(spec, "tarball", path.name, sha256_of(path), str(path))
+    return Base(spec, "tarball", path.name, sha256_of(path), str(path), makefile=_version_packed(path))
+
+
+def _version_packed(path: Path) -> str:
+    """tar ends at the first Makefile that fits: near the beginning, a release is sorted by name."""
+    try:
+        text = run(
+            [
+                "tar",
+                "-x",
+                "-O",
+                "--occurrence=1",
+                "--wildcards",
+                "--no-wildcards-match-slash",
+                "-f",
+                str(path),
+                "*/Makefile",
+            ]
+        )
+    except CommandFailed:
+        return ""
+    return _version_in(text)
 
 
 def _package(spec: str, *, refresh: bool) -> Base:

@@ -9,7 +9,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +20,10 @@ from lab.host.filecache import ensure_dir, key_of, locked, require_space
 from lab.host.paths import cache_root
 from lab.host.records import load_record, read_record, write_record, write_whole
 from lab.kernels import makelog, products
-from lab.kernels.fragments import lost, values
+from lab.kernels.fragments import Option, lost, values, written
 from lab.kernels.make import make
 from lab.kernels.products import Product
+from lab.kernels.ranges import RANGES, fitted, has_proc_sys
 from lab.kernels.reasons import why_lost
 from lab.kernels.recipe import Recipe
 from lab.kernels.series import mbox
@@ -124,11 +125,22 @@ class _Objects:
         progress(f"configuring {self.recipe.name}")
         self._state.unlink(missing_ok=True)
         self.path.mkdir(exist_ok=True)
-        (self.path / "all.config").write_text(self.recipe.options)
-        wanted = {"KCONFIG_ALLCONFIG": str(self.path / "all.config")}
-        self._make("allnoconfig", lambda _: None, wanted)
-        self._prove()
+        wanted = self.recipe.merged()
+        if gone := self._gone(self._configured(wanted)):
+            wanted = fitted(wanted, self.recipe.base.version, gone=gone)
+            self._configured(wanted)
+        self._prove(wanted.values())
         write_record(self._state, {"commit": self.commit, "toolchain": toolchain()})
+
+    def _configured(self, wanted: Mapping[str, Option]) -> tuple[Option, ...]:
+        """Have kconfig complete the options. Returns those that it did not keep."""
+        (self.path / "all.config").write_text(written(wanted))
+        self._make("allnoconfig", lambda _: None, {"KCONFIG_ALLCONFIG": str(self.path / "all.config")})
+        return lost(wanted.values(), values((self.path / ".config").read_text()))
+
+    def _gone(self, options: Sequence[Option]) -> frozenset[str]:
+        """Of the options that were not kept, those for which later kernels have another."""
+        return frozenset(o.name for o in options) & {entry.option for entry in RANGES}
 
     def compile(self, progress: Progress) -> int:
         """Make vmlinux. Returns how many objects were made."""
@@ -163,11 +175,12 @@ class _Objects:
             return False
         return not any("Kconfig" in path for path in self.tree.changed(state[0], self.commit))
 
-    def _prove(self) -> None:
-        """Raises BadInput with every option that did not survive, and why."""
+    def _prove(self, wanted: Iterable[Option]) -> None:
+        """Raises BadInput with every option that did not survive, and why; and without /proc/sys, which the lab sets
+        and reads in every run."""
         have = values((self.path / ".config").read_text())
-        gone = lost(self.recipe.merged().values(), have)
-        if not gone:
+        gone = lost(wanted, have)
+        if not gone and has_proc_sys(have, is_split=True):
             return
         known = self.tree.kconfig()
         problems = [
@@ -175,7 +188,11 @@ class _Objects:
             f"{why_lost(known, o.name, o.value, have)}."
             for o in gone
         ]
-        raise BadInput(problems, hint="add what an option depends on to the fragment, or drop the option")
+        is_split = known.symbol("PROC_SYSCTL") is not None
+        if (is_split or known.symbol("SYSCTL")) and not has_proc_sys(have, is_split=is_split):
+            problems.append(f"{self.recipe.name}: it has no /proc/sys, which every run needs.")
+        if problems:
+            raise BadInput(problems, hint="add what an option depends on to the fragment, or drop the option")
 
 
 def _keep(recipe: Recipe, work: _Objects, partial: Path, measured: dict[str, object]) -> None:
@@ -196,7 +213,9 @@ def _keep(recipe: Recipe, work: _Objects, partial: Path, measured: dict[str, obj
         "base": recipe.base.as_record(),
         "commit": work.commit,
         "series_key": recipe.series.key,
-        "series": [{"subject": p.subject, "author": p.author, "source": p.source} for p in recipe.series.patches],
+        "series": [
+            {"subject": p.subject, "author": p.author, "source": Path(p.source).name} for p in recipe.series.patches
+        ],
         "fragments": [{"name": f.name, "key": key_of(f.text)} for f in recipe.fragments],
         "options_key": recipe.config_key,
         "toolchain": toolchain(),

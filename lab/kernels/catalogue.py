@@ -47,16 +47,17 @@ def resolve(names: Sequence[str], *, known: Sequence[CatalogueKernel] | None = N
     if known is None and shipped:
         among = _known_for(shipped)
     found: list[Kernel] = []
+    hints: list[str] = []
     for name in names:
         bare, design = _split_design(name)
         if design and design_of(design) not in all_designs():
             problems.append(_unknown("design", design_of(design), list(all_designs())))
             continue
-        kernel = _one(bare, design, among, problems)
+        kernel = _one(bare, design, among, problems, hints)
         if kernel and kernel not in found:
             found.append(kernel)
     if problems:
-        raise BadInput([*problems, *_name_clashes(found)], hint=HINT)
+        raise BadInput([*problems, *_name_clashes(found)], hint="; ".join(dict.fromkeys(hints)) or HINT)
     return united(found)
 
 
@@ -71,7 +72,7 @@ def united(kernels: Sequence[Kernel]) -> tuple[Kernel, ...]:
     return tuple(found)
 
 
-def _one(bare: str, design: str, known: Known, problems: list[str]) -> Kernel | None:
+def _one(bare: str, design: str, known: Known, problems: list[str], hints: list[str]) -> Kernel | None:
     if _is_path(bare):
         return local(bare, design or "stock", problems)
     if _is_offered(bare):
@@ -81,6 +82,7 @@ def _one(bare: str, design: str, known: Known, problems: list[str]) -> Kernel | 
         recipe.merged()  # two fragments that contradict each other are told with the rest
     except BadInput as exc:
         problems += exc.problems
+        hints += [exc.hint] if exc.hint else []
         return None
     return recipe.as_design(design) if design else recipe
 

@@ -13,6 +13,10 @@ _SET = re.compile(r"(CONFIG_\w+)=(y|m|n|-?\d+|0x[0-9a-fA-F]+|\".*\")")
 _UNSET = re.compile(r"# (CONFIG_\w+) is not set")
 
 
+FORM = "a fragment has lines like CONFIG_X=y and # CONFIG_Y is not set"
+NO_MODULES = "leave CONFIG_MODULES out; what is =m is built in"
+
+
 @dataclass(frozen=True)
 class Fragment:
     """A file of options. One whose first line begins with `# overlay` may say otherwise than those before it."""
@@ -27,7 +31,7 @@ class Fragment:
 
 @dataclass(frozen=True)
 class Option:
-    """One option as a fragment asks for it: `y`, `n` (also: not set), a number or a quoted string."""
+    """One option as a fragment asks for it: `y` (also: `m`), `n` (also: not set), a number or a quoted string."""
 
     name: str
     value: str
@@ -37,6 +41,13 @@ class Option:
     @property
     def where(self) -> str:
         return f"{self.fragment}:{self.line}"
+
+
+def as_modules(fragment: Fragment) -> int:
+    """How many options a fragment asks for as modules; `parse` takes them as built in."""
+    return sum(
+        line.strip().endswith("=m") and _SET.fullmatch(line.strip()) is not None for line in fragment.text.splitlines()
+    )
 
 
 def parse(fragment: Fragment) -> tuple[Option, ...]:
@@ -52,12 +63,16 @@ def parse(fragment: Fragment) -> tuple[Option, ...]:
             problems.append(f"{fragment.name}:{number}: not an option: {line!r}.")
             continue
         name, value = (unset[1], "n") if unset else (set_to[1], set_to[2]) if set_to else ("", "")
-        option = Option(name, value, fragment.name, number)
+        if (name, value) == ("CONFIG_MODULES", "y"):
+            problems.append(f"{fragment.name}:{number}: CONFIG_MODULES=y, but the lab builds no modules.")
+        option = Option(name, "y" if value == "m" else value, fragment.name, number)
+        value = option.value
         before = options.setdefault(name, option)
         if before.value != value:
             problems.append(f"{option.where}: {name}={value}, but line {before.line} says {before.value}.")
     if problems:
-        raise BadInput(problems, hint="a fragment has lines like CONFIG_X=y and # CONFIG_Y is not set")
+        is_line = any("CONFIG_MODULES=y, but" not in problem for problem in problems)
+        raise BadInput(problems, hint=FORM if is_line else NO_MODULES)
     return tuple(options.values())
 
 

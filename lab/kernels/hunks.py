@@ -8,7 +8,9 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-_FILE = re.compile(r"^diff --git a/(\S+) b/(\S+)$")
+_GIT = re.compile(r'^diff --git "?[^/\s]+/(\S+?)"? "?[^/\s]+/\1"?$')
+_OLD, _NEW = re.compile(r"^--- (\S.*)"), re.compile(r"^\+\+\+ (\S.*)")
+_NOWHERE = "/dev/null"
 _HUNK = re.compile(r"^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@.*$")
 _NEAR = 40  # lines around the header's place in which the best likeness is looked for
 
@@ -47,14 +49,14 @@ class Misfit:
         return f"{where}\n    {self.problem}{told}"
 
 
-def parse_diff(diff: str) -> tuple[FileDiff, ...]:
-    """The files of a patch with their hunks."""
-    return tuple(_files(_lines(diff)))
+def parse_diff(diff: str, strip: int = 1) -> tuple[FileDiff, ...]:
+    """The files of a patch with their hunks; `strip`: how many leading parts of a path are none of it."""
+    return tuple(_files(_lines(diff), strip))
 
 
-def first_misfit(diff: str, read: Callable[[str], str | None]) -> Misfit | None:
+def first_misfit(diff: str, read: Callable[[str], str | None], strip: int = 1) -> Misfit | None:
     """The first hunk of a patch that does not fit the tree; None when all do. `read` gives a file's text."""
-    for file in parse_diff(diff):
+    for file in parse_diff(diff, strip):
         text = read(file.path)
         if text is None and not file.creates:
             return Misfit(file.path, "", "the tree has no such file")
@@ -103,25 +105,40 @@ def _likeness(wants: tuple[str, ...], there: list[str]) -> int:
     return sum(a == b for a, b in zip(wants, there, strict=False)) + len(set(wants) & set(there))
 
 
-def _files(lines: list[str]) -> Iterator[FileDiff]:
+def _files(lines: list[str], strip: int) -> Iterator[FileDiff]:
+    """Files begin with git's header, or with the two lines `---` and `+++` alone, as diff(1) writes them."""
     path, creates, hunks = "", False, list[Hunk]()
     at = 0
     while at < len(lines):
-        if match := _FILE.match(lines[at]):
+        line, below = lines[at], lines[at + 1] if at + 1 < len(lines) else ""
+        git, old, new = _GIT.match(line), _OLD.match(line), _NEW.match(below)
+        if git or (old and new and hunks):
             if path:
                 yield FileDiff(path, creates, tuple(hunks))
-            path, creates, hunks = match[1], False, []
-        elif lines[at].startswith("new file mode") or lines[at] == "--- /dev/null":
-            creates = True
-        elif not path and lines[at].startswith("--- a/"):
-            path = lines[at].removeprefix("--- a/").split("\t")[0]
-        elif match := _HUNK.match(lines[at]):
+            path, creates, hunks = git[1] if git else "", False, []
+        if old and new:
+            path, creates = _named(old[1], new[1], strip), _bare(old[1]) == _NOWHERE
+            at += 2
+        elif match := _HUNK.match(line):
             hunk, at = _hunk(lines, at, match)
             hunks.append(hunk)
-            continue
-        at += 1
+        else:
+            creates = creates or line.startswith("new file mode")
+            at += 1
     if path:
         yield FileDiff(path, creates, tuple(hunks))
+
+
+def _named(old: str, new: str, strip: int) -> str:
+    """The path as git takes it: without its first parts, of the two names the one that is no copy put aside."""
+    whole = [name for text in (old, new) if (name := _bare(text)) != _NOWHERE]
+    names = [name.split("/", strip)[-1] for name in whole]
+    return min(names, key=len) if names else ""
+
+
+def _bare(name: str) -> str:
+    """A name without the date that diff(1) writes behind it, and without git's quotes."""
+    return re.sub(r"\s+\d{4}-\d\d-\d\d .*$", "", name.partition("\t")[0]).strip().strip('"')
 
 
 def _hunk(lines: list[str], at: int, match: re.Match[str]) -> tuple[Hunk, int]:

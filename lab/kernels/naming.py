@@ -10,6 +10,7 @@ DEFAULT_BASE = "6.12"
 _NAME = re.compile(
     r"(?:(?P<base>[\w.~-]+):)?(?P<stem>[A-Za-z0-9][\w.-]*)(?P<overlays>(?:\+[\w.-]+)*)(?:~(?P<mutant>[\w.-]+))?"
 )
+_PACKAGED = re.compile(r"all|newest(?:-any)?|\d+(?:\.\d+)+(?:-rc\d+)?|\d+\.\d+.*-(?:amd64|arm64|generic|cloud-\w+)")
 OWN_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 
 
@@ -25,6 +26,11 @@ class BuildName:
     def __str__(self) -> str:
         base = f"{self.base}:" if self.base else ""
         return base + "+".join((self.stem, *self.overlays)) + (f"~{self.mutant}" if self.mutant else "")
+
+
+def means_packaged(name: str) -> bool:
+    """Whether a name means kernels of the distribution, or all that can be built: nobody's own may take it."""
+    return _PACKAGED.fullmatch(name) is not None
 
 
 def parse_name(text: str) -> BuildName | None:

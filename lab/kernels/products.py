@@ -15,9 +15,11 @@ from lab.host.digests import damage_to
 from lab.host.filecache import key_of
 from lab.host.paths import cache_root
 from lab.host.records import read_record
+from lab.kernels.base import Base
 from lab.kernels.fragments import Fragment, merge, values, written
+from lab.kernels.ranges import fitted
 from lab.kernels.recipe import kernel_key
-from lab.kernels.series import Series, from_mbox
+from lab.kernels.series import Series, kept_in
 
 RECORD = "kernel.json"
 _NEEDED: dict[str, type] = {
@@ -41,7 +43,7 @@ class Product:
     def series(self) -> Series:
         """The patches as they were applied."""
         data = (self.path / "series.mbox").read_bytes()
-        return from_mbox(data, "series.mbox") if data else Series()
+        return kept_in(data, "series.mbox")
 
     def fragments(self) -> tuple[Fragment, ...]:
         """The fragments as they were merged, in order."""
@@ -54,7 +56,7 @@ class Product:
     def damage(self) -> tuple[str, ...]:
         """What is not as the record says: hashes of the files, keys of what it was made of. Empty when all is well."""
         facts = self.record
-        options = written(merge(self.fragments()))
+        options = written(fitted(merge(self.fragments()), Base(**facts["base"]).version))
         key = kernel_key(facts["base"]["key"], self.series().key, options, facts["toolchain"])
         checks = {
             "boot": not damage_to(self.boot, facts["sha256"]),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from lab.host.filecache import key_of
 from lab.kernels.base import Base
 from lab.kernels.fragments import Fragment, Option, merge, written
+from lab.kernels.ranges import fitted
 from lab.kernels.series import Series
 from lab.plan.design import design_of
 
@@ -25,8 +26,9 @@ class Recipe:
     fragments: tuple[Fragment, ...]
 
     def merged(self) -> dict[str, Option]:
-        """What the fragments ask for together. Raises BadInput when they contradict each other."""
-        return merge(self.fragments)
+        """What the fragments ask for together, as a kernel of the base's version takes it. Raises BadInput when they
+        contradict each other."""
+        return fitted(merge(self.fragments), self.base.version)
 
     @property
     def options(self) -> str:

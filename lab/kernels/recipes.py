@@ -12,12 +12,14 @@ from typing import Any, TypeVar
 from lab.errors import BadInput
 from lab.experiments.found import all_designs
 from lab.host.paths import cache_root, project_root
-from lab.host.records import read_record, write_record
+from lab.host.records import read_record, tell, write_record
 from lab.kernels.base import Base, find_base
-from lab.kernels.fragments import Fragment
-from lab.kernels.naming import DEFAULT_BASE, OWN_NAME, BuildName, parse_name
+from lab.kernels.delivered import read_series
+from lab.kernels.fragments import Fragment, as_modules, parse
+from lab.kernels.given import name_given, read_fragment, series_given
+from lab.kernels.naming import DEFAULT_BASE, OWN_NAME, BuildName, means_packaged, parse_name
 from lab.kernels.recipe import Recipe
-from lab.kernels.series import Patch, Series, from_files, from_mbox
+from lab.kernels.series import Patch, Series
 
 GUEST = "guest"
 _NOT_SERIES = ("config", "mutants")
@@ -32,7 +34,7 @@ def images() -> Path:
 
 def own_names() -> tuple[str, ...]:
     """Names that users gave to kernels with --name."""
-    return tuple(sorted(path.stem for path in _own_dir().glob("*.json")))
+    return tuple(sorted(path.stem for path in _own_dir().glob("*.json") if not means_packaged(path.stem)))
 
 
 def designs() -> tuple[str, ...]:
@@ -85,17 +87,23 @@ def recipe_of(name: str) -> Recipe:
 
 def custom(base: str, series: str, configs: Sequence[Path], name: str, *, refresh: bool = False) -> Recipe:
     """A recipe of the user's own. Raises BadInput with every problem."""
-    problems: list[str] = []
-    found = _tried(problems, lambda: find_base(base or DEFAULT_BASE, refresh=refresh))
-    patches = _tried(problems, lambda: read_series(Path(series).expanduser())) if series else Series()
-    fragments = [f for path in configs if (f := _tried(problems, partial(read_fragment, path))) is not None]
-    own = name or _name_from(base, series)
+    problems, hints = list[str](), list[str]()
+    found = _tried(problems, lambda: find_base(base or DEFAULT_BASE, refresh=refresh), hints)
+    patches = _tried(problems, lambda: series_given(series), hints) if series else Series()
+    tried = [_tried(problems, partial(read_fragment, path), hints) for path in configs]
+    fragments = [f for f in tried if f is not None and _tried(problems, partial(parse, f), hints) is not None]
+    own, wrong = name_given(name, base, series)
     if not OWN_NAME.fullmatch(own):
         problems.append(f"--name {own!r}: letters, digits, dots, dashes and underscores only.")
     if own in all_designs():
         problems.append(f"--name {own!r}: that is a design; choose another name.")
+    problems += [wrong] if wrong else []
     if problems or found is None or patches is None:
-        raise BadInput(problems, hint="lab kernel build --help")
+        raise BadInput(problems, hint="; ".join(dict.fromkeys(hints)) or "lab kernel build --help")
+    for fragment in fragments:
+        if count := as_modules(fragment):
+            options = "option" if count == 1 else "options"
+            tell(f"{fragment.name}: {count} {options} =m: built in, the lab builds no modules")
     return Recipe(own, "stock", found, patches, (_guest(), *fragments))
 
 
@@ -120,24 +128,6 @@ def forget(names: Sequence[str]) -> None:
         raise BadInput([f"no kernel was built with --name {n!r}; there are {there}." for n in strangers])
     for name in dict.fromkeys(names):
         (_own_dir() / f"{name}.json").unlink(missing_ok=True)
-
-
-def read_series(path: Path) -> Series:
-    """A series from an mbox, one patch, or a directory of patches. Raises BadInput."""
-    if path.is_dir():
-        return from_files(
-            (str(p), p.read_bytes()) for p in _patches_in(path) or _missing(path, "no *.patch files in it")
-        )
-    if not path.is_file():
-        _missing(path, "there is no such file")
-    return from_mbox(path.read_bytes(), str(path))
-
-
-def read_fragment(path: Path) -> Fragment:
-    """Raises BadInput."""
-    if not path.is_file():
-        _missing(path, "there is no such file")
-    return Fragment(str(path), path.read_text())
 
 
 @dataclass(frozen=True)
@@ -174,7 +164,7 @@ def _start(parts: BuildName, problems: list[str]) -> _Start | None:
 
 def _kept(record: Mapping[str, Any]) -> _Start:
     """Raises KeyError or TypeError for what `remember` did not write."""
-    series = Series(tuple(Patch(**p) for p in record["series"]))
+    series = Series(tuple(Patch(**{**p, "options": tuple(p.get("options", ()))}) for p in record["series"]))
     fragments = tuple(Fragment(**f) for f in record["fragments"])
     return _Start(record["design"], Base(**record["base"]), series, fragments)
 
@@ -216,24 +206,16 @@ def _patches_in(directory: Path) -> list[Path]:
     return sorted(directory.glob("*.patch"))
 
 
-def _missing(path: Path, problem: str) -> list[Path]:
-    raise BadInput([f"{path}: {problem}."])
-
-
-def _name_from(base: str, series: str) -> str:
-    """A name for a kernel nobody named: that of its series, else of its base."""
-    stem = Path(series).expanduser().resolve().name if series else Path(base.partition("#")[0]).name
-    return stem.removesuffix(".mbox").removesuffix(".patch").replace(" ", "-") or "own"
-
-
 def _own_dir() -> Path:
     return cache_root() / "kernels" / "names"
 
 
-def _tried(problems: list[str], make: Callable[[], T]) -> T | None:
-    """What `make` gives; None, and its problems noted, when it is bad input."""
+def _tried(problems: list[str], make: Callable[[], T], hints: list[str] | None = None) -> T | None:
+    """What `make` gives; None, and its problems and hint noted, when it is bad input."""
     try:
         return make()
     except BadInput as exc:
         problems += exc.problems
+        if hints is not None and exc.hint:
+            hints.append(exc.hint)
         return None

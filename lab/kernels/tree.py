@@ -20,7 +20,8 @@ from lab.kernels.base import Base
 from lab.kernels.deb import Deb, unpacked
 from lab.kernels.hunks import first_misfit
 from lab.kernels.kconfig import Kconfig
-from lab.kernels.series import Patch, Series
+from lab.kernels.plain import is_without_prefix
+from lab.kernels.series import Patch, Series, raw
 from lab.units import MIB
 
 TREE_SPACE = 3000 * MIB  # source 1.5 GiB, its git objects 0.6, an object directory 0.2 to 0.5
@@ -35,6 +36,7 @@ _FIXED = {  # the same series makes the same commits, on every host and at every
     "GIT_CONFIG_SYSTEM": "/dev/null",
 }
 _BASE_REF = "refs/lab/base"
+_MISSING = "does not exist in index"
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,8 @@ class Tree:
 
     root: Path
 
-    def git(self, *argv: str, env: dict[str, str] | None = None) -> bytes:
-        return run(["git", "-c", "safe.directory=*", *argv], cwd=self.root, env={**_FIXED, **(env or {})})
+    def git(self, *argv: str, env: dict[str, str] | None = None, data: bytes = b"") -> bytes:
+        return run(["git", "-c", "safe.directory=*", *argv], cwd=self.root, env={**_FIXED, **(env or {})}, data=data)
 
     def base_commit(self, base: Base) -> str:
         return base.revision if base.kind == "git" else self.git("rev-parse", _BASE_REF).decode().strip()
@@ -85,6 +87,10 @@ class Tree:
     def _git_dir(self) -> Path:
         return self.root / ".git"
 
+    def rehearse(self, start: str, series: Series, work: Path) -> None:
+        """Commit a series where nobody looks for it. Raises as `committed` does."""
+        self._commit_all(start, series, work)
+
     def _commit_all(self, start: str, series: Series, work: Path) -> str:
         env = {"GIT_INDEX_FILE": str(work / "index")}
         self.git("read-tree", start, env=env)
@@ -95,17 +101,39 @@ class Tree:
         return parent
 
     def _commit(self, parent: str, patch: Patch, place: str, work: Path, env: dict[str, str]) -> str:
-        diff, message = work / "diff", work / "message"
-        diff.write_bytes(patch.diff.encode("utf-8", "surrogateescape"))
+        message = work / "message"
         message.write_text(f"{patch.subject}\n\n{patch.message}", errors="replace")
-        try:
-            self.git("apply", "--cached", "--whitespace=nowarn", str(diff), env=env)
-        except CommandFailed as exc:
-            raise self._refusal(patch, place, exc, env) from exc
+        self._apply(patch, place, env)
         name, address = parseaddr(patch.author)
         by = {"GIT_AUTHOR_NAME": name or "nobody", "GIT_AUTHOR_EMAIL": address or "nobody@localhost"}
         tree = self.git("write-tree", env=env).decode().strip()
         return self.git("commit-tree", tree, "-p", parent, "-F", str(message), env=by).decode().strip()
+
+    def _apply(self, patch: Patch, place: str, env: dict[str, str]) -> None:
+        """Into the index. As git does by itself first; then paths as they are, and without the CRs that a mail program
+        of another system put at every end of line. Raises BadInput, FetchFailed."""
+        options = patch.options
+        if is_without_prefix(patch.diff) and not _has_level(patch):
+            options = (*options, "-p0")
+        try:
+            self._applied(patch.diff, options, env)
+        except CommandFailed as first:
+            # Only where a file to be changed is missing: a file that is made fits under any name.
+            if _MISSING not in first.output or _has_level(patch) or "-p0" in options:
+                raise self._refusal(patch, place, first, env) from first
+            try:
+                self._applied(patch.diff, (*options, "-p0"), env)
+            except CommandFailed as exc:
+                raise self._refusal(patch, place, first if _MISSING in exc.output else exc, env) from exc
+
+    def _applied(self, diff: str, options: tuple[str, ...], env: dict[str, str]) -> None:
+        argv = ["apply", "--cached", "--whitespace=nowarn", *options, "-"]
+        try:
+            self.git(*argv, env=env, data=raw(diff))
+        except CommandFailed:
+            if "\r\n" not in diff:
+                raise
+            self.git(*argv, env=env, data=raw(diff.replace("\r\n", "\n")))
 
     def _refusal(self, patch: Patch, place: str, refused: CommandFailed, env: dict[str, str]) -> Exception:
         if "No space left" in refused.output:
@@ -117,14 +145,36 @@ class Tree:
             except CommandFailed:
                 return None
 
-        why = first_misfit(patch.diff, read) or refused.output.strip().replace("\n", "\n  ")
+        diff = patch.diff.replace("\r\n", "\n")
+        misfits = [first_misfit(diff, read, strip=level) for level in (1, 0)]
+        # Where the paths are whole, the file is there only as it is named.
+        why = next((m for m in misfits if m and m.header), misfits[0]) or refused.output.strip().replace("\n", "\n  ")
         told = f'{place}, "{patch.subject}" ({patch.source}), does not apply:\n  {why}'
         return BadInput([told], hint="rebase the series on this base, or name another with --base")
+
+
+def _has_level(patch: Patch) -> bool:
+    return any(option.startswith("-p") for option in patch.options)
 
 
 def tree_dir(base: Base) -> Path:
     """Where the tree of a base lies, made or not."""
     return cache_root() / "build" / base.tree_key
+
+
+def fits(base: Base, series: Series) -> bool | None:
+    """Whether a series goes on a base: tried in a repository of its own that borrows the base's objects. None where the
+    base is not on this disk yet. Raises BadInput with the first patch that does not fit."""
+    tree = Tree(tree_dir(base) / "tree")
+    objects = Path(base.location) / "objects" if base.kind == "git" else tree.root / ".git" / "objects"
+    if not objects.is_dir():
+        return None
+    start = tree.base_commit(base)
+    with temporary_folder() as work:
+        run(["git", "init", "-q", "--bare", str(work / "spare")])
+        (work / "spare" / "objects" / "info" / "alternates").write_text(f"{objects}\n")
+        Tree(work / "spare").rehearse(start, series, work)
+    return True
 
 
 def kconfig_of(base: Base) -> Kconfig | None:

@@ -184,6 +184,7 @@ def pair_request(plan: SessionPlan, run: Run, attempt: int) -> PairRequest:
         limits=plan.limits_of(run.kernel),
         traffic=case_named(run.case).traffic,
         plugin=plan.plugin if run.shape.counted else None,
+        layer=plan.layer(run.layer),
     )
 
 

@@ -69,6 +69,7 @@ def about(hypervisor: Hypervisor, request: PairRequest) -> dict[str, str]:
         "kernel_sha256": kernel.sha256,
         "initrd_sha256": kernel.initrd_sha256,
         "image_sha256": request.image.sha256,
+        "layer_sha256": request.layer.sha256 if request.layer else "",
         "nic": request.nic.name,
         "profile": key_of(repr(request.nic)),
         "shape": request.shape.name,

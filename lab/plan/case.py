@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NewType
 
 from lab.plan.names import Family, Role, digest
@@ -65,6 +66,9 @@ class ClientSpec:
     lowered    what memory.max is set to while it runs, None for no change
     within     where its cgroup lies, None for beside those of the other clients
     accepts_in where another process accepts its connections and hands them over (SCM_RIGHTS); None: it does so itself
+    races_in   where the processes are that drive a race between what may become of its pages; None: there is none
+    shares_in  where another process maps its socket as well, and takes turns with it; None: nobody does
+    urgent     bytes of each socket's stream after which comes one out of band, which is none of them; 0 for none
     """
 
     name: str
@@ -81,6 +85,9 @@ class ClientSpec:
     lowered: int | None = None
     within: Group | None = None
     accepts_in: Group | None = None
+    races_in: Group | None = None
+    shares_in: Group | None = None
+    urgent: int = 0
 
     @property
     def path(self) -> str:
@@ -118,6 +125,8 @@ class Traffic:
                to it by the profile of the NIC (0: the kernel's)
     preflight  what a pair proves before its first run
     counters   numbers in a client's lines that are no less than 0; a line that has another kind there is refused
+    programs   the folder of their sources in C, which are built into a layer beside the guest image; what they become
+               lies at LAYER (lab.plan.commands). None for programs that the image has
     """
 
     tested: Role
@@ -125,6 +134,7 @@ class Traffic:
     peer: Callable[[ClientSpec, str, int, int, int], Argv]
     preflight: Preflight
     counters: frozenset[Counter]
+    programs: Path | None
 
     @property
     def key(self) -> str:
@@ -135,7 +145,7 @@ class Traffic:
 
 @dataclass(frozen=True)
 class Shape:
-    """Memory of the two guests, in MiB. One vCPU each.
+    """Memory of the two guests, in MiB, and vCPUs of the receiver; the sender has one.
 
     pairs    how many such pairs a run has at once: two where a reference kernel runs beside the one under test
     counted  the QEMU of the guest under test counts the instructions it executes
@@ -148,6 +158,11 @@ class Shape:
     pairs: int = 1
     counted: bool = False
     bare: bool = False
+    receiver_vcpus: int = 1
+
+    def vcpus(self, role: Role) -> int:
+        """Of one guest."""
+        return self.receiver_vcpus if role == "receiver" else 1
 
 
 STANDARD = Shape("standard", 768, 256)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Command lines of the guest programs that every experiment has; its clients are its own."""
+"""Command lines of the guest programs that every guest has; clients and their peers are an experiment's own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from lab.plan.names import LinkAddress
 
 BIN = "/usr/lib/lab"
+LAYER = "/usr/lib/layer"
+"""Where the programs lie that an experiment brings; images/guest/lab-init.c."""
 CGROUPS = "/sys/fs/cgroup/lab"
 FIRST_PORT = 5001
 TELEMETRY_SOCKET = "/run/lab-telemetry"

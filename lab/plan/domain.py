@@ -31,6 +31,7 @@ class GuestFiles:
     plugin counts the guest's instructions into the file `instructions`; "" where nobody asks for that.
     ram    holds the guest's memory where a state is saved or restored; "" for memory without a file.
     state  its devices as they were saved, to be restored; "" for a guest that boots.
+    layer  programs beside those of the image, and the key by which the guest knows that disk; "" for none.
     """
 
     kernel: str
@@ -44,6 +45,8 @@ class GuestFiles:
     instructions: str = ""
     ram: str = ""
     state: str = ""
+    layer: str = ""
+    layer_key: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class GuestPlan:
     name: str
     role: Role
     memory_mib: int
+    vcpus: int
     accelerator: str
     machine: str
     emulator: str
@@ -70,6 +74,8 @@ class GuestPlan:
     ready_socket: str
     qemu_args: tuple[str, ...]
     state: str = ""
+    layer: str = ""
+    layer_key: str = ""
     instructions: str = ""
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
@@ -77,11 +83,13 @@ class GuestPlan:
     shared: tuple[str, ...] = ()
 
 
-def cmdline(pair: str, role: Role, nic: NicProfile) -> str:
-    """Kernel command line of a guest; `lab.*` words are read by images/guest/lab-init.c."""
+def cmdline(pair: str, role: Role, nic: NicProfile, layer: str) -> str:
+    """Kernel command line of a guest; `lab.*` words are read by images/guest/lab-init.c. `layer`: its key, or ""."""
     words = [BASE_CMDLINE, f"lab.host={role}", f"lab.ctl={mac(pair, role, 'control')}"]
     if nic.module is not None:
         words += [f"lab.nic={nic.module}", f"lab.link={mac(pair, role, 'link')}"]
+    if layer:
+        words.append(f"lab.layer={layer}")
     return " ".join(words)
 
 
@@ -135,13 +143,14 @@ def plan_guest(
         name=domain_name(pair, role),
         role=role,
         memory_mib=memory,
+        vcpus=shape.vcpus(role),
         accelerator=accelerator,
         machine="q35",
         emulator=emulator,
         kernel=files.kernel,
         initrd=files.initrd,
         image=files.image,
-        cmdline=cmdline(born or pair, role, nic),
+        cmdline=cmdline(born or pair, role, nic, files.layer_key),
         console=files.console,
         telemetry=files.telemetry,
         ready_socket=files.ready_socket,
@@ -151,8 +160,10 @@ def plan_guest(
             *_memory(files, memory),
         ),
         state=files.state,
+        layer=files.layer,
+        layer_key=files.layer_key,
         instructions=files.instructions if files.plugin else "",
-        reads=tuple(filter(None, (files.kernel, files.initrd, files.image, files.plugin))),
+        reads=tuple(filter(None, (files.kernel, files.initrd, files.image, files.layer, files.plugin))),
         writes=tuple(filter(None, (files.console, files.telemetry, files.ram, files.plugin and files.instructions))),
         folders=(files.link_socket.rpartition("/")[0],),
         shared=(files.ready_socket.rpartition("/")[0],),

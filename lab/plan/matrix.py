@@ -18,6 +18,7 @@ class Run:
 
     kernel is the resolved name of a kernel, design the row of the designs table it is expected to behave like;
     traffic is the key of what its pair has to prove first, and of the guest that is under test there;
+    layer is the key of the programs that its guests have beside those of the image, "" for none;
     reference is the kernel it is compared with, "" in a case that compares nothing; batch is a number of running_order,
     and seconds is how long it is expected to take there; family is what its streams go over.
     """
@@ -33,6 +34,7 @@ class Run:
     seconds: float = 0.0
     shape: Shape = STANDARD
     traffic: str = ""
+    layer: str = ""
     family: Family = "ipv4"
 
     @property
@@ -52,7 +54,7 @@ class Run:
     @property
     def pair_key(self) -> str:
         """Runs with the same key can use the same pair, one after the other."""
-        return f"{self.kernel}/{self.nic}/{self.shape.name}/{self.traffic}"
+        return f"{self.kernel}/{self.nic}/{self.shape.name}/{self.traffic}/{self.layer}"
 
     @property
     def label(self) -> str:
@@ -75,12 +77,14 @@ def expand(
     repeat: int,
     references: Mapping[str, str] = MappingProxyType({}),
     family: Family | None = None,
+    layers: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Run, ...]:
     """All runs of kernels (name, design) x nics x cases x repeats, in that order; each once, for a case that needs no
     link has the same runs with every NIC.
 
     references has, by the name of each kernel, the one that cases which compare set beside it; family is that of every
-    run whose case does not insist on one, None for either in turn.
+    run whose case does not insist on one, None for either in turn; layers has, by the name of a case, the key of the
+    programs that it needs, where it needs any.
     """
     runs = (
         Run(
@@ -94,6 +98,7 @@ def expand(
             seconds=case.seconds,
             shape=case.shape,
             traffic=case.traffic.key if case.traffic else "",
+            layer=layers.get(case.name, ""),
             family=case.family or family or family_of(case, n),
         )
         for kernel, design in kernels

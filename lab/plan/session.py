@@ -38,6 +38,7 @@ class SessionPlan:
     plugin       the QEMU plugin that counts instructions, where a run needs it
     cold         every pair boots; else it is restored from a saved state
     notes        what is worth telling before anything runs
+    layers       programs that experiments bring, each beside the image in the guests of its runs
     """
 
     name: str
@@ -58,6 +59,7 @@ class SessionPlan:
     cold: bool = False
     accelerator_why: str = ""
     notes: tuple[str, ...] = ()
+    layers: tuple[GuestImage, ...] = ()
 
     def brought(self, kernel: str, case: str) -> Path:
         """Where lies what a case brings for guests of a kernel; it goes when the session is over."""
@@ -65,6 +67,15 @@ class SessionPlan:
 
     def kernel(self, name: str) -> BootableKernel:
         return next(k for k in self.kernels if k.name == name)
+
+    @property
+    def images(self) -> tuple[GuestImage, ...]:
+        """The userland that all guests have, and the layers."""
+        return (self.image, *self.layers)
+
+    def layer(self, key: str) -> GuestImage | None:
+        """The layer of a run, by its key; None for none."""
+        return next(layer for layer in self.layers if layer.key == key) if key else None
 
     def limits_of(self, kernel: str) -> Limits:
         """The session's; longer ones for a kernel that checks itself, which is many times slower."""
@@ -78,10 +89,10 @@ def _adapter() -> TypeAdapter[SessionPlan]:
 
 
 def dump(plan: SessionPlan, cache: Path) -> bytes:
-    """JSON of a plan. Kernels, image and plugin are named by their place in the cache, which is their content's key, so
-    that another host finds them in a cache of its own."""
+    """JSON of a plan. Kernels, images and plugin are named by their place in the cache, which is the key of their
+    content, so that another host finds them in a cache of its own."""
     plain = _adapter().dump_python(plan, mode="json")
-    for holder, key in _artefacts(plain):
+    for holder, key in artefacts_in(plain):
         if holder[key] and (path := Path(holder[key])).is_relative_to(cache):
             holder[key] = f"{IN_CACHE}{path.relative_to(cache)}"
     return dump_record(plain)
@@ -91,7 +102,7 @@ def load(data: bytes, cache: Path) -> SessionPlan:
     """The plan back, with paths in this cache. Raises BadInput for one that is damaged."""
     try:
         plain = parse_record(data)
-        for holder, key in _artefacts(plain):
+        for holder, key in artefacts_in(plain):
             holder[key] = _resolved(holder[key], cache)
         return _adapter().validate_python(plain)
     except (ValueError, TypeError, KeyError) as exc:  # a ValidationError is a ValueError
@@ -99,9 +110,10 @@ def load(data: bytes, cache: Path) -> SessionPlan:
         raise BadInput([f"{PLAN_FILE} is damaged: {why}"], hint="run the session again") from exc
 
 
-def _artefacts(plain: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
-    """Where the record of a plan names a file that guests are made of."""
-    yield plain["image"], "path"
+def artefacts_in(plain: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
+    """Where the record of a plan names a file that guests are made of. Raises KeyError or TypeError for another."""
+    for image in (plain["image"], *plain.get("layers", ())):
+        yield image, "path"
     yield plain, "plugin"
     for kernel in plain["kernels"]:
         yield kernel, "boot"

@@ -79,7 +79,7 @@ def boots(hypervisor: Hypervisor, request: PairRequest, *, accelerator: str, lim
 
     Raises HostTrouble where what it would boot from is damaged: that says nothing of the accelerator.
     """
-    require_sound(request.kernel, request.image, request.plugin)
+    require_sound(request.kernel, request.images, request.plugin)
     plan = guest_plan(replace(request, accelerator=accelerator), "receiver")
     Path(plan.console).unlink(missing_ok=True)  # what an earlier try left
     tried = Tried()

@@ -37,6 +37,7 @@ class PairRequest:
     plugin   the one that counts the instructions of the guest under test, None where nobody asks for them
     saving   folder where both guests' memory lies in files, so that they can be saved there; None: not to be saved
     saved    folder of a saved pair to restore, and `born` its id; None: to be booted
+    layer    programs beside the image's, None for none
     settings what guests that boot have to set, beside their addresses; None where nobody has said
     """
 
@@ -54,12 +55,18 @@ class PairRequest:
     saving: Path | None = None
     saved: Path | None = None
     born: str = ""
+    layer: GuestImage | None = None
     settings: Mapping[Role, tuple[str, ...]] | None = None
 
     @property
     def tested(self) -> Role:
         """The guest under test; where there is one guest only, that."""
         return self.traffic.tested if self.traffic and self.nic.link != "none" else "receiver"
+
+    @property
+    def images(self) -> tuple[GuestImage, ...]:
+        """All that its guests mount."""
+        return (self.image, self.layer) if self.layer else (self.image,)
 
     @property
     def link_socket(self) -> Path:
@@ -162,6 +169,8 @@ def _files(request: PairRequest, role: Role) -> GuestFiles:
         link_socket=str(request.link_socket),
         plugin=str(request.plugin.resolve()) if request.plugin and role == request.tested else "",
         instructions=str(folder / "instructions.jsonl"),
+        layer=str(request.layer.path.resolve()) if request.layer else "",
+        layer_key=request.layer.key if request.layer else "",
         ram=str(memory / f"{role}.ram") if request.saved or request.saving else "",
         state=str(request.saved / f"{role}.state") if request.saved else "",
     )
@@ -197,7 +206,7 @@ def provisioned(hypervisor: Hypervisor, request: PairRequest, met: Met = ignore)
     that ends it has with it what was seen of the guests (`LabTrouble.seen`). Raises HostTrouble where what they boot
     from is damaged.
     """
-    require_sound(request.kernel, request.image, request.plugin)
+    require_sound(request.kernel, request.images, request.plugin)
     with Watch() as watch:
         try:
             with _linked_pair(hypervisor, request, met, watch) as pair:

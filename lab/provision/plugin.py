@@ -27,7 +27,7 @@ def cannot_count(qemu_version: str, accelerator: str) -> str:
 def ensure_plugin(progress: Progress) -> Path:
     """The plugin; made anew when a source has changed. Raises HostTrouble."""
     images = project_root() / "images"
-    sources = [*sorted((images / "qemu").iterdir()), images / "guest" / "count-mark.h"]
+    sources = [*sorted((images / "qemu").iterdir()), images / "guest" / "lib" / "count-mark.h"]
     files = [path for path in sources if path.suffix in (".c", ".h") or path.name == "Makefile"]
     key = key_of(*(part for path in files for part in (path.name, path.read_bytes())))
 

@@ -8,10 +8,81 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Annotated, Any, NotRequired
+
+from pydantic import ConfigDict, Field
+from typing_extensions import TypedDict  # which pydantic wants below Python 3.12
 
 from lab.report.model import RunResult, Session
 from lab.report.parts import parts_record
+
+Whole = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0)]
+
+
+class FindingRecord(TypedDict):
+    """A finding: its rule, what that says, and where that stands in the bundle."""
+
+    rule: str
+    word: str
+    message: str
+    pointer: str
+
+
+class LedgerRecord(TypedDict):
+    """The ledger's last line, bytes; null where there is none."""
+
+    held: int | None
+    charged: int | None
+    escape: int | None
+    gone: int | None
+    limit: Whole | None
+
+
+class OomRecord(TypedDict):
+    """How memory ended."""
+
+    outcome: str
+    victims: list[str]
+
+
+class SecondsRecord(TypedDict):
+    """Wall time by stage."""
+
+    provision: Seconds
+    drive: Seconds
+    collect: Seconds
+
+
+class Record(TypedDict):
+    """One run. An experiment may add keys of its own."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    run: str
+    session: str
+    started: str
+    kernel: str
+    kernel_release: str
+    kernel_sha256: str
+    nic: str
+    case: str
+    repeat: Whole
+    verdict: str
+    predicted: str
+    as_predicted: bool
+    findings: list[FindingRecord]
+    known: list[str]
+    ledger: LedgerRecord
+    cost: dict[str, Any] | None
+    oom: OomRecord
+    host: str
+    lab_version: str
+    accelerator: str
+    accelerator_why: str
+    seconds: SecondsRecord
+    parts: NotRequired[list[Any] | dict[str, Any]]
+    bundle: str
 
 
 def render(session: Session, root: PurePosixPath) -> str:
@@ -39,6 +110,7 @@ def as_record(result: RunResult, root: PurePosixPath) -> dict[str, Any]:
         "findings": [
             {"rule": f.rule, "word": f.word.value, "message": f.message, "pointer": f.pointer} for f in verdict.findings
         ],
+        "known": list(result.known),
         "ledger": _ledger(result),
         "cost": _finite(asdict(verdict.cost)) if verdict.cost else None,
         "oom": {"outcome": verdict.oom.outcome.value, "victims": list(verdict.oom.victims)},

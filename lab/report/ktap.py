@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from lab.evidence.manifest import Manifest
 from lab.report.model import RunResult, Session
@@ -41,6 +41,11 @@ def names(session: Session) -> list[str]:
         seen[name] += 1
         told.append(name if seen[name] == 1 else f"{name}.{seen[name]}")
     return told
+
+
+def stable_names(results: Sequence[RunResult]) -> list[str]:
+    """The same without numbers: one for all runs of a cell."""
+    return [_name(result.manifest) for result in results]
 
 
 def _name(manifest: Manifest) -> str:
@@ -92,5 +97,6 @@ def _diagnostics(result: RunResult) -> Iterator[str]:
         if finding.word is not Word.PASS:
             told = f"{finding.word.value} {finding.rule}: {finding.message} [{finding.pointer}]"
             yield f"# {one_line(told)}"
+    yield from (f"# known {one_line(issue)}" for issue in result.known)
     yield f"# run {one_line(result.manifest.run)}"
     yield f"# bundle {one_line(result.bundle)}"

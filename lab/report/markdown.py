@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from lab.report.matrix import Cell, Surprise, Table, arrange
 from lab.report.model import Session
-from lab.report.wording import accelerators, cell_words, one_line, sentence, summary
+from lab.report.wording import accelerators, cell_words, known_lines, one_line, sentence, summary
 
 NOTE = (
     "A cell holds what was measured, the bytes that escaped the charge where the case is about them, and in brackets "
@@ -25,6 +25,8 @@ def render(session: Session) -> str:
     surprises = matrix.surprises()
     if surprises:
         lines += ["## Not as predicted", "", *map(_surprise, surprises), ""]
+    if excused := known_lines(session):
+        lines += ["## Known issues", "", *(f"- {_plain(line)}" for line in excused), ""]
     if session.results:
         lines += ["## Verdicts", "", NOTE, ""]
     for table in matrix.tables() if session.results else ():
@@ -36,7 +38,10 @@ def _surprise(surprise: Surprise) -> str:
     run, column = surprise.first, surprise.column
     times = f" in {len(surprise.runs)} of {surprise.of} runs" if surprise.of > 1 else ""
     where = f"- **{_plain(surprise.case)}** on {_plain(column.kernel)}, {_plain(column.nic)}"
-    return f"{where}: {run.verdict.word.value}{times} instead of {_plain(run.instead_of)}. {_plain(sentence(run))}"
+    known = "".join(f" Known: {_plain(issue)}" for issue in run.known)
+    return (
+        f"{where}: {run.verdict.word.value}{times} instead of {_plain(run.instead_of)}. {_plain(sentence(run))}{known}"
+    )
 
 
 def _table(table: Table) -> Iterator[str]:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lab.evidence.manifest import Manifest
 from lab.evidence.timing import Timing
@@ -16,12 +16,18 @@ class RunResult:
     """One judged run. `bundle` is the path of its bundle relative to the place of the report, with `/`.
 
     timing is where its wall time went; None where the bundle does not say.
+    known are the known issues that excuse it, a line each. They change no word and no exit code.
     """
 
     manifest: Manifest
     verdict: Verdict
     bundle: str
     timing: Timing | None = None
+    known: tuple[str, ...] = ()
+
+    def known_as(self, issues: tuple[str, ...]) -> RunResult:
+        """The same run, with what is known of it."""
+        return replace(self, known=issues) if issues else self
 
     @property
     def predicted(self) -> str:

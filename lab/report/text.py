@@ -18,6 +18,7 @@ from lab.report.wording import (
     WORST_FIRST,
     accelerators,
     cell_words,
+    known_lines,
     ledger_rows,
     one_line,
     oom_sentence,
@@ -50,6 +51,8 @@ def overview(session: Session) -> RenderableType:
     if wrong:
         parts.append(Text("Not as predicted:", style="bold"))
         parts += [Padding(_disagreement(surprise), (0, 0, 0, 2)) for surprise in wrong]
+    if excused := known_lines(session):
+        parts += [Text("Known issues:", style="bold"), *(Padding(Text(line), (0, 0, 0, 2)) for line in excused)]
     return Group(*parts, Text(summary(session)), *map(Text, accelerators(session)))
 
 
@@ -168,7 +171,8 @@ def _disagreement(surprise: Surprise) -> Text:
     run = surprise.first
     times = f" ({len(surprise.runs)} of {surprise.of} runs)" if surprise.of > 1 else ""
     told = f" {one_line(run.manifest.run)}, predicted {one_line(run.instead_of)}{times}"
-    return _word(run.verdict.word) + Text(f"{told}\n  {one_line(sentence(run))}")
+    known = "".join(f"\n  known: {one_line(issue)}" for issue in run.known)
+    return _word(run.verdict.word) + Text(f"{told}\n  {one_line(sentence(run))}{known}")
 
 
 def _headline(result: RunResult) -> Text:
@@ -205,6 +209,7 @@ def _versions(result: RunResult) -> RenderableType:
     rows = (
         ("kernel", f"{kernel.release} ({kernel.design}), sha256 {kernel.sha256}"),
         ("image", f"sha256 {host.image_sha256}"),
+        *([("programs", f"{manifest.layer}, sha256 {manifest.layer_sha256}")] if manifest.layer else []),
         ("QEMU", f"{host.qemu} ({host.accelerator}) on {host.machine}, libvirt {host.libvirt}"),
         *([("accelerator", host.accelerator_why)] if host.accelerator_why else []),
         ("lab", f"{manifest.lab_version}, started {manifest.started}"),

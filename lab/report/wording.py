@@ -141,6 +141,12 @@ def summary(session: Session) -> str:
     return f"{count(len(results), 'run')} of {cases} on {kernels} and {nics}: {told}. {_agreement(results)}"
 
 
+def known_lines(session: Session) -> list[str]:
+    """Each known issue that excuses runs of the session, and how many."""
+    told = Counter(issue for result in session.results for issue in result.known)
+    return [f"{one_line(issue)} ({count(number, 'run')})" for issue, number in told.items()]
+
+
 def accelerators(session: Session) -> list[str]:
     """Why guests did not run under KVM, or what was odd about it: each once; nothing where nothing is to be told."""
     hosts = dict.fromkeys(result.manifest.host for result in session.results)

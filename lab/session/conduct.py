@@ -14,7 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.session.start_engine import LOG, Engine, handing_on, started
+from lab.session.start_engine import LOG, handing_on, started
 from lab.units import Deadline, wait_until
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lab.plan.matrix import Run
     from lab.plan.session import SessionPlan
     from lab.report.model import RunResult, Session
+    from lab.session.start_engine import Runner
     from lab.spec.request import SessionRequest
 
 FOR_EVER = timedelta(days=7)
@@ -94,10 +95,10 @@ def conduct(
         before(listener.progress)
         plan = prepare(request, folder, sockets, listener.progress, only=only)
         listener.planned(plan)
-        return _watch(plan, engine, listener)
+        return watch(plan, engine, listener)
 
 
-def _watch(plan: SessionPlan, engine: Engine, listener: Listener) -> Conducted:
+def watch(plan: SessionPlan, engine: Runner, listener: Listener) -> Conducted:
     """Have an engine run a plan to its end, telling each verdict. Raises HostTrouble.
 
     Workers may outlive an engine that was killed: they are waited for, so that what they leave is reported.
@@ -112,7 +113,7 @@ def _watch(plan: SessionPlan, engine: Engine, listener: Listener) -> Conducted:
         def step() -> tuple[int | None, object]:
             news.catch_up()
             listener.doing(news.status())
-            return engine.process.poll(), news.status()
+            return engine.poll(), news.status()
 
         wait_until(step, deadline=Deadline.after("the runs", FOR_EVER), pause=timedelta(milliseconds=50))
         if at_work(plan.sockets):

@@ -11,12 +11,10 @@ from __future__ import annotations
 import atexit
 import contextlib
 import gc
-import json
 import os
 import shlex
 import shutil
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +25,8 @@ from lab.errors import LabError
 from lab.host.interrupt import end_in_order
 from lab.host.workers import registered
 from lab.plan.matrix import Run
-from lab.plan.session import BROUGHT, EVENTS_FILE, PLAN_FILE, SessionPlan
+from lab.plan.session import BROUGHT, PLAN_FILE, SessionPlan
+from lab.session.events import tell
 from lab.session.planned import PLAN, name_suites, say, session_plan, targets_suites
 from lab.text.words import printable
 
@@ -173,7 +172,7 @@ class RunItem(pytest.Item):
         plan, worker = session_plan(self.config), _worker()
 
         def progress(what: str) -> None:
-            _tell(plan, event="stage", worker=worker, run=self.run.id, what=what)
+            tell(plan, event="stage", worker=worker, run=self.run.id, what=what)
 
         keeper = _keeper(self.config)
         trial = Trial(self.run, plan, keeper, progress, self.case, following=self.stash.get(NEXT, None))
@@ -183,7 +182,7 @@ class RunItem(pytest.Item):
             trial.play()
         finally:
             if trial.result is not None:
-                _tell(plan, event="verdict", worker=worker, run=self.run.id, word=trial.verdict.value)
+                tell(plan, event="verdict", worker=worker, run=self.run.id, word=trial.verdict.value)
         if not trial.as_predicted:
             raise NotPredictedError(repr(trial))
 
@@ -212,12 +211,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 # -- a worker and its pair -----------------------------------------------------------------------------------------
 
 
-def _tell(plan: SessionPlan, **event: object) -> None:
-    """Append one line to the session's events; `lab run` shows them as they come."""
-    with contextlib.suppress(OSError), (plan.folder / EVENTS_FILE).open("a") as f:
-        f.write(json.dumps({"t": time.time(), **event}) + "\n")
-
-
 def _worker() -> str:
     return os.environ.get("PYTEST_XDIST_WORKER", "w")
 
@@ -232,7 +225,7 @@ def _keeper(config: pytest.Config) -> PairKeeper:
         config.stash[OPEN] = open_
         open_.enter_context(registered(plan.sockets, worker))
         hypervisor = open_.enter_context(connect(plan.connect, plan.sockets / worker))
-        keeper = PairKeeper(hypervisor, plan, lambda what: _tell(plan, event="stage", worker=worker, what=what))
+        keeper = PairKeeper(hypervisor, plan, lambda what: tell(plan, event="stage", worker=worker, what=what))
         open_.callback(keeper.close)
         config.stash[KEEPER] = keeper
     return config.stash[KEEPER]

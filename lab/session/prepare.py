@@ -15,6 +15,7 @@ from lab.errors import BadInput
 from lab.experiments.contract import Asked
 from lab.experiments.found import all_cases, all_experiments, case_named, experiment_of, find_case
 from lab.guestimage.build import ensure_image, ensure_init
+from lab.guestimage.layer import ensure_layer
 from lab.host.paths import cache_root
 from lab.host.records import write_whole
 from lab.host.size import host_size, memory_mib
@@ -41,6 +42,7 @@ from lab.session.learnt import load_learnt
 from lab.session.suites import read_suite, suite_names
 from lab.spec.request import MAX_REPEAT, SessionRequest
 from lab.spec.suite import SuiteSpec, unknown
+from lab.verdict.case import Case
 
 DEFAULT_SUITE = "default"
 
@@ -206,7 +208,7 @@ def _ordered(
     )
 
 
-def _plugin(runs: Sequence[Run], accelerator: str, progress: Progress) -> Path | None:
+def ensure_plugin_for(runs: Sequence[Run], accelerator: str, progress: Progress) -> Path | None:
     """What counts instructions, where a run wants that and it can be done; elsewhere the run says why it is skipped."""
     qemu = installed_qemu()
     if qemu is None or cannot_count(str(qemu), accelerator) or not any(run.shape.counted for run in runs):
@@ -221,33 +223,40 @@ def prepare(
     progress: Progress,
     *,
     only: Callable[[Run], bool] | None = None,
+    elsewhere: int = 0,
 ) -> SessionPlan:
     """Make all that the session needs and write its plan into `folder`: the cells that `only` wants, if given.
 
+    elsewhere: pairs that other hosts have room for, where they do the runs. Each then proves its own accelerator.
     Raises BadInput, LabTrouble.
     """
     asked = check(request, progress)
     spec = asked.spec
     check_disk(folder)
+    cases = [case_named(case) for case in spec.cases]
+    layers = _layers(cases, progress)  # what does not build is told before anything is fetched
     image = ensure_image(progress)
     ensure_settings(NICS[spec.nics[0]], progress)  # of all profiles: no pair waits for Ansible
     kernels = tuple(make_bootable(k, init=ensure_init(progress), progress=progress) for k in asked.kernels)
     started = datetime.datetime.now(datetime.UTC)
     name = f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"  # two may start in one second
     tested = [(k.name, k.design) for k in asked.tested]
-    cases = [case_named(case) for case in spec.cases]
     family = next((family for family in FAMILIES if family == request.family), None)
-    runs = expand(name, tested, spec.nics, cases, spec.repeat, asked.references, family)
+    keys = {case: layer.key for case, layer in layers.items()}
+    runs = expand(name, tested, spec.nics, cases, spec.repeat, asked.references, family, keys)
     runs = tuple(run for run in runs if only is None or only(run))
-    most = most_pairs(request, runs)
+    most = min(elsewhere, len(runs)) if elsewhere else most_pairs(request, runs)
     session = folder / name
     session.mkdir(parents=True)
-    progress("proving the accelerator")
-    accelerator, why = choose_accelerator(request, kernels, image, session, sockets)
+    accelerator, why = request.accelerator, ""
+    if not elsewhere:
+        progress("proving the accelerator")
+        accelerator, why = choose_accelerator(request, kernels, image, session, sockets)
     cold = request.cold or bool(cannot_save(request.connect))
     way = way_of(accelerator, cold=cold)
     host, known = host_shape(way), load_learnt()
-    at_once = Choice(most, "as asked") if request.pairs else choose(known.rates.get(host, {}), most, host_size().cpus)
+    fixed = "as asked" if request.pairs else "what the hosts have room for" if elsewhere else ""
+    at_once = Choice(most, fixed) if fixed else choose(known.rates.get(host, {}), most, host_size().cpus)
     ordered = _ordered(runs, kernels, at_once.pairs, known, way)
     plan = SessionPlan(
         name=name,
@@ -265,11 +274,26 @@ def prepare(
         kernels=kernels,
         runs=ordered,
         cold=cold,
-        plugin=_plugin(runs, accelerator, progress),
+        plugin=None if elsewhere else ensure_plugin_for(runs, accelerator, progress),
+        layers=tuple(dict.fromkeys(layers[run.case] for run in ordered if run.layer)),
     )
     plan = replace(plan, notes=_bring(plan, request, progress))
     write_whole(session / PLAN_FILE, dump(plan, cache_root()))
     return plan
+
+
+def _layers(cases: Sequence[Case], progress: Progress) -> dict[str, GuestImage]:
+    """The layer of each case that needs one, by its name. Raises BadInput with all that do not build, HostTrouble."""
+    folders = {case.name: case.traffic.programs for case in cases if case.traffic and case.traffic.programs}
+    made, problems = {}, []
+    for folder in dict.fromkeys(folders.values()):
+        try:
+            made[folder] = ensure_layer(folder, progress)
+        except BadInput as exc:
+            problems.append(exc)
+    if problems:
+        raise BadInput([line for exc in problems for line in exc.problems], hint=problems[0].hint)
+    return {name: made[folder] for name, folder in folders.items()}
 
 
 def _bring(plan: SessionPlan, request: SessionRequest, progress: Progress) -> tuple[str, ...]:

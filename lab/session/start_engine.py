@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from lab.errors import HostTrouble
 from lab.host.interrupt import handled, held_back
@@ -29,6 +29,19 @@ and so does rewriting of assertions, which covers all modules of a plugin's pack
 
 # the controller gives its workers 40 s, and xdist 10 s more
 STOP_LIMIT = timedelta(seconds=75)
+
+
+class Runner(Protocol):
+    """What runs a plan: `Engine` on this host, others elsewhere. Signals are its own while it does."""
+
+    @property
+    def signals(self) -> list[int]: ...
+
+    def begin(self, plan: SessionPlan) -> None: ...
+
+    def poll(self) -> int | None: ...
+
+    def stop(self, signum: int, frame: FrameType | None, /) -> None: ...
 
 
 @dataclass
@@ -52,7 +65,11 @@ class Engine:
                 raise KeyboardInterrupt from exc
             raise HostTrouble(f"pytest ended before it had a plan, status {self.process.wait()}") from exc
 
-    def stop(self, signum: int, _frame: FrameType | None) -> None:
+    def poll(self) -> int | None:
+        """Its exit status, None while it runs."""
+        return self.process.poll()
+
+    def stop(self, signum: int, _frame: FrameType | None, /) -> None:
         """A handler: the signal is noted, and handed on."""
         self.signals.append(signum)
         with contextlib.suppress(ProcessLookupError):
@@ -79,7 +96,7 @@ def started() -> Iterator[Engine]:
 
 
 @contextlib.contextmanager
-def handing_on(engine: Engine) -> Iterator[None]:
+def handing_on(engine: Runner) -> Iterator[None]:
     """Signals are the engine's in here: it tidies up, and its end is waited for."""
     with handled(engine.stop):
         yield

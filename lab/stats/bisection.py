@@ -18,6 +18,8 @@ ENDS = 3
 LEAST_GAIN = 1e-4
 """Bits that a run has to bring. Where none does, what remains cannot be told apart."""
 
+NEGLIGIBLE = 1e-9
+
 
 class Answer(StrEnum):
     """How a bisection stands."""
@@ -30,16 +32,18 @@ class Answer(StrEnum):
 def gain(belief: Posterior, commit: str) -> float:
     """Bits about the hypotheses that one run of this commit is expected to bring: their mutual information.
 
-    By the expected rates, so what a run teaches about the rates themselves is left out.
+    By the rates that each hypothesis expects, and not by their mean: where a commit was run often, all hypotheses that
+    are left expect of it what was seen, and one more run says nothing. What it teaches of the rates is left out.
     """
-    bad, none = belief.bad(commit), belief.none
-    parts = (
-        (bad, belief.failing),
-        (max(0.0, 1 - none - bad), belief.passing),
-        (none, belief.unrelated),
-    )
-    mixed = math.fsum(weight * rate for weight, rate in parts)
-    return max(0.0, _entropy(mixed) - math.fsum(weight * _entropy(rate) for weight, rate in parts))
+    inside = set(belief.history.indices(commit))
+    parts = [
+        (share, rates[i not in inside])
+        for i, (share, rates) in enumerate(zip(belief.culprit, belief.rates, strict=True))
+        if share > NEGLIGIBLE
+    ]
+    parts.append((belief.none, belief.unrelated))
+    mixed = math.fsum(share * rate for share, rate in parts)
+    return max(0.0, _entropy(mixed) - math.fsum(share * _entropy(rate) for share, rate in parts))
 
 
 def _entropy(rate: float) -> float:
@@ -52,6 +56,8 @@ class Bisection:
     """One search. `seen` is all that it knows, so that one which was stopped goes on from its record.
 
     skipped  commits that give no observation: they do not build, do not boot, or fail in another way
+    twins    commits whose kernel is the very kernel of another commit, and that one: what is between them is innocent,
+             and one of the two is run
     """
 
     history: History
@@ -59,10 +65,16 @@ class Bisection:
     none: float = NONE_PRIOR
     seen: dict[str, Tally] = field(default_factory=dict)
     skipped: set[str] = field(default_factory=set)
+    twins: dict[str, str] = field(default_factory=dict)
 
     def observe(self, commit: str, *, failed: bool) -> None:
         """One run with a verdict: the sought failure was there or not."""
-        self.seen[commit] = self.seen.get(commit, Tally()) + Tally(int(failed), 1)
+        name = self.twins.get(commit, commit)
+        self.seen[name] = self.seen.get(name, Tally()) + Tally(int(failed), 1)
+
+    def of(self, commit: str) -> Tally:
+        """What was seen of this commit, or of its twin."""
+        return self.seen.get(self.twins.get(commit, commit), Tally())
 
     def skip(self, commit: str) -> None:
         """Nothing can be learnt of this commit; its neighbours stand in."""
@@ -70,7 +82,10 @@ class Bisection:
 
     def belief(self) -> Posterior:
         """What the runs so far say."""
-        return posterior(self.history, self.seen, self.none)
+        cleared = 0
+        for one, other in self.twins.items():
+            cleared |= self.history.contained(one) ^ self.history.contained(other)
+        return posterior(self.history, self.seen, self.none, cleared)
 
     def answer(self, belief: Posterior | None = None) -> tuple[Answer, str]:
         """Whether the confidence asked for is reached, and the culprit."""
@@ -90,9 +105,27 @@ class Bisection:
             return ""
         ends = (self.history.bad, self.history.good)
         for end in ends:
-            if end not in self.skipped and self.seen.get(end, Tally()).runs < ENDS:
-                return end
-        usable = [c for c in (*self.history.suspects, self.history.good) if c not in self.skipped]
+            if end not in self.skipped and self.of(end).runs < ENDS:
+                return self.twins.get(end, end)
+        usable = self.usable()
         gains = {commit: gain(belief, commit) for commit in usable}
         best = max(gains, key=lambda c: gains[c] / max(cost(c), 1e-9), default="")
         return best if best and gains[best] >= LEAST_GAIN else ""
+
+    def usable(self) -> tuple[str, ...]:
+        """Commits of which a run may say something."""
+        every = (*self.history.suspects, self.history.good)
+        return tuple(c for c in every if c not in self.skipped and c not in self.twins)
+
+    def alike(self, belief: Posterior) -> tuple[str, ...]:
+        """The suspects among which the culprit is at the confidence asked for, where no run can tell one of them from
+        another: what is between them cannot be tested. Empty where runs still can."""
+        masks = [self.history.contained(commit) for commit in self.usable()]
+        groups: dict[tuple[bool, ...], list[int]] = {}
+        for place, share in enumerate(belief.culprit):
+            if share > 0:
+                groups.setdefault(tuple(bool(mask >> place & 1) for mask in masks), []).append(place)
+        for group in groups.values():
+            if math.fsum(belief.culprit[place] for place in group) >= self.confidence:
+                return tuple(self.history.suspects[place] for place in group)
+        return ()

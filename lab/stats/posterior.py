@@ -64,6 +64,7 @@ class Posterior:
     culprit   by suspect, in their order;  none  that no suspect is
     failing   expected rate of failing of a tree with the culprit, passing of one without it; `unrelated` the rate if
               there is no culprit
+    rates     by suspect: both, if that one is the culprit. They differ a lot from one suspect to another
     """
 
     history: History
@@ -72,6 +73,7 @@ class Posterior:
     failing: float
     passing: float
     unrelated: float
+    rates: tuple[tuple[float, float], ...] = ()
 
     @property
     def likeliest(self) -> tuple[str, float]:
@@ -95,12 +97,23 @@ class Posterior:
         return tuple(name for i, name in enumerate(self.history.suspects) if i in kept)
 
 
-def posterior(history: History, seen: Mapping[str, Tally], none: float = NONE_PRIOR) -> Posterior:
-    """What the runs of trees of these commits say. `seen` may hold the good end, any suspect, or nothing."""
+def posterior(history: History, seen: Mapping[str, Tally], none: float = NONE_PRIOR, cleared: int = 0) -> Posterior:
+    """What the runs of trees of these commits say. `seen` may hold the good end, any suspect, or nothing.
+
+    cleared  suspects that cannot be the culprit whatever was seen, one bit each: they change nothing that is run
+    """
     total = sum(seen.values(), Tally())
+    places = range(len(history.suspects))
+    accused = [i for i in places if not cleared >> i & 1]
+    if not accused:
+        rate = _one_rate(total).failing
+        return Posterior(
+            history, tuple(0.0 for _ in places), 1.0, rate, rate, rate, tuple((rate, rate) for _ in places)
+        )
     sides: dict[Tally, _Split] = {}
     each: list[_Split] = []
-    for with_it in _carried(history, seen):
+    carried = _carried(history, seen)
+    for with_it in (carried[i] for i in accused):
         if with_it not in sides:
             sides[with_it] = _split(with_it, Tally(total.fails - with_it.fails, total.runs - with_it.runs))
         each.append(sides[with_it])
@@ -112,13 +125,16 @@ def posterior(history: History, seen: Mapping[str, Tally], none: float = NONE_PR
     whole = math.fsum(weights)
     *culprit, nobody = (weight / whole for weight in weights)
     blamed = math.fsum(culprit) or 1.0
+    blame = dict(zip(accused, culprit, strict=True))
+    by_place = {i: (split.failing, split.passing) for i, split in zip(accused, each, strict=True)}
     return Posterior(
         history,
-        tuple(culprit),
+        tuple(blame.get(i, 0.0) for i in places),
         nobody,
         failing=math.fsum(p * split.failing for p, split in zip(culprit, each, strict=True)) / blamed,
         passing=math.fsum(p * split.passing for p, split in zip(culprit, each, strict=True)) / blamed,
         unrelated=alone.failing,
+        rates=tuple(by_place.get(i, (alone.failing, alone.failing)) for i in places),
     )
 
 

@@ -38,6 +38,17 @@ def at_most(failed: int, runs: int, before: tuple[int, int]) -> float:
     return at_least(runs - failed, runs, (before[1] - before[0], before[1]))
 
 
+def by_chance(more: tuple[int, int], fewer: tuple[int, int]) -> float:
+    """How likely the first would fail so much more often than the second, (failed, runs) each, if both failed alike.
+
+    Fisher's exact test, one-sided.
+    """
+    failed, runs = more[0] + fewer[0], more[1] + fewer[1]
+    ways = math.comb(runs, failed)
+    worse = range(more[0], min(failed, more[1]) + 1)
+    return sum(math.comb(more[1], k) * math.comb(fewer[1], failed - k) for k in worse) / ways
+
+
 def runs_needed(before: tuple[int, int], *, failing: bool) -> int:
     """How many runs that all fail (or all pass) it takes to call that another rate; at most MOST_RUNS."""
     failed, runs = before

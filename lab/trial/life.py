@@ -143,7 +143,7 @@ class Life:
         self.note(*self._damaged_files())
 
     def _damaged_files(self) -> tuple[Fault, ...]:
-        """After trouble that a damaged kernel, initrd, image or state explains, all of it is read anew.
+        """After trouble that a damaged kernel, initrd, image, layer or state explains, all of it is read anew.
 
         What is remembered of a file misses what rots below the file system, or in memory.
         """
@@ -151,7 +151,8 @@ class Life:
         kernels = [plan.kernel(name) for name in (self.run.kernel, self.run.reference) if name]
         if not may_be_damaged(self.incidents):
             return ()
-        wrong = {text for kernel in kernels for text in unsound(kernel, plan.image, plan.plugin, anew=True)}
+        images = tuple(filter(None, (plan.image, plan.layer(self.run.layer))))
+        wrong = {text for kernel in kernels for text in unsound(kernel, images, plan.plugin, anew=True)}
         if self.pair is not None and self.pair.warm:
             wrong.add(damaged_state(self.pair.warm))
         return tuple(Fault("damaged", "", text) for text in sorted(filter(None, wrong)))

@@ -62,7 +62,7 @@ def host_record(
 
 def manifest_fields(life: Life, plan: SessionPlan, started: str, predicted: Predicted) -> dict[str, Any]:
     """The manifest but for the files."""
-    run, kernel = life.run, plan.kernel(life.run.kernel)
+    run, kernel, layer = life.run, plan.kernel(life.run.kernel), plan.layer(life.run.layer)
     hypervisor = life.keeper.hypervisor
     pair_id = "" if life.skip else life.keeper.captures.name
     born = life.pair.pair.request.born if life.pair else ""
@@ -81,14 +81,17 @@ def manifest_fields(life: Life, plan: SessionPlan, started: str, predicted: Pred
             shape=shape.name,
             receiver_mib=shape.receiver_mib,
             sender_mib=shape.sender_mib,
+            vcpus=shape.vcpus(tested),
             runs_before=life.runs_before,
-            cmdline=cmdline(born or pair_id, tested, run.profile),
+            cmdline=cmdline(born or pair_id, tested, run.profile, run.layer),
             warm=life.pair.warm if life.pair else "",
             note=life.pair.note if life.pair else "",
         ),
         "mtu": run.profile.mtu,
         "floor": traffic.preflight.floor(run.profile) if traffic else run.profile.floor,
         "tested": life.case.tested,
+        "layer": layer.key if layer else "",
+        "layer_sha256": layer.sha256 if layer else "",
         "family": run.family,
         "clients": _client_records(life),
         "incidents": life.incidents,

@@ -223,6 +223,13 @@ class Steps(Counting):
             client.wait("a child", lambda p: p.said("heir"), Deadline.after("heir", self.limits.answer))
         self._quit(self.streams[who.name])
 
+    def exec_partner(self, who: ClientSpec) -> None:
+        """Have the process that shares a client's socket call execve(): it lives on, without what it had mapped."""
+        client = self.streams[who.name].client
+        with self._step("exec", client=who.name):
+            client.tell("exec")
+            client.wait("execve()", lambda p: p.said("execed"), Deadline.after("execve()", self.limits.answer))
+
     def kill_group(self, who: ClientSpec) -> None:
         """End whatever is left in a client's cgroup."""
         with self._step("kill cgroup", client=who.name):

@@ -17,6 +17,7 @@ from suites.rx_zerocopy.clients import LINES
 from suites.rx_zerocopy.designs import DESIGNS
 from suites.rx_zerocopy.rules.claims import billed
 from suites.rx_zerocopy.rules.exercised import Proof, exercised
+from suites.rx_zerocopy.rules.pinner import pinners
 from suites.rx_zerocopy.rules.witnesses import witnesses
 from suites.rx_zerocopy.traffic import TRAFFIC
 
@@ -86,7 +87,7 @@ def case(  # noqa: PLR0913 - all that a case says of itself stands in one place
             family=family,
             groups=tuple(groups),
             lines=LINES,
-            rules=(*GROUND, exercised(exercised_by, maps=maps), witnesses, *judged_by),
+            rules=(*GROUND, *pinners(clients), exercised(exercised_by, maps=maps), witnesses, *judged_by),
             script=script,
             expect=expect,
             designs=DESIGNS,

@@ -10,7 +10,7 @@ from lab.units import MIB, PAGE_SIZE
 
 
 class Behaviour(StrEnum):
-    """What a client does with its stream; images/guest/zc-client.c."""
+    """What a client does with its stream; guest/zc-client.c."""
 
     MAP = "map"  # maps and unmaps as it goes: the well-behaved one
     COPY = "copy"  # recv() into anonymous memory
@@ -21,12 +21,17 @@ class Behaviour(StrEnum):
     HOLD_NO_HINT = "hold-no-hint"  # as hold, without telling the kernel that the range is unmapped
     MAP_OVER = "map-over"  # maps over pages that are mapped, the same 16 MiB of address space over and over
     MAP_OVER_NO_HINT = "map-over-no-hint"
+    COPYBUF = "copybuf"  # as hold; each call is offered another buffer to copy into, after a look ahead by MSG_PEEK
+    RACE = "race"  # maps, while others unmap, fork, exit, remove cgroups and lower the limit
     PIN_VMSPLICE = "pin-vmsplice"  # maps, vmsplices into pipes, unmaps
     PIN_TEE = "pin-tee"
     PIN_FORK = "pin-fork"
     PIN_SENDZC = "pin-sendzc"
     PIN_URING = "pin-uring"
 
+
+VMSPLICED = frozenset({Behaviour.PIN_VMSPLICE, Behaviour.PIN_TEE})
+"""Behaviours that keep pages by vmsplice; on a kernel where it copies they keep copies."""
 
 LINES = (
     Line(Counter("delivered"), "received from the link", drawn=True),

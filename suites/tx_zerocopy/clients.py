@@ -11,7 +11,7 @@ from lab.units import KIB, MIB
 
 
 class Behaviour(StrEnum):
-    """How a client sends; images/guest/tx-client.c."""
+    """How a client sends; guest/tx-client.c."""
 
     KEEP = "keep"  # MSG_ZEROCOPY from fresh buffers, each unmapped when all of it is sent: only the kernel keeps it
     RING = "ring"  # MSG_ZEROCOPY from a few buffers, each filled anew when the kernel has let go of it

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from lab.plan.case import ClientSpec, Counter, Preflight, Traffic
-from lab.plan.commands import BIN, cgroup_of
+from lab.plan.commands import LAYER, cgroup_of
 from lab.plan.nics import NicProfile
 from lab.units import MIB
 from suites.tx_zerocopy.clients import COMPLETED, UNCOPIED, Behaviour, Sending
@@ -12,7 +14,7 @@ from suites.tx_zerocopy.clients import COMPLETED, UNCOPIED, Behaviour, Sending
 
 def client_argv(client: ClientSpec, port: int, seed: int) -> tuple[str, ...]:
     """argv of tx-client; it is a server on `port`."""
-    argv = [f"{BIN}/tx-client", "--behaviour", client.behaviour, "--name", client.name, "--port", str(port)]
+    argv = [f"{LAYER}/tx-client", "--behaviour", client.behaviour, "--name", client.name, "--port", str(port)]
     argv += ["--sockets", str(client.sockets), "--bytes", str(client.deliver), "--cgroup", cgroup_of(client.path)]
     if client.verify:
         argv += ["--seed", str(seed), "--verify"]
@@ -25,7 +27,7 @@ def client_argv(client: ClientSpec, port: int, seed: int) -> tuple[str, ...]:
 
 def peer_argv(client: ClientSpec, address: str, port: int, seed: int, mss: int = 0) -> tuple[str, ...]:
     """argv of the tx-peer that takes what this client sends."""
-    argv = [f"{BIN}/tx-peer", "--to", address, "--port", str(port), "--sockets", str(client.sockets)]
+    argv = [f"{LAYER}/tx-peer", "--to", address, "--port", str(port), "--sockets", str(client.sockets)]
     argv += ["--bytes", str(client.deliver)]
     if client.verify:
         argv += ["--seed", str(seed), "--verify"]
@@ -68,4 +70,5 @@ TRAFFIC = Traffic(
         shown="was sent without a copy",
     ),
     counters=frozenset(map(Counter, COUNTERS)),
+    programs=Path(__file__).with_name("guest"),
 )

@@ -132,6 +132,7 @@ def small_disk(folder: Path, room: int) -> Iterator[None]:
 
 PATTERNS = {
     "image": "images/*/userland.erofs",
+    "layer": "layers/*/layer.erofs",
     "initrd": "initrds/*/initrd",
     "kernel": "kernels/{kernel}*/boot",
     "state-ram": "states/*/receiver.ram",

@@ -15,6 +15,7 @@ from typing import Any
 
 from lab.cli.exits import AS_PREDICTED, INTERRUPTED, LAB_FAILED, OTHER_VERDICT
 from lab.errors import LabError
+from lab.guestimage.layer import all_layers
 from lab.host.interrupt import end_in_order
 from lab.host.paths import results_folder
 from lab.text.terminal import say
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     try:
         first = ensure_first_level(lambda text: say(text, err=True))
+        all_layers(lambda text: say(text, err=True))  # a compiler takes minutes in there
         out = results_folder() / time.strftime("kvm-%Y%m%d-%H%M%S")
         outcomes = _play(first, out, chosen(options.only))
     except KeyboardInterrupt:

@@ -23,7 +23,7 @@ CPU = "EPYC,-xsave,-xsaveopt,-xsavec,-xgetbv1,-xsaves,-avx,-avx2,-f16c,-fma,+svm
 # passes as the host's does.
 CLOCK = "shift=1,sleep=on"
 
-LAYERS = ("images", "kernels", "initrds", "programs", "bases")
+LAYERS = ("images", "layers", "kernels", "initrds", "programs", "bases")
 """Parts of the cache that are shared. States and what was learnt are of the host that made them."""
 
 

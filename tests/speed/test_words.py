@@ -55,7 +55,8 @@ def test_a_run_as_told_keeps_its_word(case: str, design: str) -> None:
 def test_every_case_that_stock_or_precharge_can_try_is_there() -> None:
     there = {read_manifest(files).case for files in bundles().values()}
     elsewhere = {"opt-in", "visible", "reclaim", "cost"}
-    assert there == CASES.keys() - elsewhere
+    too_long = {"turnover-4g", "race"}  # minutes of samples, and what they are judged by is counted at the end
+    assert there == CASES.keys() - elsewhere - too_long
 
 
 # -- the red side: what each witness is worth

@@ -8,7 +8,7 @@ takes longer, and no sample is made up, so that they lie farther apart.
 What is kept, for its number does not depend on speed:
 
 - every line of a client but `progress`, which comes when 100 ms have passed or when it keeps KEPT more bytes than on
-  the line before (images/guest/zc-client.c). A bundle from before it did so has none of the latter to keep;
+  the line before (suites/rx_zerocopy/guest/zc-client.c). A bundle from before it did so has none of the latter to keep;
 - the sample that the lab waits for before it lets a client be sent anything (between its `ready` and `accepted`);
 - the samples that were asked for on either side of a checkpoint;
 - all samples of a wait: see below.
@@ -48,7 +48,7 @@ INTERVAL = 0.1
 """Seconds between two samples, and at most between two lines of a client that gets something."""
 
 KEPT = MIB
-"""Bytes that a client keeps more when it says another line, however soon; KEPT of images/guest/zc-client.c."""
+"""Bytes that a client keeps more when it says another line, however soon; KEPT of zc-client.c."""
 
 AT_ITS_RATE = 0.8
 """Share of its rate at which a stream is held by that, and not by the host: a busy one does not slow it down."""

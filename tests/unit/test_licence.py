@@ -15,7 +15,7 @@ HASH, SLASHES, STARS = f"# {SPDX}", f"// {SPDX}", f"/* {SPDX} */"
 OTHER = re.compile(r"\S+ SPDX-License-Identifier: ")
 """A second line says another licence beside the first."""
 FORMS = {
-    **dict.fromkeys((".py", ".sh", ".yml", ".toml", ".ini", ".cfg", "Makefile", "run"), HASH),
+    **dict.fromkeys((".py", ".sh", ".yml", ".toml", ".ini", ".cfg", ".mk", "Makefile", "run"), HASH),
     **dict.fromkeys((".c", ".js"), SLASHES),
     ".h": STARS,  # as Documentation/process/license-rules.rst of the kernel has it
 }

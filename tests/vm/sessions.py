@@ -22,6 +22,8 @@ from typing import Any
 
 from lab.archive.reports import RESULTS, judged
 from lab.collect.bundle import DERIVED
+from lab.experiments.found import case_named
+from lab.guestimage.layer import layer_of
 from lab.host.paths import cache_root, project_root, runtime_dir, suites_dir
 from lab.pair.ready import pair_request
 from lab.plan.session import EVENTS_FILE, PLAN_FILE, SessionPlan, dump
@@ -37,8 +39,12 @@ def derived(base: SessionPlan, cells: Sequence[tuple[str, str]], folder: Path, *
     """A plan of (case, nic) cells of its own: new ids, new folder, new private directory; written to disk."""
     name = f"vm-{secrets.token_hex(4)}"
     kernel = base.kernels[0]
-    runs = tuple(run for case, nic in cells for run in expand(name, [(kernel.name, kernel.design)], [nic], [case], 1))
-    plan = replace(base, name=name, folder=folder / name, sockets=runtime_dir(), runs=runs, **changes)
+    layers = {case: layer_of(case_named(case).traffic, lambda _: None) for case, _ in cells}
+    keys = {case: layer.key for case, layer in layers.items() if layer}
+    tested = [(kernel.name, kernel.design)]
+    runs = tuple(run for case, nic in cells for run in expand(name, tested, [nic], [case], 1, layers=keys))
+    made = tuple(dict.fromkeys(filter(None, layers.values())))
+    plan = replace(base, name=name, folder=folder / name, sockets=runtime_dir(), runs=runs, layers=made, **changes)
     plan.folder.mkdir(parents=True)
     (plan.folder / PLAN_FILE).write_bytes(dump(plan, cache_root()))
     return plan

@@ -11,7 +11,8 @@ While the pressure lasts, the client lets go, and it is counted again.
 **Rules.** `exact` at `held` and `pressed`: charged is what is held, before and under pressure. `returned` after the
 release. `exercised`: more was taken than was free, or the taker died of it, and the client still held all it had.
 
-Swap and memory.reclaim of the client's cgroup are left out: the guests have no swap, and neither can touch such a page.
+Swap and memory.reclaim of the client's cgroup are left out: neither can touch such a page, and the guests have no swap.
+The designs' kernels are built without zram, and a swap file on a loop device over tmpfs takes the memory that it gives.
 """
 
 from __future__ import annotations

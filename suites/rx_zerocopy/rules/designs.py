@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterable
 
 from lab.evidence.ledger import keeps
-from lab.evidence.memory import baseline, gone
+from lab.evidence.memory import CACHED, USED, baseline, gone, pool_pages, shows
 from lab.evidence.model import ClientEvent, Evidence, Ledger, OomKill, Sample
 from lab.plan.nics import NICS
 from lab.units import MIB, PAGE_SIZE, mib
@@ -33,7 +34,6 @@ TURNS = ("a1", "b1", "a2", "held", "both")
 """Checkpoints of `cross-memcg`; `held` is taken while b2 holds."""
 
 SETTING = "accounted_only"
-USED, CACHED = "nr_netpool_used", "nr_netpool_cached"
 PRESSER = "lab-press"
 
 
@@ -137,15 +137,16 @@ def counted(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]
     released, last = evidence.receiver.checkpoint("released"), ledger.last
     if start is None or held is None or released is None or last is None or last.t != held.t:
         return [unclear("counted", "no checkpoint `held` or `released` to read the counters at", CHECKPOINTS)]
-    missing = [key for key in (USED, CACHED) if key not in held.vmstat]
+    missing = [name for name, kind in (("used", USED), ("cached", CACHED)) if not shows(held, kind)]
     if missing:
-        return [failed("counted", f"/proc/vmstat has no {' and no '.join(missing)}", at_sample(held))]
+        forms = " and no ".join(f"nr_NAME_{name}" for name in missing)
+        return [failed("counted", f"/proc/vmstat has no counter {forms} (docs/kernels.md)", at_sample(held))]
     return [_used(last.held, held, start), _unused(last.held, released, start), _where(last.held, held, released)]
 
 
-def _pool(sample: Sample, key: str, since: Sample) -> int:
+def _pool(sample: Sample, kind: re.Pattern[str], since: Sample) -> int:
     """Growth of a counter of the pool, in bytes."""
-    return (sample.vmstat.get(key, 0) - since.vmstat.get(key, 0)) * PAGE_SIZE
+    return (pool_pages(sample, kind) - pool_pages(since, kind)) * PAGE_SIZE
 
 
 def _slack(held: int) -> int:
@@ -155,13 +156,17 @@ def _slack(held: int) -> int:
 
 def _used(held: int, sample: Sample, start: Sample) -> Finding:
     used = _pool(sample, USED, start)
-    message = f"the client holds {mib(held)}, {USED} grew by {mib(used)}; up to {mib(_slack(held))} is noise"
+    message = (
+        f"the client holds {mib(held)}, the pool's used pages grew by {mib(used)}; up to {mib(_slack(held))} is noise"
+    )
     return (passed if abs(used - held) <= _slack(held) else failed)("counted", message, at_sample(sample))
 
 
 def _unused(held: int, released: Sample, start: Sample) -> Finding:
     used = _pool(released, USED, start)
-    message = f"after release {USED} is {mib(used)} over where it began; up to {mib(_slack(held))} is noise"
+    message = (
+        f"after release the pool's used pages are {mib(used)} over where it began; up to {mib(_slack(held))} is noise"
+    )
     return (passed if abs(used) <= _slack(held) else failed)("counted", message, at_sample(released))
 
 
@@ -169,7 +174,7 @@ def _where(held: int, before: Sample, released: Sample) -> Finding:
     """What was released is cached, or free: free memory must not rise by what the pool says it has."""
     cached = _pool(released, CACHED, before)
     freed = released.meminfo["MemFree"] - before.meminfo["MemFree"]
-    message = f"of {mib(held)} released, {CACHED} grew by {mib(cached)} and free memory by {mib(freed)}"
+    message = f"of {mib(held)} released, the pool's cached pages grew by {mib(cached)} and free memory by {mib(freed)}"
     whole = cached >= -_slack(held) and abs(cached + freed - held) <= agreement(held)
     return (passed if whole else failed)("counted", message, at_sample(released))
 
@@ -180,7 +185,7 @@ def given_back(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Findi
     start, released, pressed = (evidence.receiver.checkpoint(n) for n in ("baseline", "released", "pressed"))
     if start is None or released is None or pressed is None:
         return [unclear("given-back", "no checkpoint `released` or `pressed`", CHECKPOINTS)]
-    before, after = (s.vmstat.get(CACHED, 0) * PAGE_SIZE for s in (released, pressed))
+    before, after = (pool_pages(s, CACHED) * PAGE_SIZE for s in (released, pressed))
     message = f"{mib(before)} were cached after release, {mib(after)} after {_taken(pressed, released)} were taken"
     kill = next(iter(run_kills(evidence.receiver)), None)
     if kill:
@@ -208,7 +213,7 @@ def filled_and_pressed(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
         yield unclear("exercised", "no checkpoint `released` or `pressed`, or nothing held", CHECKPOINTS)
         return
     offered = deliver_of(evidence, ledger.client)
-    cached, wanted = released.vmstat.get(CACHED, 0) * PAGE_SIZE, max(MIB, offered // 4)
+    cached, wanted = pool_pages(released, CACHED) * PAGE_SIZE, max(MIB, offered // 4)
     message = f"{ledger.client} held {mib(ledger.last.held)}; {mib(cached)} are cached after release"
     filled = ledger.last.held >= offered // 2 and cached >= wanted
     yield (passed if filled else unclear)("exercised", f"{message}, {mib(wanted)} are needed", at_sample(released))

@@ -26,8 +26,9 @@ from lab.verdict.measure import (
 )
 from lab.verdict.model import Finding
 
-MAY_COPY = frozenset({"copy", "slow", "hold-or-copy"})
-"""Behaviours that do their part without mapping anything; what `hold-or-copy` must map is for the rule `opted`."""
+MAY_COPY = frozenset({"copy", "slow", "hold-or-copy", "copybuf", "race"})
+"""Behaviours that do their part without mapping anything, or that copy more than they have to; what `hold-or-copy` must
+map is for the rule `opted`, what `copybuf` and `race` for their own proofs."""
 
 SHARE_AFTER = 16 * MIB
 """The mapped share is taken once that much has come: a refused client may go on by copying, which says nothing."""

@@ -50,23 +50,26 @@ def one_pays(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding
     since = (keeps(now) if now else 0) - keeps(then)
     return [
         *bills("one-pays", evidence, [PASSED], held),
-        _pays(evidence, held, ELSEWHERE, 0, Between(_charge(held, ELSEWHERE) - OWN, _charge(held, ELSEWHERE))),
-        _pays(evidence, held, MOVER, keeps(then), growth(evidence, MOVER, held)),
-        _pays(evidence, held, NEXT, since, Between(_charge(held, NEXT) - OWN, _charge(held, NEXT))),
+        _pays("one-pays", evidence, held, ELSEWHERE, 0, _charge(held, ELSEWHERE)),
+        _pays("one-pays", evidence, held, MOVER, keeps(then), growth(evidence, MOVER, held)),
+        _pays("one-pays", evidence, held, NEXT, since, _charge(held, NEXT)),
     ]
 
 
-def _charge(sample: Sample, name: str) -> int:
-    return sample.cgroups[name].current
+def _charge(sample: Sample, name: str) -> Between:
+    """What a cgroup is charged for in which no client begins, without what it is charged for of itself."""
+    current = sample.cgroups[name].current
+    return Between(current - OWN, current)
 
 
-def _pays(evidence: Evidence, held: Sample, name: str, due: int, charged: Between) -> Finding:
+def _pays(rule_name: str, evidence: Evidence, held: Sample, name: str, due: int, charged: Between) -> Finding:
     slack = batch(evidence) + SHARP
     queues = max(0, min(held.cgroups[name].stat.get("sock", 0), tcp_growth(held, baseline(evidence) or held)))
     message = (
-        f"/lab/{name} is charged {charged} for the {mib(due)} that its processes mapped; {mib(slack)} are tolerated"
+        f"at `{held.name}` /lab/{name} is charged {charged} for the {mib(due)} that its processes mapped; "
+        f"{mib(slack)} are tolerated"
     )
-    return Finding("one-pays", charged.word(due - slack, due + slack + queues), message, at_sample(held))
+    return Finding(rule_name, charged.word(due - slack, due + slack + queues), message, at_sample(held))
 
 
 def _left(evidence: Evidence) -> ClientEvent | None:
@@ -94,6 +97,58 @@ def moved_on(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
     )
     enough = min(before, after) >= wanted
     yield (passed if enough else unclear)("exercised", message, at(evidence.clients[MOVER], then))
+
+
+# -- shared ----------------------------------------------------------------------------------------------------------
+
+PARTNER = "partner"
+"""The cgroup of the process that maps the client's socket as well, and the client's count of what that one holds."""
+
+EXECED = "execed"
+"""The checkpoint at which that process has called execve(), and what the client says when it has."""
+
+
+@rule("each-pays")
+def each_pays(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
+    """Of two processes that map one socket each pays for what it maps itself, and with execve() that ends for one."""
+    start, found = baseline(evidence), []
+    for name in ("held", EXECED):
+        now = evidence.receiver.checkpoint(name)
+        event = state_of(evidence, ledger.client, now.t) if now else None
+        if now is None or start is None or event is None or not {ledger.client, PARTNER} <= now.cgroups.keys():
+            found.append(unclear("each-pays", f"no checkpoint `{name}` with both cgroups in it", CHECKPOINTS))
+            continue
+        theirs, out = event.count(PARTNER), gone(now, start)
+        ours = keeps(event) - theirs
+        found.append(_pays("each-pays", evidence, now, ledger.client, ours, growth(evidence, ledger.client, now)))
+        found.append(_pays("each-pays", evidence, now, PARTNER, theirs, _charge(now, PARTNER)))
+        if name == EXECED:
+            message = f"at `{name}` {mib(ours + theirs)} are held, and {mib(out)} of memory are gone"
+            back = out <= ours + theirs + agreement(ours + theirs)
+            found.append((passed if back else failed)("each-pays", message, at_sample(now)))
+    return found
+
+
+def shared_by_two(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
+    """shared: both held a sixth of the stream at least, and the other process lived on when it had called execve()."""
+    log, wanted = evidence.clients[ledger.client], deliver_of(evidence, ledger.client) // 6
+    done = log.last(EXECED)
+    for name in ("held", EXECED):
+        now = evidence.receiver.checkpoint(name)
+        event = state_of(evidence, ledger.client, now.t) if now else None
+        if now is None or event is None or done is None:
+            yield unclear("exercised", f"no checkpoint `{name}`, or no execve()", CHECKPOINTS)
+            continue
+        theirs = event.count(PARTNER)
+        least = keeps(event) - theirs if name == EXECED else min(keeps(event) - theirs, theirs)
+        procs = now.cgroups[PARTNER].procs if PARTNER in now.cgroups else 0
+        after = (done.t <= now.t) == (name == EXECED)
+        message = (
+            f"at `{name}` {ledger.client} held {mib(keeps(event) - theirs)} and its partner {mib(theirs)}, "
+            f"{mib(wanted)} are needed; {procs} processes in /lab/{PARTNER}"
+        )
+        enough = least >= wanted and procs == 1 and after and (name == "held" or not theirs)
+        yield (passed if enough else unclear)("exercised", message, at_sample(now))
 
 
 # -- heir ------------------------------------------------------------------------------------------------------------

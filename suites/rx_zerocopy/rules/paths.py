@@ -20,10 +20,12 @@ from lab.verdict.measure import (
     mem_total,
     passed,
     run_kills,
+    sockets_of,
     unclear,
 )
 from lab.verdict.model import Finding
 from suites.rx_zerocopy.rules.bills import CHECKPOINTS, state_of
+from suites.rx_zerocopy.rules.claims import gone_for_good
 from suites.rx_zerocopy.rules.exercised import Proof, took_delivered
 
 TIMES = 2
@@ -79,7 +81,7 @@ def over_ipv6(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
 # -- partial ---------------------------------------------------------------------------------------------------------
 
 CUTS = ("unmap", "drop", "cover", "move", "protect")
-"""What is done to an eighth of what is mapped, in that order; images/guest/zc-cut.c. Checkpoints bear these names."""
+"""What is done to an eighth of what is mapped, in that order; guest/zc-cut.c. Checkpoints bear these names."""
 
 GONE = CUTS[:3]
 
@@ -146,6 +148,69 @@ def held_under_pressure(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]
     )
     good = (died or taken > free) and keeps(before) == keeps(after)
     yield (passed if good else unclear)("exercised", message, at_sample(pressed))
+
+
+# -- copybuf ---------------------------------------------------------------------------------------------------------
+
+WAYS_TO_COPY = ("fallback", "straggled", "hinted", "peeked")
+"""Counters of the client: see the behaviour `copybuf` of suites/rx_zerocopy/guest/zc-client.c."""
+
+
+@rule("urgent")
+def urgent(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
+    """Every byte that was sent out of band came so, and once."""
+    log, peer = evidence.clients.get(ledger.client), evidence.peers.get(ledger.client)
+    got, sent = (one.last("done") if one else None for one in (log, peer))
+    if log is None or got is None or sent is None:
+        return [unclear("urgent", f"{ledger.client} or its sender did not end", f"clients/{ledger.client}.jsonl")]
+    came, out, wanted = got.count("urgent"), sent.count("urgent"), sockets_of(evidence, ledger.client)
+    message = f"{came} bytes came out of band, {out} were sent so, one on each of {wanted} sockets"
+    if out != wanted:
+        return [unclear("urgent", message, at(log, got))]
+    return [(passed if came == out else failed)("urgent", message, at(log, got))]
+
+
+def copied_in_all_ways(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
+    """copybuf: enough was mapped and held, and some of the rest came by each of the other ways."""
+    yield from took_delivered(evidence, ledger)
+    log = evidence.clients[ledger.client]
+    last = log.last("holding")
+    for way in WAYS_TO_COPY:
+        size = last.count(way) if last else 0
+        message = f"{mib(size)} {way}, a page is needed"
+        yield (passed if size >= PAGE_SIZE else unclear)("exercised", message, at(log, last))
+
+
+# -- race ------------------------------------------------------------------------------------------------------------
+
+RACED = {"unmapped": 1000, "forked": 100, "passed": 50, "limited": 10}
+"""How often each may have happened at least; counters of the client: see zc-race.c."""
+
+RACED_BYTES = 16 * MIB
+
+
+@rule("nothing-left")
+def nothing_left(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
+    """No cgroup that was removed in between lingers, more than one that was made and removed for nothing."""
+    control, end = (evidence.receiver.checkpoint(name) for name in ("control", "end"))
+    if control is None or end is None:
+        return [unclear("nothing-left", "no checkpoint `control` or `end`", CHECKPOINTS)]
+    return gone_for_good("nothing-left", control, end)
+
+
+def raced(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
+    """race: on several vCPUs, each of the things that race happened often enough, and pages were mapped meanwhile."""
+    log, vcpus = evidence.clients[ledger.client], evidence.manifest.pair.vcpus
+    last = log.last("holding")
+    word = passed if vcpus > 1 else unclear
+    yield word("exercised", f"the guest under test had {vcpus} vCPUs, more than one are needed", "manifest.json")
+    mapped = last.count("mapped") if last else 0
+    message = f"{ledger.client} mapped {mib(mapped)}, {mib(RACED_BYTES)} are needed"
+    yield (passed if mapped >= RACED_BYTES else unclear)("exercised", message, at(log, last))
+    for what, least in RACED.items():
+        times = last.count(what) if last else 0
+        message = f"{what} {times} times, {least} are needed"
+        yield (passed if times >= least else unclear)("exercised", message, at(log, last))
 
 
 # -- turnover --------------------------------------------------------------------------------------------------------

@@ -90,3 +90,57 @@ def test_nothing_of_a_bundle_reaches_terminal_or_picture_as_it_is(lab: Lab, resu
     svg = (tmp_path / "x.svg").read_text()
     assert "<script" not in svg
     ET.fromstring(svg)  # noqa: S314 - ours
+
+
+KNOWN = """
+[[issue]]
+id = "escape-6.12"
+case = "hold"
+finding = "escaped"
+kernel = ">=6.12.5"
+"""
+
+
+def test_a_known_issue_is_shown_as_known_everywhere_and_is_no_news(lab: Lab, results: Path, tmp_path: Path) -> None:
+    file = tmp_path / "known.toml"
+    file.write_text(KNOWN)
+    told = lab("compare", "--known", file)
+    assert told.exit_code == 0
+    assert "known: new fail" in told.stdout
+    assert "escape-6.12" in told.stdout
+    mail = lab("report", "--mail", "--known", file)
+    assert "nothing new; known and still there: 1" in mail.stderr
+    assert lab("report", "--known", file).exit_code == 0
+    for name in ("table.md", "report.html", "results.jsonl", "junit.xml", "results.ktap"):
+        assert "escape-6.12" in (results / "20260106-000000-aaaa" / name).read_text(), name
+    file.write_text(KNOWN.replace("6.12.5", "6.12.7"))
+    from lab.archive.known import _read
+
+    _read.cache_clear()
+    assert lab("compare", "--known", file).exit_code == 1
+
+
+def test_a_broken_file_of_known_issues_is_bad_input(lab: Lab, results: Path, tmp_path: Path) -> None:
+    file = tmp_path / "broken.toml"
+    file.write_text('[[issue]]\nid = "x y"\nfinding = "("\n')
+    for words in (("compare",), ("report",), ("run", "hold")):
+        told = lab(*words, "--known", file)
+        assert told.exit_code == 2
+        assert "issue.0.id" in told.stderr
+        assert "issue.0.finding" in told.stderr
+    assert lab("compare", "--known", tmp_path / "nosuch").exit_code == 2
+
+
+def test_a_session_as_a_mail(lab: Lab, results: Path, tmp_path: Path) -> None:
+    told = lab("report", "--mail", "--from", "Lab <lab@example.org>")
+    assert told.exit_code == 0
+    lines = told.stdout.splitlines()
+    assert lines[0] == "Subject: [lab] hold on e1000e-split: new fail since 6.12.6"
+    assert all(len(line) <= 72 for line in lines[1:])
+    for wanted in ("FAIL, was PASS", "Good        6.12.5", "1:1 bad, :1 good", "| FAIL", "Reported-by: Lab"):
+        assert wanted in told.stdout, told.stdout
+    assert not (results / "20260106-000000-aaaa" / "report.html").exists()
+    wrong = lab("report", "--to", "nobody", "--smtp", ":1")
+    assert wrong.exit_code == 2
+    assert "3 problems" in wrong.stderr
+    assert lab("report", "--mail", "20260101-000000-aaaa").exit_code == 2

@@ -16,8 +16,12 @@ from typing import Any
 import pytest
 
 import lab.cli
+from lab.campaign.bisect.record import save
+from lab.fleet.orders import dump_order
 from lab.host.paths import project_root
+from tests.unit.campaign.world import World, line_of, searched
 from tests.unit.cli.conftest import write_run, write_session
+from tests.unit.fleet.made import order_of, plan_in
 from tests.unit.verdict.machine import KERNELS
 from tests.unit.verdict.told import with_digest
 
@@ -90,6 +94,18 @@ ROWS: dict[tuple[str, str], tuple[list[str], int, str]] = {
         2,
         "lab: ",
     ),
+    ("report --mail", "the mail, or that nothing is new"): (
+        ["lab report s3 --mail --results both", "lab report s2 --mail --results both"],
+        0,
+        "Reproduce:|nothing new",
+    ),
+    ("report --mail", "no session before it, an address that is none"): (
+        ["lab report s1 --mail --results both", "lab report --mail --to nobody --results both"],
+        2,
+        "lab: ",
+    ),
+    ("report --kcidb", "the document"): (["lab report --kcidb thelab --results both"], 0, '"thelab:'),
+    ("report --kcidb", "an origin that is none"): (["lab report --kcidb Me --results both"], 2, "an origin is"),
     ("judge", "PASS or FAIL as predicted"): (["lab judge passed", "lab judge foreseen passed"], 0, "as predicted"),
     ("judge", "FAIL or PASS that was not predicted"): (["lab judge failed", "lab judge passed failed"], 1, "FAIL"),
     ("judge", "MISS or ERROR that was not predicted"): (
@@ -222,10 +238,57 @@ ROWS: dict[tuple[str, str], tuple[list[str], int, str]] = {
         0,
         "FAIL",
     ),
+    ("compare", "all that got worse is a known issue (`--known`)"): (
+        ["lab compare s2 s3 --results both --known known.toml"],
+        0,
+        "known",
+    ),
+    ("compare", "a file of known issues with something wrong"): (
+        ["lab compare s2 s3 --results both --known wrong.toml"],
+        2,
+        "wrong.toml",
+    ),
     ("history", "a case of which there are no runs"): (
         ["lab history nosuch --results both", "lab history hold --nic virtio --results both"],
         2,
         "there are no runs of",
+    ),
+    (
+        "nightly",
+        "`--check` of a file with which nothing is wrong; `--install`; `--resume` where no night was cut off",
+    ): (
+        [
+            "lab nightly night.toml --check",
+            "XDG_CONFIG_HOME=config lab nightly night.toml --install",
+            "lab nightly night.toml --resume",
+        ],
+        0,
+        "",
+    ),
+    ("nightly", "no such file, or one with something wrong; unknown target; a time that is none"): (
+        [
+            "lab nightly nosuch.toml",
+            "lab nightly wrong.toml",
+            "lab nightly night.toml --only x",
+            "XDG_CONFIG_HOME=config lab nightly night.toml --install --at 25",
+        ],
+        2,
+        "lab: ",
+    ),
+    ("nightly", "another nightly is at work on the results folder"): (
+        ["exec 9>results/.nightly/lock; flock 9; lab nightly night.toml"],
+        3,
+        "another nightly is at work",
+    ),
+    ("since", "what packaged kernels said, whatever it is"): (
+        ["lab since --results both", "lab since hold --nic e1000e-split --json --results both"],
+        0,
+        "FAIL",
+    ),
+    ("since", "nothing of that was run on a packaged kernel"): (
+        ["lab since nosuch --results both", "lab since --nic virtio --results both"],
+        2,
+        "no such runs",
     ),
     ("mutants", "`--list`"): (["lab mutants --list"], 0, "claimed by"),
     ("mutants", "unknown mutant or design, numbers out of range"): (
@@ -233,6 +296,57 @@ ROWS: dict[tuple[str, str], tuple[list[str], int, str]] = {
         2,
         "lab: |Invalid value",
     ),
+    ("batch", "an order that cannot be read, or makes no sense: all of it is told"): (
+        ["lab batch nosuch --out o", "lab batch file --out o", "lab batch senseless.json --out o"],
+        65,
+        "lab: ",
+    ),
+    ("batch", "trouble of this host or the lab: disk, clock, another lab, an artefact; `batch.json` says what"): (
+        ["lab batch order.json --out o"],
+        75,
+        "lab: the order comes from",
+    ),
+    ("batch", "neither an order nor `--serve`"): (["lab batch", "lab batch order.json"], 2, "--out DIR, or --serve"),
+    ("run --hosts", "no such list, a list that cannot be read, an unknown carrier, `--resume` without it"): (
+        [
+            *("lab run hold --hosts nosuch", "lab run hold --hosts senseless.json", "lab run --resume s1"),
+            *("lab run hold --hosts hosts.ini --carrier pigeon", "lab run --hosts hosts.ini --resume nosuch"),
+        ],
+        2,
+        "lab: ",
+    ),
+    ("bisect", "no case, no history or several, ends that are not there, a budget or confidence that is none"): (
+        [
+            "lab bisect",
+            "lab bisect --case hold",
+            "lab bisect --case hold --packages 6.12..7.3 --repo .",
+            "lab bisect --case hold --repo . --good x --bad y --nic nosuch",
+            "lab bisect --case hold --packages 6.12 --budget soon",
+            "lab bisect --case hold --repo empty --good x --bad y --confidence 2",
+        ],
+        2,
+        "lab: ",
+    ),
+    ("run --hosts", "no host can be used"): (["lab run hold --hosts hosts.ini"], 3, "no host can be used: one: "),
+    ("hosts list", "no such list, or one that makes no sense"): (
+        ["lab hosts list nosuch", "lab hosts list senseless.json"],
+        2,
+        "lab: ",
+    ),
+    ("hosts list", "a host that cannot be used"): (["lab hosts list hosts.ini"], 3, "one"),
+    ("hosts doctor", "a host that cannot be used"): (["lab hosts doctor hosts.ini"], 3, "one: "),
+    ("hosts setup", "no such list, or one that makes no sense"): (["lab hosts setup nosuch"], 2, "no such file"),
+    ("bisect", "`--resume` of a folder without a search, or beside what a search is begun with"): (
+        ["lab bisect --resume empty", "lab bisect --resume searched --case hold"],
+        2,
+        "no search in it|--resume goes on",
+    ),
+    ("bisect show", "a search, finished or not"): (["lab bisect show searched"], 0, "culprit: c3"),
+    ("bisect show", "a folder without a search"): (["lab bisect show empty"], 2, "no search in it"),
+    ("bisect log", "a search, finished or not"): (["lab bisect log searched"], 0, "git bisect bad c3"),
+    ("bisect log", "a folder without a search"): (["lab bisect log empty"], 2, "no search in it"),
+    ("bisect report", "a search, finished or not"): (["lab bisect report searched"], 0, "regzbot introduced: c3"),
+    ("bisect report", "a folder without a search"): (["lab bisect report empty"], 2, "no search in it"),
     ("doctor", "the lab cannot run here"): (["PATH=empty lab doctor"], 3, "cannot run here yet"),
 }
 
@@ -287,11 +401,28 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         _changed(bundle, started=f"2026-02-0{number}T00:00:00.000+00:00")
     _, (gone,) = write_session(made / "pruned", "p1", ("hold",))
     (gone / "manifest.json").rename(gone / "pruned.json")
+    (made / "searched").mkdir()
+    save(made / "searched", searched(World(line_of(6), "c3")))
+    (made / "night.toml").write_text('[[target]]\nname = "a"\nkernel = "6.12"\n')
+    (made / "wrong.toml").write_text("hours = 0\n")
+    (made / "known.toml").write_text('[[issue]]\nid = "one"\ncase = "hold"\n')
+    (made / "results" / ".nightly").mkdir()
     (made / "newer" / ".archive").mkdir(parents=True)
     with sqlite3.connect(made / "newer" / ".archive" / "index-1.sqlite3") as future:
         future.execute("PRAGMA application_id = 0x4C414221")
         future.execute("PRAGMA user_version = 99")
+    _orders(made)
     return made
+
+
+def _orders(folder: Path) -> None:
+    """An order of another lab, one that makes no sense, and a list of a host that is not there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAB_CACHE", str(folder / "cache"))
+        order = order_of(plan_in(folder))
+    (folder / "order.json").write_bytes(dump_order(order.model_copy(update={"lab_code": "0" * 64})))
+    (folder / "senseless.json").write_bytes(dump_order(order.model_copy(update={"batch": "../x", "attempt": 0})))
+    (folder / "hosts.ini").write_text("one ansible_host=127.0.0.1 ansible_port=1\n")
 
 
 def _changed(bundle: Path, **fields: object) -> None:

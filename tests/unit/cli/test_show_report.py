@@ -2,13 +2,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from lab.cli.find import find, find_run, sessions
 from lab.errors import BadInput
-from tests.unit.cli.conftest import Lab, write_session
+from tests.unit.cli.conftest import Lab, write_run, write_session
 
 OLD, NEW = "20260101-000000-aaaa", "20260102-000000-bbbb"
 
@@ -43,6 +44,19 @@ def test_what_is_ambiguous_lists_its_candidates(results: Path) -> None:
     (twin := next(other.glob("hold.*"))).rename(twin.with_name("copy-other.x"))
     with pytest.raises(BadInput, match=r"may mean 2 things:\n  copy-control.*\n  copy-other.x"):
         find("copy", results)
+
+
+def test_a_case_that_was_run_on_two_nics_shows_the_run_that_ended_last(lab: Lab, results: Path) -> None:
+    folder, (first,) = write_session(results, "20260103-000000-cccc", ("hold",))
+    second = write_run(folder / "hold.virtio.0", "hold")
+    for age, bundle in enumerate((second, first)):
+        os.utime(bundle / "manifest.json", (1_700_000_000 - age, 1_700_000_000 - age))
+    shown = lab("show", "hold")
+    assert shown.exit_code == 0
+    assert "hold.virtio.0" in shown.stdout
+    assert f"the newest of 2 that begin so; the others: {first.name}" in " ".join(shown.stderr.split())
+    os.utime(first / "manifest.json", (1_800_000_000, 1_800_000_000))
+    assert "the others: hold.virtio.0" in " ".join(lab("show", "hold").stderr.split())
 
 
 def test_what_is_not_there_names_what_is_near(lab: Lab, results: Path) -> None:

@@ -4,11 +4,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
+
+from lab.guestimage.programs import build
 
 WORD = (1 << 64) - 1
 
@@ -101,6 +106,15 @@ class Tools:
     def sender(self, port: int, *options: object, to: str = "127.0.0.1") -> Iterator[Program]:
         with self.start("zc-sender", "--to", to, "--port", port, *options) as sender:
             yield sender
+
+
+def built(out: Path, *folders: Path) -> Tools:
+    """The programs of these folders of sources, as guests have them."""
+    if not (shutil.which("gcc") and shutil.which("make")):
+        pytest.skip("the guest programs are built with gcc and make")
+    for folder in folders:
+        build(folder, out)
+    return Tools(out)
 
 
 def _mix(x: int) -> int:

@@ -132,6 +132,58 @@ def test_an_heir_outlives_the_client(tools: Tools) -> None:
         os.kill(int(heir), signal.SIGKILL)
 
 
+def test_two_share_a_socket_and_one_of_them_lives_on_after_execve(tools: Tools, tmp_path: Path) -> None:
+    (tmp_path / "cgroup.procs").touch()
+    with (
+        tools.client("hold", "--bytes", 8 * MIB, "--share-in", tmp_path) as (client, port),
+        tools.sender(port, "--bytes", 8 * MIB),
+    ):
+        holding = client.until("holding")
+        check_counters(holding)
+        assert (holding.text("reason"), holding["delivered"]) == ("complete", 8 * MIB)
+        assert holding["held"] - holding["partner"] == holding["mapped_now"]
+        pid = client.process.pid
+        (partner,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        assert (tmp_path / "cgroup.procs").read_text() == "0"
+        client.tell("exec")
+        assert client.until("execed")["partner"] == 0
+        assert Path(f"/proc/{partner}/cmdline").read_bytes() == b"zc-client\0--idle\0"
+        client.tell("release")
+        client.until("released")
+        assert not _is_alive(partner)
+
+
+@pytest.mark.parametrize("options", [("--sockets", 2), ("--verify",)])
+def test_what_cannot_be_shared_is_said(tools: Tools, options: tuple[object, ...]) -> None:
+    with tools.start(
+        "zc-client", "--behaviour", "hold", "--name", "t", "--port", 0, "--share-in", "/", *options
+    ) as client:
+        told, status = client.end()
+        assert (told.text("event"), status) == ("error", 2)
+
+
+def test_every_byte_comes_once_whatever_buffer_is_offered_and_the_urgent_one_beside_them(tools: Tools) -> None:
+    both = ("--sockets", 2, "--bytes", 8 * MIB, "--seed", 5)
+    with (
+        tools.client("copybuf", *both, "--verify") as (client, port),
+        tools.sender(port, *both, "--urgent", MIB + 1234, "--rate", 32 * MIB) as sender,
+    ):
+        holding = client.until("holding")
+        check_counters(holding)
+        assert 0 < holding["fallback"] + holding["straggled"] + holding["hinted"] <= holding["copied"]
+        assert holding["peeked"] > 0
+        client.tell("quit")
+        done, _ = client.end()
+        assert (done["mismatches"], done["delivered"], done["urgent"]) == (0, 8 * MIB, 2)
+        sent, _ = sender.end()
+        assert (sent.text("hash"), sent["urgent"]) == (done.text("hash"), 2)
+
+
+def test_a_byte_out_of_band_lies_within_each_stream(tools: Tools) -> None:
+    told, status = tools.run("zc-sender", "--to", "127.0.0.1", "--port", 1, "--sockets", 2, "--bytes", 8, "--urgent", 4)
+    assert (told.text("event"), status) == ("error", 2)
+
+
 def test_a_cut_that_there_is_not_is_an_unknown_command(tools: Tools) -> None:
     with tools.client("hold") as (client, _):
         client.tell("cut nonsense")

@@ -90,9 +90,8 @@ def test_the_image_holds_what_a_guest_needs(base: Path, tmp_path: Path) -> None:
     assert (listing / "etc/dropbear/dropbear_ed25519_host_key").readlink() == Path("/run/hostkey")
     assert not (listing / "usr/share/perl5").exists()
     assert not (listing / "dev/console").exists()
-    assert {"lab-init", "lab-telemetry", "zc-client", "zc-sender"} <= {
-        p.name for p in (listing / "usr/lib/lab").iterdir()
-    }
+    assert {p.name for p in (listing / "usr/lib/lab").iterdir()} == {"lab-init", "lab-telemetry", "lab-press"}
+    assert list((listing / "usr/lib/layer").iterdir()) == []  # where what an experiment brings is mounted
     assert (listing / "root/.ssh/authorized_keys").readlink() == Path("/run/authorized_keys")  # no key is in the image
     folder = listing / "root" / ".ssh"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -115,7 +114,7 @@ def test_init_is_static_and_made_once(base: Path) -> None:
 
 def test_an_unknown_part_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["imagge"]) == 2
-    assert "choose one of base, programs, image" in capsys.readouterr().err
+    assert "choose one of base, programs, layers, image" in capsys.readouterr().err
 
 
 def test_files_count_by_content_and_links_by_where_they_lead(tmp_path: Path) -> None:

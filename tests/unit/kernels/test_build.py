@@ -17,10 +17,11 @@ from lab.errors import BadInput
 from lab.kernels import products
 from lab.kernels.base import find_base
 from lab.kernels.build import ensure_built, find_built
+from lab.kernels.delivered import from_mbox
 from lab.kernels.fragments import Fragment
 from lab.kernels.make import members
 from lab.kernels.recipe import Recipe
-from lab.kernels.series import Series, from_mbox
+from lab.kernels.series import Series
 from lab.kernels.tree import tree_dir
 from lab.units import Deadline, wait_until
 from tests.unit.kernels.sourcetree import change, git, repository, tarball
@@ -101,6 +102,14 @@ def test_another_revision_of_a_repository_is_incremental(source: Path) -> None:
     assert objects_made(ensure_built(recipe(source), quiet)) == 1
 
 
+def test_neither_key_nor_record_tells_from_which_folder_a_series_was_read(source: Path) -> None:
+    patch = change(source, "net: another answer", {"net.c": ("return 2", "return 3")})
+    base = find_base(f"{source}#HEAD")
+    here, there = (Recipe("t", "stock", base, from_mbox(patch, f"/{at}/s.mbox"), (PLAIN,)) for at in ("home/a", "b"))
+    assert here.key("gcc") == there.key("gcc")
+    assert [p["source"] for p in ensure_built(here, quiet).record["series"]] == ["s.mbox, message 1"]
+
+
 def test_the_same_series_makes_the_same_commit_from_a_tarball_too(source: Path, tmp_path: Path) -> None:
     patch = change(source, "net: another answer", {"net.c": ("return 2", "return 3")})
     base = find_base(str(tarball(tmp_path)))
@@ -144,6 +153,30 @@ def test_an_option_that_cannot_survive_is_told_with_the_reason(source: Path) -> 
     )
     with pytest.raises(BadInput):  # the first refusal must not count as configured
         ensure_built(recipe(source, config=config), quiet)
+
+
+SYSCTL = 'config PROC_FS\n\tbool "proc"\n\nconfig SYSCTL\n\tbool "sysctl"\n\n'
+
+
+def with_sysctl(source: Path) -> None:
+    """As Linux has it since 7.3, and already before its Makefile says so: PROC_SYSCTL is SYSCTL."""
+    (source / "Kconfig").write_text(SYSCTL + (source / "Kconfig").read_text())
+    git(source, "commit", "-q", "-a", "-m", "sysctl")
+
+
+def test_an_option_that_is_gone_gives_way_to_what_stands_for_it(source: Path) -> None:
+    with_sysctl(source)
+    config = Fragment("guest.config", PLAIN.text + "CONFIG_PROC_FS=y\nCONFIG_PROC_SYSCTL=y\n")
+    product = ensure_built(recipe(source, config=config), quiet)
+    assert product.config()["CONFIG_SYSCTL"] == "y"
+    assert product.damage() == ()
+
+
+def test_a_kernel_without_proc_sys_is_refused(source: Path) -> None:
+    with_sysctl(source)
+    off = Fragment("guest.config", PLAIN.text + "CONFIG_PROC_FS=y\n# CONFIG_PROC_SYSCTL is not set\n")
+    with pytest.raises(BadInput, match="no /proc/sys"):
+        ensure_built(recipe(source, config=off), quiet)
 
 
 def test_a_compiler_error_is_told_by_its_line_and_the_log_is_named(source: Path) -> None:

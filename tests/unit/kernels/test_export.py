@@ -10,8 +10,9 @@ import pytest
 
 from lab.errors import BadInput
 from lab.kernels.base import find_base
+from lab.kernels.delivered import from_mbox
 from lab.kernels.export import PATHS, ensure_selftest_source, exported
-from lab.kernels.series import Series, from_mbox
+from lab.kernels.series import Series
 from tests.unit.kernels.binaries import bzimage
 
 PATCH = b"""From 1111111111111111111111111111111111111111 Mon Sep 17 00:00:00 2001

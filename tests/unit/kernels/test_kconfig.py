@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from lab.kernels.fragments import merge
+from lab.kernels.given import read_fragment
 from lab.kernels.kconfig import Kconfig, conjuncts, evaluate, statements
 from lab.kernels.reasons import explain, why_lost
-from lab.kernels.recipes import images, read_fragment
+from lab.kernels.recipes import images
 
 FILES = {
     "Kconfig": """\

@@ -55,6 +55,12 @@ def test_only_what_was_asked_for_is_said() -> None:
     inner = ClientSpec("leaf", "hold", None, MIB, within=Group("mid", within=top), accepts_in=top)
     assert option(client_argv(inner, 1, 0), "--cgroup") == cgroup_of("top/mid/leaf")
     assert option(client_argv(inner, 1, 0), "--accept-in") == cgroup_of("top")
+    two = ClientSpec("abuser", "hold", None, MIB, shares_in=top, races_in=top, urgent=7)
+    assert (
+        option(client_argv(two, 1, 0), "--share-in") == option(client_argv(two, 1, 0), "--race-in") == cgroup_of("top")
+    )
+    assert option(sender_argv(two, "h", 1, 0), "--urgent") == "7"
+    assert "--urgent" not in sender_argv(inner, "h", 1, 0)
     greedy = ClientSpec("abuser", "hold", None, MIB, leave=4096, unkillable=True)
     assert option(client_argv(greedy, 1, 0), "--leave") == "4096"
     assert "--unkillable" in client_argv(greedy, 1, 0)
@@ -100,6 +106,7 @@ def test_a_plan_names_what_guests_are_made_of_by_key_and_finds_it_in_another_cac
         image=replace(plan.image, path=CACHE / "images" / "i0" / "userland.erofs"),
         kernels=(replace(plan.kernels[0], boot=CACHE / "kernels/k0/boot", initrd=CACHE / "initrds/r0/initrd"),),
         plugin=CACHE / "programs" / "p0" / "lab-insn.so",
+        layers=(GuestImage(CACHE / "layers" / "l0" / "layer.erofs", "0", "l0"),),
     )
     record = dump(here, CACHE)
     assert str(CACHE).encode() not in record
@@ -108,6 +115,10 @@ def test_a_plan_names_what_guests_are_made_of_by_key_and_finds_it_in_another_cac
         Path("/elsewhere/images/i0/userland.erofs"),
         Path("/elsewhere/programs/p0/lab-insn.so"),
     )
+    layer = there.layer("l0")
+    assert layer is not None
+    assert layer.path == Path("/elsewhere/layers/l0/layer.erofs")
+    assert there.layer("") is None
     assert there.kernels[0].boot == Path("/elsewhere/kernels/k0/boot")
     assert there.kernels[0].initrd == Path("/elsewhere/initrds/r0/initrd")
     assert load(record, CACHE) == here

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element, fromstring
 
 import pytest
 
-from lab.plan.case import STANDARD
+from lab.plan.case import STANDARD, Shape
 from lab.plan.domain import GuestFiles, GuestPlan, plan_guest, render
 from lab.plan.names import ROLES, Role, mac
 from lab.plan.nics import NICS
@@ -79,7 +79,7 @@ def test_the_link_device_is_the_profiles(nic: str) -> None:
     assert f"lab.link={address}" in plan.cmdline.split()
 
 
-@pytest.mark.parametrize("field", ["kernel", "initrd", "image", "console", "telemetry", "ready_socket"])
+@pytest.mark.parametrize("field", ["kernel", "initrd", "image", "layer", "console", "telemetry", "ready_socket"])
 def test_special_characters_in_paths_survive(field: str) -> None:
     root = parsed(planned(files=replace(FILES, **{field: NASTY})))
     places = [e.text for e in root.iter()] + [v for e in root.iter() for v in e.attrib.values()]
@@ -96,6 +96,13 @@ def test_memory_goes_by_role_and_shape() -> None:
     assert SMALL.receiver_mib < STANDARD.receiver_mib
 
 
+def test_only_the_receiver_of_a_shape_that_says_so_has_several_vcpus() -> None:
+    assert [text(parsed(planned(role=role)), "vcpu") for role in ("receiver", "sender")] == ["1", "1"]
+    shape = Shape("several", 768, 256, receiver_vcpus=4)
+    plans = [plan_guest("p", r, NICS["virtio"], shape, FILES, accelerator="tcg", emulator="qemu") for r in ROLES]
+    assert [text(parsed(plan), "vcpu") for plan in plans] == ["4", "1"]
+
+
 def test_the_accelerator_is_the_one_that_was_proved() -> None:
     assert parsed(planned()).attrib["type"] == "qemu"
     kvm = parsed(planned(kvm=True))
@@ -103,10 +110,24 @@ def test_the_accelerator_is_the_one_that_was_proved() -> None:
     assert kvm.find("cpu") is not None
 
 
-def test_the_image_cannot_be_written() -> None:
-    disk = parsed(planned()).find("devices/disk")
-    assert disk is not None
-    assert disk.find("readonly") is not None
+LAYERED = replace(FILES, layer="/layer.erofs", layer_key="0123456789abcdef0123")
+
+
+def test_what_a_guest_mounts_cannot_be_written() -> None:
+    disks = parsed(planned(files=LAYERED)).findall("devices/disk")
+    assert len(disks) == 2
+    assert all(disk.find("readonly") is not None for disk in disks)
+
+
+def test_programs_of_an_experiment_are_a_disk_that_the_guest_knows_by_its_serial() -> None:
+    plan = planned(files=LAYERED)
+    image, layer = parsed(plan).findall("devices/disk")
+    assert (text(image, "serial"), text(layer, "serial")) == ("userland", LAYERED.layer_key)
+    assert len(LAYERED.layer_key) == 20  # VIRTIO_BLK_ID_BYTES: a longer one would be cut
+    assert f"lab.layer={LAYERED.layer_key}" in plan.cmdline.split()
+    assert LAYERED.layer in plan.reads
+    assert "lab.layer" not in planned().cmdline
+    assert len(parsed(planned()).findall("devices/disk")) == 1
 
 
 def test_a_dead_kernel_ends_qemu() -> None:

@@ -18,7 +18,7 @@ from lab.provision.sound import require_sound, unsound
 from tests.unit.damaged import flip
 from tests.unit.provision.guests import NoHypervisor
 
-FILES = ("boot", "initrd", "image", "plugin/lab-insn.so")
+FILES = ("boot", "initrd", "image", "layer", "plugin/lab-insn.so")
 
 
 @pytest.fixture
@@ -43,23 +43,30 @@ def image(made: dict[str, Path]) -> GuestImage:
     return GuestImage(made["image"], sha256_of(made["image"]), "key")
 
 
-def test_what_is_well_boots(made: dict[str, Path], kernel: BootableKernel, image: GuestImage) -> None:
+@pytest.fixture
+def layer(made: dict[str, Path]) -> GuestImage:
+    return GuestImage(made["layer"], sha256_of(made["layer"]), "own")
+
+
+def test_what_is_well_boots(
+    made: dict[str, Path], kernel: BootableKernel, image: GuestImage, layer: GuestImage
+) -> None:
     for anew in (False, True):
-        assert unsound(kernel, image, made["plugin/lab-insn.so"], anew=anew) == ()
-    require_sound(kernel, image, None)
+        assert unsound(kernel, (image, layer), made["plugin/lab-insn.so"], anew=anew) == ()
+    require_sound(kernel, (image, layer), None)
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_what_is_damaged_is_named_and_does_not_boot(
-    name: str, made: dict[str, Path], kernel: BootableKernel, image: GuestImage, tmp_path: Path
+    name: str, made: dict[str, Path], kernel: BootableKernel, image: GuestImage, layer: GuestImage, tmp_path: Path
 ) -> None:
     flip(made[name])
-    (told,) = unsound(kernel, image, made["plugin/lab-insn.so"])
+    (told,) = unsound(kernel, (image, layer), made["plugin/lab-insn.so"])
     assert str(made[name]) in told
     request = PairRequest(
         "p0000000", NICS["loopback"], STANDARD, kernel, image, "tcg", tmp_path / "captures", tmp_path / "s"
     )
-    request = replace(request, plugin=made["plugin/lab-insn.so"])
+    request = replace(request, plugin=made["plugin/lab-insn.so"], layer=layer)
     with pytest.raises(HostTrouble, match="is damaged") as caught, provisioned(NoHypervisor(), request):
         pass
     assert str(made[name]) in caught.value.message
@@ -67,8 +74,8 @@ def test_what_is_damaged_is_named_and_does_not_boot(
 
 
 def test_a_kernel_of_an_older_plan_has_no_digest_of_its_initrd(
-    made: dict[str, Path], kernel: BootableKernel, image: GuestImage
+    made: dict[str, Path], kernel: BootableKernel, image: GuestImage, layer: GuestImage
 ) -> None:
     older = replace(kernel, initrd_sha256="")
-    assert unsound(older, image, None) == ()
-    require_sound(older, image, None)
+    assert unsound(older, (image, layer), None) == ()
+    require_sound(older, (image, layer), None)

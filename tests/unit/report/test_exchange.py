@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import PurePosixPath
+from xml.etree import ElementTree as ET
 
 import pytest
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase
@@ -46,6 +47,7 @@ def test_jsonl_has_one_object_a_run_with_every_key() -> None:
             {"rule": f.rule, "word": f.word, "message": f.message, "pointer": f.pointer}
             for f in builder.full_session().results[4].verdict.findings
         ],
+        "known": [],
         "ledger": {"held": 335544320, "charged": 5242880, "escape": 330301440, "gone": 345400934, "limit": 67108864},
         "cost": None,
         "oom": {"outcome": "global-kill-other", "victims": ["copy@/lab/innocent"]},
@@ -110,8 +112,8 @@ def test_junit_skips_with_the_reason() -> None:
 def test_junit_names_the_case_and_carries_the_provenance() -> None:
     (case,) = cases(builder.result(Word.FAIL))
     assert (case.classname, case.name, case.time) == ("stock.virtio", "hold", 8.0)
-    (element,) = case._elem.findall("properties")
-    assert {e.get("name"): e.get("value") for e in element} == {
+    told = dict(line.partition(": ")[::2] for line in case.system_out.splitlines())
+    wanted = {
         "run": "stock-virtio-hold-1",
         "predicted": "FAIL",
         "verdict": "FAIL",
@@ -120,10 +122,63 @@ def test_junit_names_the_case_and_carries_the_provenance() -> None:
         "image_sha256": "ef" * 32,
         "qemu": "7.2.22",
         "accelerator": "tcg",
-        "accelerator_why": "",
         "escape": "263192576",
         "oom": "none",
+        "bundle": "bundles/stock-virtio-hold-1",
+        "reproduce": "lab run --kernel stock --nic virtio --case hold",
     }
+    assert told | wanted == told
+    assert case.system_out.splitlines()[-1] == "[[ATTACHMENT|bundles/stock-virtio-hold-1/curve.svg]]"
+
+
+OUTCOME = ({"type", "message"}, set[str](), set[str]())
+JUNIT: dict[str, tuple[set[str], set[str], set[str]]] = {
+    "testsuites": ({"name", "time", "tests", "failures", "errors"}, set(), {"testsuite"}),
+    "testsuite": (
+        {*("time", "skipped", "timestamp", "hostname", "id", "package", "file", "log", "url", "group")},
+        {"name", "tests", "failures", "errors"},
+        {"properties", "testcase", "system-out", "system-err"},
+    ),
+    "testcase": (
+        {"time", "classname", "group"},
+        {"name"},
+        {"skipped", "error", "failure", "system-out", "system-err"},
+    ),
+    "properties": (set(), set(), {"property"}),
+    "property": (set(), {"name", "value"}, set()),
+    "system-out": (set(), set(), set()),
+    **dict.fromkeys(("skipped", "error", "failure"), OUTCOME),
+}
+"""By element: attributes it may have, those it must have, and elements within, as far as the lab could write them. The
+facts of junit-10.xsd of Jenkins' xunit plugin, which has no others."""
+SECONDS = re.compile(r"\d*(\.\d*)?")
+
+
+def assert_fits(element: ET.Element) -> None:
+    """The facts of the schema on an element and all in it."""
+    may, must, inside = JUNIT[element.tag]
+    assert must <= set(element.keys()) <= may | must, (element.tag, element.keys())
+    assert {child.tag for child in element} <= inside, (element.tag, [child.tag for child in element])
+    assert SECONDS.fullmatch(element.get("time", ""))
+    for child in element:
+        assert_fits(child)
+
+
+def test_junit_fits_the_schema_that_jenkins_has() -> None:
+    weird = builder.result(Word.ERROR, predicted="PASS", case=WEIRD, message=WEIRD, bundle=WEIRD)
+    for session in (builder.full_session(), builder.session(), builder.session(weird)):
+        assert_fits(ET.fromstring(junit.render(session)))  # noqa: S314 - ours
+
+
+def test_the_facts_of_the_schema_see_what_does_not_fit() -> None:
+    for wrong in (
+        '<testsuites skipped="1"/>',
+        '<testsuite name="a" tests="1" failures="0"/>',
+        '<testcase name="a"><properties/></testcase>',
+        '<testcase name="a" time="1 s"/>',
+    ):
+        with pytest.raises(AssertionError):
+            assert_fits(ET.fromstring(wrong))  # noqa: S314 - ours
 
 
 def test_junit_counts_and_keeps_repeats_apart() -> None:

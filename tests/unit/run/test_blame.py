@@ -183,15 +183,17 @@ def test_a_file_system_without_room_is(tmp_path: Path) -> None:
 
 @pytest.fixture
 def plan(tmp_path: Path) -> SessionPlan:
-    made = {name: tmp_path / name for name in ("boot", "initrd", "image")}
+    made = {name: tmp_path / name for name in ("boot", "initrd", "image", "layer")}
     for name, path in made.items():
         path.write_text(name)
     kernel = BootableKernel("k", made["boot"], made["initrd"], "6.12", "stock", sha256_of(made["boot"]), "")
     kernel = replace(kernel, initrd_sha256=sha256_of(made["initrd"]))
     image = GuestImage(made["image"], sha256_of(made["image"]), "0")
-    run = Run("s", "k", "stock", "loopback", "hold", 0)
+    layer = GuestImage(made["layer"], sha256_of(made["layer"]), "1")
+    run = Run("s", "k", "stock", "loopback", "hold", 0, layer=layer.key)
     fixed = {"name": "s", "started": "", "command": "", "connect": "none", "accelerator": "tcg", "pairs": 1}
-    return SessionPlan(**fixed, folder=tmp_path, sockets=tmp_path, image=image, kernels=(kernel,), runs=(run,))  # type: ignore[arg-type]
+    made_of = {"image": image, "layers": (layer,), "kernels": (kernel,)}
+    return SessionPlan(**fixed, **made_of, folder=tmp_path, sockets=tmp_path, runs=(run,))  # type: ignore[arg-type]
 
 
 class NoPair(PairKeeper):
@@ -231,7 +233,7 @@ def test_a_pair_that_never_was_is_trouble_of_the_boot(plan: SessionPlan, trouble
     assert "no QEMU" not in str(trouble) or "no QEMU" in (plan.folder / "b" / "driver.jsonl").read_text()
 
 
-@pytest.mark.parametrize("name", ["boot", "initrd", "image"])
+@pytest.mark.parametrize("name", ["boot", "initrd", "image", "layer"])
 def test_trouble_after_a_damaged_file_was_booted_is_told_with_the_file(plan: SessionPlan, name: str) -> None:
     flip(plan.folder / name)
     subject = experiment(plan, LOST)

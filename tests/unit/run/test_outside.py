@@ -17,12 +17,13 @@ from lab.evidence.bundle import parse
 from lab.experiments import found
 from lab.experiments.found import all_cases, as_typed, case_named, find_case
 from lab.host.paths import SUITES, suites_dir
+from lab.plan.commands import LAYER
 from lab.plan.matrix import expand
 from lab.plan.session import PLAN_FILE, SessionPlan
 from lab.session.plugin import item_name
 from lab.session.start_engine import pytest_argv
 from lab.session.suites import with_folders
-from tests.extend import written
+from tests.extend import OWN, written
 from tests.known import judge
 from tests.unit.run.plans import kernel, planned
 from tests.unit.verdict.builder import story
@@ -135,6 +136,16 @@ def test_an_installed_experiment_is_known_without_its_folder(
     found.forget()
     assert as_typed(CASE) == f"lab run {CASE}"
     assert pytest_argv(plan)[0] == str(folder / "cases" / "hold_little.py")
+
+
+def test_an_experiment_with_programs_of_its_own_is_found_and_says_where_they_are(folder: Path, tmp_path: Path) -> None:
+    own = written(tmp_path / OWN, OWN)
+    assert with_folders([str(own)]) == ("kept",)
+    traffic = case_named("kept").traffic
+    assert traffic is not None
+    assert traffic.programs == own / "guest"
+    assert {path.name for path in traffic.programs.iterdir()} == {"taker.c", "giver.c"}
+    assert traffic.client(case_named("kept").clients[0], 5001, 0)[0] == f"{LAYER}/taker"
 
 
 @pytest.fixture

@@ -226,4 +226,4 @@ def test_the_plugin_is_built_only_where_something_can_be_counted(
     monkeypatch.setattr(session, "installed_qemu", lambda: Qemu(qemu, frozenset()))
     runs = expand("s", [("k", "stock")], ["virtio"], [case], 1, {"k": "k"})
     with pytest.raises(HostTrouble, match="make") if builds else contextlib.nullcontext():
-        assert session._plugin(runs, accelerator, lambda _: None) is None
+        assert session.ensure_plugin_for(runs, accelerator, lambda _: None) is None

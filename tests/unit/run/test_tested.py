@@ -32,6 +32,7 @@ def traffic(tested: Role) -> Traffic:
         lambda client, address, port, _seed, _mss: ("peer", client.name, address, str(port)),
         PREFLIGHT,
         frozenset(),
+        None,
     )
 
 
@@ -84,6 +85,7 @@ def test_pairs_are_shared_by_what_they_had_to_prove() -> None:
     hold = run_of("hold")
     assert hold.pair_key == run_of("release").pair_key
     assert replace(hold, traffic=traffic("sender").key).pair_key != hold.pair_key
+    assert replace(hold, layer="other").pair_key != hold.pair_key
     assert traffic("sender").key != traffic("receiver").key
 
 

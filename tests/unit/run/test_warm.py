@@ -90,6 +90,15 @@ def test_the_cpu_is_part_of_a_states_key(monkeypatch: pytest.MonkeyPatch) -> Non
     assert about(NoHypervisor(), request)["cpu"] == cpu_of(CPUINFO)
 
 
+def test_a_states_key_is_that_of_image_and_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.processor", lambda: "")
+    request: Any = PairRequest("p", NICS["virtio"], SMALL, KERNEL, IMAGE, "kvm", Path("/c"), Path("/s"))
+    layers = [None, GuestImage(Path("/l"), "1", "l"), GuestImage(Path("/l"), "2", "l")]
+    keys = [key_for(about(NoHypervisor(), replace(request, layer=layer))) for layer in layers]
+    other = replace(request, layer=layers[1], image=replace(IMAGE, sha256="9"))
+    assert len({*keys, key_for(about(NoHypervisor(), other))}) == 4
+
+
 def sample(t: float) -> Sample:
     meminfo = dict.fromkeys((key for key, _ in EXPLAINED), 0)
     return Sample(t, 0, {**meminfo, "MemTotal": 700 * MIB, "MemFree": 600 * MIB}, {}, {}, 0, 0, {})

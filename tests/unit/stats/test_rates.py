@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.stats.numbers import ENOUGH, expected, moved, student
-from lab.stats.rates import ALPHA, MOST_RUNS, at_least, at_most, interval, runs_needed
+from lab.stats.rates import ALPHA, MOST_RUNS, at_least, at_most, by_chance, interval, runs_needed
 
 
 @pytest.mark.parametrize(
@@ -98,3 +98,18 @@ def test_a_short_history_lets_nothing_be_expected() -> None:
     assert expected([1.0] * (ENOUGH - 1), 1) is None
     assert expected([1.0] * ENOUGH, 0) is None
     assert moved([1.0] * (ENOUGH - 1), [50.0], 0.1) is None
+
+
+@pytest.mark.parametrize(
+    ("more", "fewer", "chance"),
+    [
+        ((3, 4), (1, 4), 17 / 70),
+        ((5, 5), (0, 5), 1 / 252),
+        ((0, 5), (0, 5), 1.0),
+        ((0, 6), (3, 6), 1.0),
+        ((0, 0), (0, 0), 1),
+    ],
+)
+def test_a_table_by_chance_is_fishers(more: tuple[int, int], fewer: tuple[int, int], chance: float) -> None:
+    """The first is the lady who tasted tea (Fisher, 1935): 3 of 4 cups right, or all."""
+    assert by_chance(more, fewer) == pytest.approx(chance)

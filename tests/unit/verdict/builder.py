@@ -42,7 +42,7 @@ def _told(case: str, kernel: Kernel, *, nic: str = "e1000e-split", deliver: int 
     told = _begin(replace(table, clients=clients), kernel, nic)
     told.work, began = work, told.machine.t
     told.wait(3)
-    if {"buried", "reaped"} & {rule.name for rule in table.rules}:
+    if {"buried", "reaped", "nothing-left"} & {rule.name for rule in table.rules}:
         told.machine.dying = 1
         told.mark("control")
     told.bookend("baseline")
@@ -71,6 +71,7 @@ def _begin(case: Case, kernel: Kernel, nic: str) -> Story:
     }
     for spec in case.clients:
         clients[spec.name].above = spec.within.name if spec.within else ""
+        clients[spec.name].shares_in = spec.shares_in.name if spec.shares_in else ""
     machine = Machine(kernel, clients, case.groups)
     machine.console += ["[    0.000000] Linux version 6.12.0-lab", "lab-init: ready"]
     preflight = {"t": 90.0, "event": "done", "delivered": 4 * MIB, "mapped": round(3.9 * MIB), "hash": "0"}
@@ -105,6 +106,7 @@ def _manifest(case: Case, nic: str) -> Json:
             "receiver_mib": shape.receiver_mib,
             "sender_mib": shape.sender_mib,
             "runs_before": 0,
+            "vcpus": shape.vcpus("receiver"),
             "cmdline": "quiet",
         },
         "mtu": NICS[nic].mtu,

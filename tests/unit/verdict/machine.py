@@ -14,10 +14,11 @@ Json = dict[str, Any]
 TOTAL = 700 * MIB
 POOL = 48 * MIB  # what the network's pool keeps for its next allocations
 OWN = MIB // 2  # what a client process is charged for itself
-MAPPING = ("hold", "hold-or-copy", "pin-fork", "hold-no-hint")  # they keep what they keep mapped, be it by a child
+MAPPING = ("hold", "hold-or-copy", "pin-fork", "hold-no-hint", "copybuf")  # they keep all mapped, be it by a child
 OVER = ("map-over", "map-over-no-hint")
 WINDOW = 16 * MIB  # which these map over and over
 COPY = 64 * 1024  # what a client receives by copy after each refusal
+RACED = {"unmapped": 5000, "forked": 500, "passed": 300, "limited": 50}
 TRUESIZE = 1.25  # memory a queued byte takes, headers and slack included
 
 
@@ -76,10 +77,14 @@ class Client:
     above: str = ""  # the group that its cgroup lies in
     moved_to: str = ""  # the group that its process went to
     before: int = 0  # mapped when it went
+    shares_in: str = ""  # the group of a process that maps its socket as well
+    partner: int = 0  # mapped by that one
+    ways: int = 0  # bytes that came by each way of copying, with a copy buffer
+    urgent: int = 0
 
     @property
     def pages(self) -> int:
-        return self.mapped_now + self.pinned
+        return self.mapped_now + self.partner + self.pinned
 
     def take(self, size: int, ring: int) -> None:
         self.delivered += size
@@ -93,6 +98,9 @@ class Client:
             self.refusals += size // COPY
             return
         self.mapped += size
+        if self.shares_in:
+            self.partner += size // 2
+            size -= size // 2
         if self.behaviour in MAPPING:
             self.mapped_now += size
         elif self.behaviour in OVER:
@@ -101,14 +109,18 @@ class Client:
             self.pinned += size
 
     def drop(self) -> None:
-        self.mapped_now = self.pinned = self.anon = self.queued = self.twice = 0
+        self.mapped_now = self.pinned = self.anon = self.queued = self.twice = self.partner = 0
 
     def counters(self) -> Json:
         keys = ("delivered", "mapped", "mapped_now", "pinned", "anon", "queued")
         held = {"copied": self.delivered - self.mapped, "distinct": self.pages, "held": self.pages + self.anon}
         refusals = {"refusals": self.refusals, "refusal": self.refusal if self.refusals else 0}
-        falls_back = refusals if self.behaviour == "hold-or-copy" else {}
-        return {**{key: getattr(self, key) for key in keys}, **held, **falls_back}
+        more = refusals if self.behaviour == "hold-or-copy" else {}
+        more |= {"partner": self.partner} if self.shares_in else {}
+        more |= RACED if self.behaviour == "race" else {}
+        if self.behaviour == "copybuf":
+            more |= dict.fromkeys(("fallback", "straggled", "hinted", "peeked"), self.ways) | {"urgent": self.urgent}
+        return {**{key: getattr(self, key) for key in keys}, **held, **more}
 
 
 @dataclass
@@ -144,6 +156,7 @@ class Machine:
         below = sum(self.group_charge(g) for g in self.groups if g.within == group)
         below += sum(self.charge(c) for c in self.clients.values() if c.above == group.name)
         came = sum(max(0, c.mapped_now - c.before) for c in self.clients.values() if c.moved_to == group.name)
+        came += sum(c.partner for c in self.clients.values() if c.shares_in == group.name)
         return below + came * self.kernel.mapped
 
     def over_above(self, client: Client, more: int) -> bool:
@@ -221,6 +234,7 @@ class Machine:
         mapped = self._mapped()
         plain = 20 * MIB + sum(c.pinned for c in clients) + self._queues() + self.leak + self.cached
         plain += sum(c.mapped_now - c.before for c in clients if c.moved_to and c.mapped_now)  # charged to no client
+        plain += sum(c.partner for c in clients)
         return {
             "plain": plain // PAGE_SIZE + 100,
             "free": self.free() // PAGE_SIZE,
@@ -284,7 +298,7 @@ class Machine:
         return round(sum(c.queued for c in self.clients.values()) * TRUESIZE)
 
     def _mapped(self) -> int:
-        return sum(c.mapped_now for c in self.clients.values())
+        return sum(c.mapped_now + c.partner for c in self.clients.values())
 
     def _tcp(self) -> int:
         return self._queues() + sum(c.twice for c in self.clients.values())
@@ -297,7 +311,7 @@ class Machine:
                 "current": self.group_charge(g),
                 "peak": self.group_charge(g),
                 "max": -1 if g.limit is None else g.limit,
-                "procs": sum(c.procs for c in self.clients.values() if c.moved_to == g.name),
+                "procs": sum(c.procs for c in self.clients.values() if g.name in (c.moved_to, c.shares_in)),
                 "events": {},
                 "stat": {"sock": 0},
             }

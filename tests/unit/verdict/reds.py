@@ -109,6 +109,8 @@ REDS: tuple[Red, ...] = (
     Red("preflight", "did not end", E, spoilt("hold", lambda s: s.preflight[0].update(event="progress"))),
     Red("preflight", "too little", E, spoilt("hold", lambda s: s.preflight[0].update(mapped=100, delivered=100))),
     Red("preflight", "no floor", E, spoilt("sock-control", manifest(floor=0.0))),
+    Red("pinner", "vmsplice copies", M, spoilt("pin-vmsplice", client("abuser", "ready", vmsplice="copies"))),
+    Red("pinner", "not tried", M, spoilt("pin-tee", client("abuser", "ready", vmsplice="unknown"))),
     Red("exercised", "copied instead", E, spoilt("hold", partial(mapped, share=0.5))),
     Red("exercised", "too little taken", E, partial(story, "hold", KERNELS["stock"], deliver=88 * MIB)),
     Red("exercised", "nothing mapped", E, spoilt("pin-vmsplice", partial(mapped, share=0.0))),

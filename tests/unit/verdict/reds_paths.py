@@ -82,6 +82,22 @@ def cuts(told: Story, how: str) -> Json:
     return next(line for line in told.clients["abuser"] if line.get("how") == how)
 
 
+def nobody_shares(told: Story) -> None:
+    told.checkpoint("execed")["cg"]["partner"].update(procs=0)
+
+
+def not_sent(told: Story) -> None:
+    told.senders["abuser"][-1].update(urgent=7)
+
+
+def lingers(line: Json) -> None:
+    line["dying"] = 9
+
+
+def still_charged(line: Json) -> None:
+    line["pages"]["offline"] = 100
+
+
 def no_pressure(told: Story) -> None:
     """As much was taken as is free, and no more."""
     told.checkpoint("pressed")["meminfo"]["AnonPages"] -= 9 * MIB
@@ -143,6 +159,8 @@ PATH_REDS: tuple[Red, ...] = (
         "exercised", "no part was moved", E, spoilt("partial", lambda s: cuts(s, "move").update(errno=22, call="move"))
     ),
     Red("exact", "free under pressure", F, spoilt("pressure", charged("pressed", "abuser", -8 * MIB))),
+    Red("returned", "a cache of 1 MiB", F, spoilt("release", charged("released", "abuser", MIB))),
+    Red("returned", "a cache of the preflight's pages", F, spoilt("release", in_checkpoint("released", still_charged))),
     Red("returned", "charged after pressure", F, spoilt("pressure", charged("released", "abuser", 4 * MIB))),
     Red("exercised", "no pressure", E, spoilt("pressure", no_pressure)),
     Red("exercised", "pressure unseen", E, spoilt("pressure", unseen("pressed"))),
@@ -166,6 +184,34 @@ PATH_REDS: tuple[Red, ...] = (
         spoilt("heir", nobody_left),
     ),
     Red("exercised", "the parent lives", E, spoilt("heir", never_done)),
+    Red("each-pays", "nobody pays", F, partial(story, "shared", KERNELS["stock"])),
+    Red("each-pays", "the other one pays", F, spoilt("shared", bill("held", abuser=-8 * MIB, partner=8 * MIB))),
+    Red("each-pays", "execve() ends no charge", F, spoilt("shared", bill("execed", partner=24 * MIB))),
+    Red("each-pays", "execve() ends both", F, spoilt("shared", bill("execed", abuser=-4 * MIB))),
+    Red("each-pays", "memory stays", F, spoilt("shared", memory("execed", 20 * MIB))),
+    Red("each-pays", "execve() unseen", E, spoilt("shared", unseen("execed"))),
+    Red("each-pays", "no cgroup of the other", E, spoilt("shared", no_group("held", "partner"))),
+    Red("exercised", "no execve()", E, spoilt("shared", client("abuser", "execed", partner=24 * MIB))),
+    Red("exercised", "the other one did not live on", E, spoilt("shared", nobody_shares)),
+    Red("exercised", "one took it all", E, spoilt("shared", client("abuser", "holding", partner=MIB))),
+    Red("exact", "copied bytes are charged", F, spoilt("copybuf", charged("held", "abuser", 2 * MIB))),
+    Red("exact", "with a copy buffer it is free", F, partial(story, "copybuf", KERNELS["stock"])),
+    Red("urgent", "one is lost", F, spoilt("copybuf", client("abuser", "done", urgent=7))),
+    Red("urgent", "one came twice", F, spoilt("copybuf", client("abuser", "done", urgent=9))),
+    Red("urgent", "one was not sent", E, spoilt("copybuf", not_sent)),
+    Red("bytes-equal", "a byte too few", F, spoilt("copybuf", client("abuser", "done", mismatches=3))),
+    Red("exercised", "never all at once", E, spoilt("copybuf", client("abuser", "holding", fallback=0))),
+    Red("exercised", "no hint", E, spoilt("copybuf", client("abuser", "holding", hinted=0))),
+    Red("exercised", "nothing looked at ahead", E, spoilt("copybuf", client("abuser", "holding", peeked=0))),
+    Red("exercised", "nothing behind a page", E, spoilt("copybuf", client("abuser", "holding", straggled=0))),
+    Red("nothing-left", "a removed cgroup lingers", F, spoilt("race", in_checkpoint("end", lingers))),
+    Red("nothing-left", "its pages are charged", F, spoilt("race", in_checkpoint("end", still_charged))),
+    Red("nothing-left", "no control", E, spoilt("race", unseen("control"))),
+    Red("returned", "charged after the race", F, spoilt("race", charged("released", "racer", 4 * MIB))),
+    Red("exercised", "one CPU", E, spoilt("race", lambda s: s.manifest["pair"].update(vcpus=1))),
+    Red("exercised", "nobody forked", E, spoilt("race", client("racer", "holding", forked=0))),
+    Red("exercised", "no cgroup was removed", E, spoilt("race", client("racer", "holding", passed=3))),
+    Red("exercised", "nothing was mapped", E, spoilt("race", client("racer", "holding", mapped=MIB))),
     Red("turned-over", "one page in 1000 stays", F, spoilt("turnover", charged("released", "many", 185 * PAGE_SIZE))),
     Red("turned-over", "less than nothing", F, spoilt("turnover", charged("released", "many", -100 * PAGE_SIZE))),
     Red("turned-over", "far less than nothing", F, spoilt("turnover", charged("released", "many", 2**63))),

@@ -286,13 +286,46 @@ def _heir(told: Story) -> None:
     told.mark("released")
 
 
+def _shared(told: Story) -> None:
+    """shared: two hold what came over one socket; one of them calls execve(); the other one lets go."""
+    client = _held(told)
+    told.wait(2)
+    client.partner = 0
+    told.say(client, "execed")
+    told.wait(2)
+    told.mark("execed")
+    told.wait(2)
+    _released(told, client)
+
+
+def _copied(told: Story) -> None:
+    """copybuf: some of it came by each way to copy, and a byte out of band over each socket."""
+    (spec,) = told.case.clients
+    client = told.machine.clients[spec.name]
+    client.ways, client.urgent = MIB, spec.sockets
+    ordinary(told)
+
+
+def _raced(told: Story) -> None:
+    """race: it takes all that others leave it, and lets go of what little it has."""
+    (spec,) = told.case.clients
+    client = told.start(spec)
+    _take(told, client, spec)
+    told.wait(2)
+    _released(told, client)
+
+
 SCRIPTS = {
+    "race": _raced,
+    "shared": _shared,
+    "copybuf": _copied,
     "heir": _heir,
     "pressure": _under_pressure,
     "partial": _partial,
     "moved": _moved,
     "hierarchy": _levels,
     "turnover": _turned,
+    "turnover-4g": _turned,
     "bystander": _bystander,
     "cross-memcg": _turns,
     "opt-in": _settings,

@@ -104,3 +104,19 @@ def test_a_failed_allocation_is_no_fault_of_the_kernel() -> None:
     line = "[  101.000000] zc-client: page allocation failure: order:0, mode:0xcc0(GFP_KERNEL)"
     told.machine.console += [line, "[  101.000100] Call Trace:"]
     assert told.verdict().word is Word.PASS
+
+
+def test_a_pool_may_bear_any_name_of_the_form() -> None:
+    told = story("release", KERNELS["pool-return"])
+    for line in (*told.machine.telemetry, *told.checkpoints):
+        line["vmstat"] = {key.replace("netpool", "my_pages"): value for key, value in line["vmstat"].items()}
+    assert told.verdict().word is Word.PASS
+
+
+def test_memory_that_is_gone_names_the_counter_that_was_looked_for() -> None:
+    told = story("release", KERNELS["pool-return"])
+    for line in (*told.machine.telemetry, *told.checkpoints):
+        line["vmstat"] = {key: value for key, value in line["vmstat"].items() if not key.endswith("_cached")}
+    findings = [f for f in told.verdict().findings if f.rule == "returned" and f.word is Word.FAIL]
+    assert findings
+    assert "nr_NAME_cached" in findings[0].message

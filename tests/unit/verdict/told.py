@@ -124,7 +124,8 @@ class Story:
     def start(self, spec: ClientSpec) -> Client:
         client = self.machine.clients[spec.name]
         client.procs = 1
-        self.say(client, "ready", name=spec.name, behaviour=spec.behaviour, port=5000, pid=client.pid, cgroup=None)
+        facts = {"behaviour": spec.behaviour, "port": 5000, "pid": client.pid, "cgroup": None, "vmsplice": "keeps"}
+        self.say(client, "ready", name=spec.name, **facts)
         self.senders[spec.name] = [{"t": 50.0 + self.machine.t, "event": "ready", "pid": 9}]
         self.wait(2)
         self.say(client, "accepted", sockets=spec.sockets)
@@ -179,6 +180,7 @@ class Story:
         client.drop()
         client.procs, client.cgroup = 0, False
         sent: Json = {"t": 50.0 + self.machine.t, "sent": max(client.delivered, client.queued), "hash": "c0ffee"}
+        sent |= {"urgent": client.urgent} if spec.urgent else {}
         self.senders[spec.name].append(
             {**sent, "event": "done"} if whole else {**sent, "event": "broken", "errno": 104}
         )

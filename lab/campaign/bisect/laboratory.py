@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What an engine needs of the world: kernels are fetched or built, sessions conducted, the archive is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+from lab.campaign.bisect import commits, patches
+from lab.campaign.bisect.costs import FRESH, build_seconds
+from lab.campaign.bisect.engine import UnfitError
+from lab.campaign.bisect.model import REVERT, Search, Seen, Suspect, Told
+from lab.campaign.bisect.sought import SPLAT, frames_of
+from lab.collect.stored import read_file
+from lab.errors import BadInput, CommandFailed, FetchFailed, LabError
+from lab.evidence.bounds import OTHER
+from lab.host.filecache import MOVE_CACHE
+from lab.text.words import one_line
+from lab.units import MIB, Deadline, wait_until
+from lab.verdict.model import Word
+
+if TYPE_CHECKING:
+    from lab.archive.index import Index
+    from lab.archive.rows import RunRow
+    from lab.contracts import BootableKernel
+    from lab.kernels.catalogue import Kernel
+    from lab.kernels.recipe import Recipe
+    from lab.plan.session import SessionPlan
+    from lab.report.model import RunResult
+    from lab.session.conduct import Listener
+
+RUN_SECONDS = 20.0
+FETCH_BYTES = 5 * MIB
+"""A second."""
+FEW, NEIGHBOUR = 200, 30.0
+"""Suspects of which git is asked what differs; of more, each build is taken to last so many seconds."""
+MOST_REMEMBERED = 20
+TIDY = timedelta(seconds=120)
+NOT_PROOF = frozenset({Word.PASS, Word.SKIP, Word.DONE})
+"""Words of findings that speak against no run."""
+
+
+@dataclass
+class Conductor:
+    """The laboratory of one search. `listener` is told of sessions as that of `lab run` is."""
+
+    search: Search
+    listener: Listener
+    _kernels: dict[str, BootableKernel] = field(default_factory=dict)
+    _costs: dict[tuple[str, str], float] = field(default_factory=dict)
+    _built_last: str = ""
+
+    @property
+    def results(self) -> Path:
+        return Path(self.search.asked.results)
+
+    def make(self, suspect: Suspect) -> str:
+        """Raises UnfitError for what does not build or cannot be fetched, LabTrouble for what is no kernel's fault."""
+        from lab.guestimage.build import ensure_init
+        from lab.kernels import recipes
+        from lab.kernels.bootable import make_bootable
+        from lab.kernels.recipe import Recipe
+
+        progress = self.listener.progress
+        try:
+            kernel = self._kernel(suspect)
+            made = make_bootable(kernel, init=ensure_init(progress), progress=progress)
+        except BadInput as exc:
+            raise UnfitError(f"it cannot be built: {one_line(exc.problems[0], 300)}") from exc
+        except FetchFailed as exc:
+            if exc.hint == MOVE_CACHE:
+                raise
+            raise UnfitError(f"it cannot be fetched: {one_line(exc.message, 300)}") from exc
+        if isinstance(kernel, Recipe) and suspect.name != REVERT:
+            recipes.remember(kernel)  # by this name its runs are repeated
+        self._kernels[suspect.name] = made
+        self._built_last = suspect.name
+        return f"{made.sha256}+{made.initrd_sha256}"
+
+    def run(self, suspect: Suspect, times: int, begun: Callable[[str], None], told: Callable[[Seen], None]) -> None:
+        """One session. Raises KeyboardInterrupt when a signal ended it, LabTrouble."""
+        from lab.session.conduct import conduct
+        from lab.spec.request import SessionRequest
+
+        search, asked = self.search, self.search.asked
+        request = SessionRequest(
+            names=(asked.case,),
+            kernels=(suspect.kernel,),
+            nics=(asked.nic,),
+            repeat=times,
+            family=asked.family,
+            accelerator=search.accelerator or "auto",
+            command=asked.command,
+        )
+
+        def planned(plan: SessionPlan) -> None:
+            search.accelerator = plan.accelerator
+            begun(plan.name)
+            self.listener.planned(plan)
+
+        def verdict(plan: SessionPlan, number: int, result: RunResult) -> None:
+            search.environment = search.environment or environment_of(result)
+            told(seen_of(result, plan.folder, plan.name))
+            self.listener.verdict(plan, number, result)
+
+        done = conduct(request, self.results, replace(self.listener, planned=planned, verdict=verdict))
+        for run in done.plan.runs:
+            if run.id not in done.results and not done.interrupted:
+                told(Seen(run.id, done.plan.name, Word.MISS.value, incidents=("lost",), why="it left no bundle"))
+        if done.interrupted:
+            raise KeyboardInterrupt
+
+    def left_by(self, session: str) -> Sequence[Seen]:
+        """Waits for workers that outlived whoever was killed: they put their evidence away."""
+        from lab.archive.reports import stored_plan, told
+        from lab.contracts import MANIFEST
+        from lab.host.workers import at_work
+
+        folder = self.results / session
+        try:
+            plan = stored_plan(folder)
+        except BadInput:
+            return ()
+        wait_until(
+            lambda: (None if at_work(plan.sockets) else True, at_work(plan.sockets)),
+            deadline=Deadline.after(f"the workers of session {session}", TIDY),
+        )
+        there = [run.id for run in plan.runs if (folder / run.id / MANIFEST).is_file()]
+        return [seen_of(told(folder / run, run), folder, session) for run in there]
+
+    def remembered(self, suspect: Suspect) -> Sequence[Seen]:
+        """Runs of other sessions; none where one of them showed a splat whose console is gone."""
+        from lab.archive.fill import catch_up
+        from lab.archive.index import use_index
+
+        kernel = self._kernels[suspect.name]
+
+        def ask(index: Index) -> Sequence[Seen]:
+            catch_up(index, self.results)
+            return tuple(_known(index, self.search, kernel, self.results))
+
+        try:
+            found = use_index(self.results, ask) if self.results.is_dir() else ()
+        except (LabError, OSError):
+            return ()  # what is not remembered is run
+        blind = any(t.rule == SPLAT and t.word == Word.FAIL and not t.frames for seen in found for t in seen.told)
+        return () if blind else found
+
+    def revert(self, search: Search, culprit: str) -> str:
+        """Raises UnfitError, with the reason."""
+        from lab.kernels import recipes
+
+        asked, wrong = search.asked, search.range.named(culprit)
+        if asked.kind == "packages":
+            raise UnfitError("a package cannot be taken out")
+        if culprit == search.range.bad.name:
+            raise UnfitError("it is the bad end itself: without it, that is its parent")
+        if len(wrong.parents) > 1:
+            raise UnfitError("it is a merge")
+        try:
+            if asked.kind == "commits":
+                recipe = commits.without(asked, search.range.bad, wrong)
+            else:
+                recipe = patches.without(asked, wrong)
+            self._build(recipe)
+        except BadInput as exc:
+            raise UnfitError(f"it cannot be taken out: {one_line(exc.problems[0], 300)}") from exc
+        recipes.remember(recipe)
+        return f"{recipe.name}@{asked.design}" if asked.design else recipe.name
+
+    def cost(self, suspect: Suspect) -> float:
+        """By what was measured of runs, and what has to be made before them."""
+        spent = [e.seen.seconds for e in self.search.entries if e.seen.seconds > 0]
+        once = median(spent) if spent else RUN_SECONDS
+        if suspect.name in self.search.contents:
+            return once
+        key = suspect.name, self._built_last
+        if key not in self._costs:
+            self._costs[key] = self._making(suspect)
+        return once + self._costs[key] / 2  # runs come in pairs
+
+    def _making(self, suspect: Suspect) -> float:
+        from lab.kernels.build import find_built
+        from lab.kernels.catalogue import CatalogueKernel
+        from lab.kernels.recipe import Recipe
+
+        kernel = self._kernel(suspect)
+        if isinstance(kernel, CatalogueKernel):
+            return 1.0 if kernel.fetched else kernel.size / FETCH_BYTES
+        if isinstance(kernel, Recipe) and find_built(kernel):
+            return 1.0
+        if self._built_last not in self._kernels:
+            return FRESH
+        return build_seconds(self._changed(suspect)) if len(self.search.range.suspects) <= FEW else NEIGHBOUR
+
+    def _changed(self, suspect: Suspect) -> Iterator[str]:
+        """Files that differ from what was built last."""
+        search, asked = self.search, self.search.asked
+        if asked.kind == "commits":
+            last = search.range.bad.name if self._built_last == REVERT else self._built_last
+            try:
+                told = commits.git(Path(asked.source), "diff", "--name-only", last, suspect.name)
+            except CommandFailed:
+                return
+            yield from told.splitlines()
+        elif asked.kind == "patches" and self._built_last != REVERT:
+            yield from patches.paths_between(asked, self._built_last, suspect.name)
+
+    def _build(self, recipe: Recipe) -> None:
+        from lab.kernels.build import ensure_built
+
+        ensure_built(recipe, self.listener.progress)
+
+    def _kernel(self, suspect: Suspect) -> Kernel:
+        """What a suspect's kernel is made of."""
+        from lab.kernels.catalogue import resolve
+
+        asked = self.search.asked
+        if asked.kind != "packages" and suspect.name != REVERT:
+            make = commits.recipe_of if asked.kind == "commits" else patches.recipe_of
+            return make(asked, suspect)
+        (kernel,) = resolve((suspect.kernel,))
+        return kernel
+
+
+def seen_of(result: RunResult, folder: Path, session: str) -> Seen:
+    """What the search keeps of a run."""
+    from lab.report.wording import sentence
+
+    manifest, verdict = result.manifest, result.verdict
+    against = [f for f in verdict.findings if f.word not in NOT_PROOF]
+    told = tuple(
+        Told(f.rule, f.word.value, one_line(f.message, 300), _frames(folder / manifest.run, f.rule, f.pointer))
+        for f in against[:20]
+    )
+    return Seen(
+        manifest.run,
+        session,
+        verdict.word.value,
+        told,
+        verdict.kernel_fault,
+        tuple(dict.fromkeys(incident.kind for incident in manifest.incidents)),
+        one_line(sentence(result), 300) if verdict.word not in (Word.PASS, Word.DONE) else "",
+        round(manifest.seconds.provision + manifest.seconds.drive + manifest.seconds.collect, 1),
+        manifest.reproduce,
+    )
+
+
+def environment_of(result: RunResult) -> tuple[str, ...]:
+    """What a reader needs to know of where it ran."""
+    manifest = result.manifest
+    host, pair = manifest.host, manifest.pair
+    return (
+        f"host {host.cpu or 'of unknown CPU'}, {host.cpus} CPUs, {host.memory_mib} MiB, {host.system}",
+        f"QEMU {host.qemu}, libvirt {host.libvirt}, {host.accelerator}",
+        f"guest under test {pair.receiver_mib if manifest.tested == 'receiver' else pair.sender_mib} MiB, "
+        f"{pair.vcpus} CPU, NIC profile {manifest.nic}, MTU {manifest.mtu}",
+        f"lab {manifest.lab_version}",
+    )
+
+
+def _frames(bundle: Path, rule: str, pointer: str) -> tuple[str, ...]:
+    """Of a splat, the top of its call trace: read from the console that the finding points into."""
+    path, _, line = pointer.rpartition(":")
+    if rule != SPLAT or not path or not line.isdigit() or ".." in Path(path).parts:
+        return ()
+    console = read_file(bundle / path, OTHER)
+    return frames_of(console, int(line)) if console else ()
+
+
+def _known(index: Index, search: Search, kernel: BootableKernel, results: Path) -> Iterator[Seen]:
+    """The newest runs of this very kernel, case and profile by this very lab. Of a lab that was changed, none."""
+    from lab.archive.rows import HostRow, KernelRow, RunRow
+    from lab.host.version import lab_version
+
+    version, asked = lab_version(), search.asked
+    ours = {entry.seen.session for entry in search.entries}
+    if version.endswith(".dirty"):
+        return
+    where = "WHERE kernel = ? AND case_name = ? AND nic = ? AND lab_version = ? ORDER BY started DESC, key LIMIT 200"
+    left = MOST_REMEMBERED
+    for row in index.take(KernelRow, "WHERE sha256 = ? AND initrd_sha256 = ?", kernel.sha256, kernel.initrd_sha256):
+        for run in index.take(RunRow, where, row.key, asked.case, asked.nic, version):
+            (host,) = index.take(HostRow, "WHERE key = ?", run.host)
+            if left and run.session not in ours and host.accelerator == (search.accelerator or host.accelerator):
+                left -= 1
+                yield _remembered(index, run, results)
+
+
+def _remembered(index: Index, run: RunRow, results: Path) -> Seen:
+    from lab.archive.places import path_of
+    from lab.archive.rows import THERE, BundleRow
+
+    found = index.take(BundleRow, "WHERE key = ? AND state = ? ORDER BY place LIMIT 1", run.key, THERE)
+    bundle = path_of(results, found[0].place, found[0].folder, found[0].name) if found else results / "nowhere"
+    told = tuple(Told(f.rule, f.word, f.message, _frames(bundle, f.rule, f.pointer)) for f in index.findings(run.key))
+    incidents = tuple(run.incidents.split())
+    return Seen(
+        run.run, run.session, run.word, told, bool(run.fault), incidents, run.why or run.skip, 0.0, run.reproduce
+    )

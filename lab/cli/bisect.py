@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""`lab bisect`: which package, commit or patch broke a case."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from lab.cli import complete
+from lab.cli.exits import AS_PREDICTED, INTERRUPTED, LAB_FAILED, OTHER_VERDICT
+from lab.cli.options import ResultsFolder
+from lab.errors import BadInput
+from lab.text.terminal import say
+
+if TYPE_CHECKING:
+    from lab.campaign.bisect.model import Search
+
+T = TypeVar("T")
+MAIL, LOG = "report.txt", "git-bisect.log"
+
+bisect = typer.Typer(rich_markup_mode="rich", invoke_without_command=True)
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a search, as lab bisect told it.")]
+
+
+@bisect.callback()
+def main(
+    context: typer.Context,
+    case: Annotated[str, typer.Option("--case", help="Case that fails.", autocompletion=complete.cases)] = "",
+    nic: Annotated[str, typer.Option("--nic", help="NIC profile.", autocompletion=complete.nics)] = "e1000e-split",
+    packages: Annotated[
+        str, typer.Option("--packages", help="FROM..TO: kernels of the distribution, FROM is good. Nothing is built.")
+    ] = "",
+    repo: Annotated[str, typer.Option("--repo", help="Kernel git tree; it is read, not changed.")] = "",
+    good: Annotated[str, typer.Option("--good", help="Revision without the failure.")] = "",
+    bad: Annotated[str, typer.Option("--bad", help="Revision with it.")] = "",
+    series: Annotated[str, typer.Option("--series", help="An mbox or a directory: which patch of it?")] = "",
+    base: Annotated[str, typer.Option("--base", help="What the series is for: 6.12, a TARBALL, GIT_DIR\\[#REV].")] = "",
+    config: Annotated[
+        list[Path] | None, typer.Option("--config", help="Config fragment for what is built; repeatable.")
+    ] = None,
+    design: Annotated[str, typer.Option("--design", help="Design that the kernels claim to be.")] = "",
+    sought: Annotated[
+        str,
+        typer.Option("--sought", help="Finding to look for, or PASS. Default: the failure that the bad end shows."),
+    ] = "",
+    confidence: Annotated[float, typer.Option("--confidence", help="How sure the answer has to be.")] = 0.99,
+    budget: Annotated[str, typer.Option("--budget", help="Stop after 40runs, 2h, or '40runs|2h'.")] = "",
+    family: Annotated[str, typer.Option("--family", help="ipv4 or ipv6; default: either in turn.")] = "",
+    resume: Annotated[Path | None, typer.Option("--resume", metavar="DIR", help="Go on with a search.")] = None,
+    results: ResultsFolder = None,
+) -> None:
+    """Find which kernel package, commit or patch broke a case, flakes reckoned with.
+
+    [cyan]lab bisect --case hold --packages 6.12..7.3[/cyan]
+    [cyan]lab bisect --case hold --repo ~/linux --good v6.12 --bad HEAD[/cyan]
+    [cyan]lab bisect --case hold --base 6.12 --series v3.mbox[/cyan]
+
+    Both ends are run first. Then what tells most for its time, until one suspect is the culprit with
+    the confidence asked for, or it is as sure that none is. Culprit and parent are run in turns at the end.
+    A run without a verdict, or with another failure, steers nothing.
+
+    Ctrl-C, and kill -9 too, lose no run that is over: [cyan]lab bisect --resume DIR[/cyan] goes on.
+
+    Exit code: [bold]0[/bold] a culprit; [bold]1[/bold] sure that there is none, or the ends are wrong;
+    [bold]3[/bold] no answer: the budget is spent, or what remains cannot be told apart.
+    """
+    if context.invoked_subcommand:
+        return
+    from lab.campaign.bisect.asking import begun, budget_of, kind_of
+    from lab.campaign.bisect.model import Asked, Budget
+    from lab.campaign.bisect.record import new_folder
+    from lab.host.interrupt import end_in_order
+    from lab.host.paths import results_folder
+
+    end_in_order()  # make must not outlive a SIGTERM
+    if resume is not None:
+        others = [case, packages, repo, good, bad, series, base, *(config or ()), sought, design, family]
+        _resumed(resume, budget, any(others), results)
+        return
+    problems: list[str] = [] if case else ["--case is missing"]
+    limit = _tried(problems, lambda: budget_of(budget))
+    kind = _tried(problems, lambda: kind_of(packages, repo, series, (good, bad)))
+    search, folder, hints = None, results_folder(results), ["lab bisect --help"]
+    if kind is not None:
+        asked = Asked(
+            kind,
+            case,
+            nic,
+            good,
+            bad,
+            {"packages": packages, "commits": repo, "patches": series}[kind],
+            base,
+            tuple(str(path) for path in config or ()),
+            design,
+            sought,
+            confidence,
+            limit or Budget(),
+            family,
+            str(folder),
+            shlex.join(["lab", *sys.argv[1:]]),
+        )
+        search = _tried(problems, lambda: begun(asked), hints)
+    if problems or search is None:
+        raise BadInput(problems, hint=hints[-1])
+    _searched(new_folder(folder), search)
+
+
+def _tried(problems: list[str], make: Callable[[], T], hints: list[str] | None = None) -> T | None:
+    """What `make` gives; None where it is bad input, which is told with the rest."""
+    try:
+        return make()
+    except BadInput as exc:
+        problems += exc.problems
+        if hints is not None and exc.hint:
+            hints.append(exc.hint)
+        return None
+
+
+@bisect.command()
+def show(folder: Folder) -> None:
+    """Show a search: what is believed of each suspect, and its runs as marks."""
+    from lab.campaign.bisect.record import load
+    from lab.campaign.bisect.wording import shown
+
+    for line in shown(load(_found(folder))):
+        say(line)
+
+
+@bisect.command()
+def log(folder: Folder) -> None:
+    """Print a search as `git bisect log` would: `git bisect replay` takes it."""
+    from lab.campaign.bisect import wording
+    from lab.campaign.bisect.record import load
+
+    for line in wording.log(load(_found(folder))):
+        say(line)
+
+
+@bisect.command()
+def report(folder: Folder) -> None:
+    """Print the report of a search, to be sent to a list."""
+    from lab.campaign.bisect.mail import mail
+    from lab.campaign.bisect.record import load
+
+    say(mail(load(_found(folder))).rstrip("\n"))
+
+
+def _found(folder: Path) -> Path:
+    """As named, or by that name in the results folder."""
+    from lab.campaign.bisect.record import FILE
+    from lab.host.paths import results_root
+
+    inside = results_root() / folder.name
+    return inside if not folder.exists() and (inside / FILE).is_file() else folder.expanduser()
+
+
+def _resumed(folder: Path, budget: str, others: bool, results: Path | None) -> None:
+    from dataclasses import replace
+
+    from lab.campaign.bisect.asking import budget_of
+    from lab.campaign.bisect.record import load
+
+    if others or results is not None:
+        raise BadInput(
+            ["--resume goes on with what was asked for; --budget alone can be given anew"],
+            hint=f"lab bisect --resume {folder}",
+        )
+    found = _found(folder)
+    search = load(found)
+    if budget:
+        search.asked = replace(search.asked, budget=budget_of(budget))
+    _searched(found, search)
+
+
+def _searched(folder: Path, search: Search) -> None:
+    """Run it to its end, keeping all of it in the folder whatever happens."""
+    from lab.campaign.bisect import wording
+    from lab.campaign.bisect.engine import Engine
+    from lab.campaign.bisect.laboratory import Conductor
+    from lab.campaign.bisect.mail import mail
+    from lab.campaign.bisect.model import Outcome
+    from lab.campaign.bisect.record import held, save
+    from lab.cli.run import listening
+    from lab.host.records import write_whole
+
+    again = f"lab bisect --resume {shlex.quote(str(folder))}"
+    with held(folder), _told_how(again):
+        save(folder, search)
+        say(f"{wording.headline(search)}; kept in {folder}", err=True)
+        with listening() as listener:
+            engine = Engine(search, Conductor(search, listener), lambda now: save(folder, now), _note)
+            engine.go()
+        write_whole(folder / MAIL, mail(search).encode("utf-8", "replace"))
+        write_whole(folder / LOG, "\n".join([*wording.log(search), ""]).encode("utf-8", "replace"))
+    for line in wording.shown(search):
+        say(line)
+    say(f"report: {folder / MAIL}")
+    if search.ended is Outcome.OPEN:
+        say(f"to go on: {again} --budget MORE", err=True)
+    codes = {Outcome.CULPRIT: AS_PREDICTED, Outcome.NONE: OTHER_VERDICT, Outcome.BRACKET: OTHER_VERDICT}
+    raise typer.Exit(codes.get(search.ended, LAB_FAILED))
+
+
+@contextlib.contextmanager
+def _told_how(again: str) -> Iterator[None]:
+    """However a search is stopped, the user learns how to go on."""
+    from lab.errors import LabTrouble
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(f"stopped; no run that is over is lost. To go on: {again}", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    except LabTrouble as exc:
+        exc.hint = "; ".join(filter(None, (exc.hint, f"then {again}")))
+        raise
+
+
+def _note(text: str) -> None:
+    say(text, err=True)

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Kernels of a search are built for real, by make and git, of a source of four files; bundles are real, and no guest
+boots."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lab.archive.reports import judged
+from lab.campaign.bisect.commits import commits_between
+from lab.campaign.bisect.costs import FRESH
+from lab.campaign.bisect.engine import UnfitError
+from lab.campaign.bisect.laboratory import Conductor, environment_of, seen_of
+from lab.campaign.bisect.model import REVERT, Asked, Entry, Purpose, Search, Suspect
+from lab.contracts import BootableKernel
+from lab.kernels.fragments import Fragment
+from lab.session.conduct import Listener
+from tests.unit.campaign.world import line_of, run_of, search_in
+from tests.unit.cli.conftest import write_run, write_session
+from tests.unit.kernels.sourcetree import git, repository
+from tests.unit.verdict.machine import KERNELS
+
+GUEST = Fragment("guest.config", "CONFIG_PVH=y\nCONFIG_NET=y\nCONFIG_E1000E=y\n")
+STEPS = (
+    ("faster", "net.c", "return 2;", "return 3;"),
+    ("broken", "mm.c", "return 1;", "return nosuch;"),
+    ("mended", "mm.c", "return nosuch;", "return 1;"),
+    ("words", "mm.c", "/* line 3 */", "/* line three */"),
+    ("more", "init.c", "mm() + net()", "net() + mm() + 7"),
+)
+
+
+@pytest.fixture
+def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Conductor:
+    """The laboratory of a search through five commits, in a cache of its own."""
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("lab.kernels.tree.TREE_SPACE", 0)
+    monkeypatch.setattr("lab.kernels.build.OBJECTS_SPACE", 0)
+    monkeypatch.setattr("lab.kernels.recipes._guest", lambda: GUEST)
+    init = tmp_path / "init"
+    init.write_bytes(b"INIT")
+    monkeypatch.setattr("lab.guestimage.build.ensure_init", lambda _: init)
+    root = tmp_path / "linux"
+    root.mkdir()
+    repository(root)
+    git(root, "tag", "start")
+    for subject, file, old, new in STEPS:
+        path = root / file
+        path.write_text(path.read_text().replace(old, new))
+        git(root, "commit", "-q", "-a", "-m", subject)
+    asked = Asked("commits", "hold", "e1000e-split", "start", "main", str(root), results=str(tmp_path / "results"))
+    return Conductor(Search(asked, commits_between(asked), "2026-01-01T00:00:00"), Listener())
+
+
+def suspect(laboratory: Conductor, subject: str) -> Suspect:
+    return next(s for s in laboratory.search.range.suspects if s.subject == subject)
+
+
+def test_commits_are_built_and_one_that_does_not_build_says_why(built: Conductor) -> None:
+    keys = {s.subject: built.make(s) for s in built.search.range.suspects if s.subject != "broken"}
+    keys["source"] = built.make(built.search.range.good)
+    assert keys["words"] == keys["mended"] == keys["faster"]  # a comment makes the very same kernel
+    assert len({keys[name] for name in ("source", "faster", "more")}) == 3
+    with pytest.raises(UnfitError, match=r"it cannot be built: the source does not build:.*mm\.c:\d+.*nosuch"):
+        built.make(suspect(built, "broken"))
+
+
+def test_a_kernel_of_a_search_is_known_by_its_name_afterwards(built: Conductor) -> None:
+    from lab.kernels.catalogue import resolve
+    from lab.kernels.recipe import Recipe
+
+    one = suspect(built, "more")
+    built.make(one)
+    (kernel,) = resolve((one.kernel,))
+    assert isinstance(kernel, Recipe)
+    assert kernel.base.revision == one.name
+
+
+def test_what_is_there_costs_a_run_and_a_neighbour_less_than_the_first(built: Conductor) -> None:
+    built.search.entries.append(Entry("good", Purpose.SEARCH, 1, run_of("PASS", 1, "s")))
+    first = suspect(built, "more")
+    assert built.cost(first) == 10 + FRESH / 2
+    built.search.contents[first.name] = built.make(first)
+    assert built.cost(first) == 10
+    assert 10 < built.cost(suspect(built, "words")) < 10 + FRESH / 4
+
+
+def test_the_culprit_is_taken_out_of_the_bad_end_if_it_comes_out_cleanly(built: Conductor) -> None:
+    name = built.revert(built.search, suspect(built, "faster").name)
+    key = built.make(Suspect(REVERT, name))
+    assert key not in {built.make(suspect(built, s)) for s in ("more", "mended")}
+    with pytest.raises(UnfitError, match=r"it cannot be taken out: .*does not apply"):
+        built.revert(built.search, suspect(built, "broken").name)
+    with pytest.raises(UnfitError, match="the bad end itself"):
+        built.revert(built.search, suspect(built, "more").name)
+
+
+def test_a_package_is_not_taken_out() -> None:
+    with pytest.raises(UnfitError, match="a package"):
+        Conductor(search_in(line_of(4, "packages")), Listener()).revert(search_in(line_of(4, "packages")), "c2")
+
+
+def test_the_runs_that_a_killed_session_left_are_read_back(tmp_path: Path) -> None:
+    folder, bundles = write_session(tmp_path, "s1", ("hold", "release"))
+    for file in sorted(bundles[1].rglob("*"), reverse=True):
+        file.unlink() if file.is_file() else file.rmdir()
+    search = search_in(line_of(3))
+    search.asked = replace(search.asked, results=str(tmp_path))
+    (left,) = Conductor(search, Listener()).left_by("s1")
+    assert (left.run, left.session, left.word) == (bundles[0].name, "s1", "PASS")
+    assert Conductor(search, Listener()).left_by("nosuch") == ()
+    assert folder.is_dir()
+
+
+def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> Conductor:
+    """A laboratory whose archive has one FAIL of `hold`, by a lab of this version."""
+    _, (bundle,) = write_session(tmp_path / "results", "old", ("hold",))
+    write_run(bundle, "hold", kernel=KERNELS["stock"])
+    manifest = judged(bundle, bundle.name).manifest
+    search = search_in(line_of(3))
+    search.asked = replace(search.asked, nic=manifest.nic, results=str(tmp_path / "results"))
+    monkeypatch.setattr("lab.host.version.lab_version", lambda: version or manifest.lab_version)
+    found = Conductor(search, Listener())
+    k = manifest.kernel
+    found._kernels["c1"] = BootableKernel(
+        k.name, bundle, bundle, k.release, k.design, k.sha256, k.config_sha256, initrd_sha256=k.initrd_sha256
+    )
+    return found
+
+
+def test_the_archive_gives_runs_of_the_same_kernel_case_and_lab(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = known(tmp_path, monkeypatch, "")
+    (seen,) = found.remembered(Suspect("c1", "k"))
+    assert (seen.word, seen.session, seen.told[0].rule) == ("FAIL", "old", "billed")
+    assert seen.told[0].word == "FAIL"
+    found.search.accelerator = "kvm"
+    assert found.remembered(Suspect("c1", "k")) == ()
+
+
+@pytest.mark.parametrize("change", ["lab", "dirty", "kernel", "case", "ours"])
+def test_another_lab_kernel_or_case_is_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+    found = known(tmp_path, monkeypatch, {"lab": "9.9", "dirty": "1+g1.dirty"}.get(change, ""))
+    if change == "kernel":
+        found._kernels["c1"] = replace(found._kernels["c1"], sha256="f" * 64)
+    if change == "case":
+        found.search.asked = replace(found.search.asked, case="release")
+    if change == "ours":
+        found.search.entries.append(Entry("c1", Purpose.SEARCH, 1, run_of("FAIL", 1, "old")))
+    assert found.remembered(Suspect("c1", "k")) == ()
+
+
+def test_a_run_is_kept_with_what_speaks_against_it_and_where_it_ran(tmp_path: Path) -> None:
+    bundle = write_run(tmp_path / "failed.x", "hold", kernel=KERNELS["stock"])
+    result = judged(bundle, bundle.name)
+    seen = seen_of(result, tmp_path, "s1")
+    assert seen.word == "FAIL"
+    assert {told.word for told in seen.told} <= {"FAIL", "ERROR", "MISS"}
+    assert seen.why
+    assert not seen.fault
+    assert any("QEMU" in line for line in environment_of(result))

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Carriers: who is given what, and what is tried again where. GNU parallel is the real one, where there is one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from lab.errors import BadInput
+from lab.fleet.attempts import AT_WORK, ENDED, STRIKES, FleetFolder
+from lab.fleet.batch import TRY_ELSEWHERE
+from lab.fleet.carriers import CARRIERS, JOBLOG, LOGINS, Work, environment, logins
+from lab.fleet.crew import Answer, conduct
+from lab.fleet.fitting import pack_source
+from lab.fleet.in_turn import Turns
+from lab.fleet.inventory import FleetHost
+from lab.host.version import lab_code
+from lab.session.conduct import Listener
+from lab.spec.request import SessionRequest
+from lab.units import Deadline, wait_until
+
+ONE, TWO = FleetHost("one", ("true",)), FleetHost("two", ("true",), pairs=3)
+
+
+def test_a_host_has_room_for_what_its_list_says_else_for_what_fits() -> None:
+    assert Answer(ONE, {"pairs": 5}).room == 5
+    assert Answer(TWO, {"pairs": 5}).room == 3
+    assert Answer(ONE, {"pairs": "many"}).room == 1
+    assert Answer(ONE, {"pairs": 10**9}).room == 64
+    assert Answer(TWO, {"pairs": 5}, "its clock is wrong").room == 0
+    assert logins((ONE, TWO), {"one": 0, "two": 3}) == b"3/two\n"
+
+
+def test_a_batch_goes_to_a_host_that_has_not_failed_it_and_not_for_ever() -> None:
+    turns, hosts = Turns(["a", "b"], tries=3), {"one", "two"}
+    first = turns.take("one", hosts)
+    assert first == ("a", ())
+    turns.give_back(first, "one", TRY_ELSEWHERE)
+    second = turns.take("one", hosts)
+    assert second == ("b", ())
+    assert turns.take("one", hosts) is None
+    turns.give_back(second, "one", 0)
+    again = turns.take("two", hosts)
+    assert again == ("a", ("one",))
+    turns.give_back(again, "two", TRY_ELSEWHERE)
+    last = turns.take("one", hosts)
+    assert last == ("a", ("one", "two"))
+    turns.give_back(last, "one", TRY_ELSEWHERE)
+    assert turns.is_over()
+    assert turns.lost == ["a"]
+
+
+def test_a_batch_is_left_to_who_is_left() -> None:
+    turns = Turns(["a"], tries=5)
+    first = turns.take("one", {"one", "two"})
+    assert first is not None
+    turns.give_back(first, "one", TRY_ELSEWHERE)
+    assert turns.take("one", {"one", "two"}) is None
+    assert turns.take("one", {"one"}) == ("a", ("one",))
+
+
+def test_attempts_have_numbers_of_their_own_and_strikes_count_in_a_row(tmp_path: Path) -> None:
+    fleet = FleetFolder(tmp_path)
+    first, second = fleet.begin("s.0000", "one"), fleet.begin("s.0000", "two")
+    assert (first.key, second.key) == ("s.0000.1", "s.0000.2")
+    fleet.end(first, ENDED, "a\x1b[2Jb\nc")
+    assert [(a.state, a.host) for a in fleet.attempts("s.0000")] == [(ENDED, "one"), (AT_WORK, "two")]
+    assert "\x1b" not in fleet.attempts("s.0000")[0].why
+    assert not fleet.is_open(first)
+    assert fleet.is_open(second)
+    for _ in range(STRIKES - 1):
+        fleet.strike("one", "disk full")
+    assert not fleet.is_out("one")
+    fleet.strike("one", "disk full")
+    assert fleet.is_out("one")
+    fleet.absolve("one")
+    assert not fleet.is_out("one")
+
+
+def test_an_unknown_carrier_is_told_before_anything_is_done(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="pigeon"):
+        conduct(SessionRequest(), tmp_path, Listener(), tmp_path / "nosuch", carrier="pigeon")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(shutil.which("parallel") is None, reason="GNU parallel is not installed (lab setup --fleet)")
+def test_gnu_parallel_tries_on_another_host_and_takes_hosts_that_come(tmp_path: Path) -> None:
+    """One host fails everything, the other is put on the list later: each batch ends well there."""
+    fleet = FleetFolder(tmp_path)
+    fleet.root.mkdir()
+    (fleet.root / LOGINS).write_bytes(logins((ONE,), {"one": 1}))
+    os.utime(fleet.root / LOGINS, (1, 1))
+    carry = tmp_path / "carry"
+    carry.write_text(
+        f'#!/bin/sh\nsleep 0.2; echo "$2 $PARALLEL_SSHHOST" >>{tmp_path}/done\n[ $PARALLEL_SSHHOST = two ] || exit 75\n'
+    )
+    carry.chmod(0o755)
+    argv = CARRIERS["parallel"](Work(tmp_path, ["a", "b", "c"], 40))
+    at = next(n for n, word in enumerate(argv) if word == sys.executable)
+    argv[at : at + 4] = [str(carry)]
+    process = subprocess.Popen(argv, env=environment(), stdin=subprocess.DEVNULL)
+
+    def begun() -> tuple[bool | None, object]:
+        return (tmp_path / "done").exists() or process.poll() is not None or None, "no job"
+
+    wait_until(begun, deadline=Deadline.after("the first job", timedelta(seconds=60)), pause=timedelta(seconds=0.05))
+    (fleet.root / LOGINS).write_bytes(logins((ONE, TWO), {"one": 1, "two": 1}))
+    assert process.wait(120) == 0
+    told = (tmp_path / "done").read_text().split("\n")
+    assert {line.split()[0] for line in told if line.endswith("two")} == {"a", "b", "c"}
+    assert len((fleet.root / JOBLOG).read_text().splitlines()) == 1 + 3
+
+
+def test_the_lab_that_hosts_are_given_is_this_very_one(tmp_path: Path) -> None:
+    pack_source(tmp_path / "lab.tar.gz")
+    with tarfile.open(tmp_path / "lab.tar.gz") as tar:
+        names = tar.getnames()
+    (tmp_path / "there").mkdir()
+    subprocess.run(["tar", "-xzf", str(tmp_path / "lab.tar.gz"), "-C", str(tmp_path / "there")], check=True)
+    assert not [name for name in names if "__pycache__" in name or ".venv" in name]
+    script = "from lab.host.version import lab_code; print(lab_code())"
+    env = {**os.environ, "PYTHONPATH": str(tmp_path / "there")}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == lab_code()

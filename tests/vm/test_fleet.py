@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Two hosts in network namespaces of our own, each with an SSH server, a cache and a forced command.
+
+Whatever happens to a host or to the controller: no run is lost, none counts twice, no verdict is another one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.fleet.attempts import ENDED, GIVEN_UP, FleetFolder
+from lab.fleet.batch import is_done
+from lab.fleet.inventory import read_inventory
+from lab.fleet.link import linked
+from lab.host.paths import project_root
+from lab.units import Deadline, wait_until
+from tests.vm.hosts import Fleet, cannot, fleet
+from tests.vm.sessions import LONG, Session, running
+
+LAB = [sys.executable, "-P", "-m", "lab"]
+RUNS = ("hold", "copy-control", "--kernel", "6.12", "--nic", "loopback", "--nic", "virtio")
+EXPECTED = {
+    (case, nic): word for case, word in (("hold", "FAIL"), ("copy-control", "PASS")) for nic in ("loopback", "virtio")
+}
+
+pytestmark = pytest.mark.skipif(bool(cannot()), reason=cannot())
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Their caches are empty: what guests are made of is pushed."""
+    with fleet(tmp_path_factory.mktemp("fleet")) as hosts:
+        yield hosts
+
+
+@contextlib.contextmanager
+def controlling(two: Fleet, folder: Path, *argv: str) -> Iterator[Session]:
+    """`lab run --hosts`, and the folder of its session once there is one."""
+    env = {"PYTHONPATH": str(project_root()), "LAB_LEASE": "20"}
+    with running(
+        folder,
+        [*LAB, "run", *argv, "--hosts", str(two.inventory), "--results", str(folder)],
+        log=folder / "log",
+        env=env,
+    ) as session:
+
+        def made() -> tuple[Path | None, object]:
+            assert session.process.poll() is None, session.text
+            found = [path for path in folder.glob("20*") if (path / "plan.json").exists()]
+            return (found[0] if found else None), session.text[-300:]
+
+        session.folder = wait_until(made, deadline=Deadline.after("the session's folder", LONG))
+        yield session
+
+
+def await_work(session: Session, host: str) -> None:
+    """Until a run is at work on this host."""
+
+    def told() -> tuple[bool | None, object]:
+        assert session.process.poll() is None, session.text
+        said = [str(e.get("what", "")) for e in session.events if e.get("worker") == host]
+        return (True if any("." in what.split(" ")[0] and "waiting" not in what for what in said[-1:]) else None), said[
+            -3:
+        ]
+
+    wait_until(told, deadline=Deadline.after(f"a run on {host}", LONG))
+
+
+def words(session: Session) -> dict[tuple[str, str], str]:
+    return {(r["case"], r["nic"]): r["verdict"] for r in session.results}
+
+
+def assert_whole(session: Session) -> None:
+    """Nothing is lost, nothing is there twice, and every word is that of one host."""
+    assert words(session) == EXPECTED, session.text
+    assert len(session.results) == len(EXPECTED)
+    told = Counter(e["run"] for e in session.events if e["event"] == "verdict")
+    assert set(told.values()) <= {1}, told
+
+
+def test_the_key_runs_nothing_but_its_forced_command(two: Fleet, tmp_path: Path) -> None:
+    host = read_inventory(two.inventory)[0]
+    argv = [*host.argv[:-1], f"touch {tmp_path}/owned"]
+    done = subprocess.run(argv, input=b"", capture_output=True, check=False, timeout=120)
+    assert not (tmp_path / "owned").exists()
+    assert done.returncode == 0
+    with linked(host) as link:
+        assert link.facts()["node"]
+
+
+def test_a_host_whose_key_is_another_one_is_no_host(two: Fleet, tmp_path: Path) -> None:
+    (one, *_) = read_inventory(two.inventory)
+    other = tmp_path / "known_hosts"
+    other.write_text((two.folder / "known_hosts").read_text().replace("198.18.", "198.19."))
+    argv = [a.replace(f"UserKnownHostsFile={two.folder}/known_hosts", f"UserKnownHostsFile={other}") for a in one.argv]
+    done = subprocess.run(argv, input=b"", capture_output=True, check=False, timeout=120)
+    assert done.returncode == 255
+    assert b"Host key verification failed" in done.stderr
+
+
+def test_a_host_is_cut_off_in_the_middle(two: Fleet, tmp_path: Path) -> None:
+    """Its batch is done by the other one; its guests end; what comes late is not counted."""
+    one = two.hosts[0]
+    with controlling(two, tmp_path, *RUNS) as session:
+        await_work(session, "one")
+        one.link("down")
+        try:
+            assert session.end() == 0, session.text
+            one.await_no_guest()
+        finally:
+            one.link("up")
+        assert_whole(session)
+        attempts = FleetFolder(session.folder).all_attempts()
+        assert [a.host for a in attempts if a.state == GIVEN_UP][:1] == ["one"]
+        assert {a.host for a in attempts if a.state == ENDED} == {"two"}
+        assert len({a.batch for a in attempts if a.state == ENDED}) == 2
+
+
+def test_the_controller_is_killed_and_resumed(two: Fleet, tmp_path: Path) -> None:
+    with controlling(two, tmp_path, *RUNS) as session:
+        await_work(session, "two")
+        os.kill(session.process.pid, signal.SIGKILL)
+        session.process.wait()
+        for host in two.hosts:
+            host.await_no_guest()
+        folder = session.folder
+        before = {path: path.read_bytes() for path in folder.glob("*/manifest.json") if is_done(path.parent)}
+    with controlling(two, tmp_path, "--resume", folder.name) as session:
+        assert session.end() == 0, session.text
+        assert session.folder == folder
+        assert_whole(session)
+        assert {path: path.read_bytes() for path in before} == before
+
+
+def test_ctrl_c_ends_what_is_remote_and_keeps_its_evidence(two: Fleet, tmp_path: Path) -> None:
+    with controlling(two, tmp_path, *RUNS) as session:
+        await_work(session, "one")
+        os.kill(session.process.pid, signal.SIGINT)
+        assert session.end() == 130, session.text
+        for host in two.hosts:
+            host.await_no_guest()
+        assert words(session)
+        assert set(words(session).values()) <= {"MISS", "FAIL", "PASS"}
+        incidents = [json.loads(p.read_text())["incidents"] for p in session.folder.glob("*/manifest.json")]
+        assert any(incident["kind"] == "interrupted" for found in incidents for incident in found)
