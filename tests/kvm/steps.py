@@ -33,13 +33,15 @@ def _run(*words: str) -> tuple[str, ...]:
     return _lab("run", *words, "--kernel", KERNEL, "-n", "1", "--accel", "auto")
 
 
+HUNG = "tried once: no verdict in 250 s of the first level's clock, and it is not known why"
+
 STEPS = (
     Step("doctor", _lab("doctor"), 300),
     Step("cold", _run("fast", "--cold", "--timing"), 900, runs=4),
     Step("saved", _run("bytes-equal", "--nic", "loopback", "--timing"), 600, runs=1),
     Step("restored", _run("fast", "--timing"), 900, runs=4),
     Step("pair-cold", _run("hold", "bytes-equal", "--nic", "virtio", "--cold", "--timing"), 900, runs=2),
-    Step("pair-restored", _run("hold", "bytes-equal", "--nic", "virtio", "--timing"), 900, runs=2),
+    Step("pair-restored", _run("hold", "bytes-equal", "--nic", "virtio", "--timing"), 300, runs=2, cannot=HUNG),
     Step("user", _run("fast", "--timing"), 900, user="somebody", runs=4),
 )
 """`saved` leaves the state that `restored` begins with, `pair-restored` makes its own; `user` is in group kvm, and has

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -156,8 +154,3 @@ def test_a_record_with_a_flipped_word_is_refused(tmp_path: Path) -> None:
 def test_two_do_not_work_on_one_search(tmp_path: Path) -> None:
     with held(tmp_path), pytest.raises(HostTrouble, match="another process"), held(tmp_path):
         pass
-
-
-def test_the_handlers_of_signals_were_left_alone() -> None:
-    with contextlib.suppress(ValueError):
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
