@@ -46,14 +46,33 @@ static long console_level(void)
 	return strtol(text, NULL, 10);
 }
 
-/* A newline inside a record is written as \x0a; the console begins a line of its own there. */
+/*
+ * A newline inside a record is written as \x0a; the console begins a line of its own there, as long as the lines fit
+ * into its buffer with a prefix each: record_print_text() of kernel/printk/printk.c drops the rest (CONSOLE_LOG_MAX is
+ * 1024 in 6.1, where the report of a memcg's OOM kill is one record of 1.4 KiB; it is 2048 in 6.12). PREFIX is the
+ * longest there is, so that the console owes these lines at least.
+ */
+#define CONSOLE_LOG_MAX 1024
+#define PREFIX 48
 static int64_t lines_of(const char *message)
 {
-	int64_t lines = 1;
+	int64_t lines = 0;
+	size_t used = PREFIX;
 
-	for (; *message && *message != '\n'; message++)
-		lines += !strncmp(message, "\\x0a", 4);
-	return lines;
+	for (;; message++, used++) {
+		bool end = !*message || *message == '\n';
+
+		if (!end && strncmp(message, "\\x0a", 4))
+			continue;
+		if (used >= CONSOLE_LOG_MAX)
+			break;
+		lines++;
+		if (end)
+			break;
+		used += PREFIX;
+		message += 3;
+	}
+	return lines ? lines : 1;
 }
 
 struct log {
