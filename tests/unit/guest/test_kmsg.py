@@ -22,7 +22,7 @@ def counter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "main.c").write_text(MAIN)
     guest = project_root() / "images" / "guest"
     sources = [folder / "main.c", guest / "lib" / "labjson.c", guest / "lib" / "guestproc.c"]
-    argv = ["gcc", "-Wno-unused", f"-I{guest}", f"-I{guest / 'lib'}", "-o", folder / "count", *sources]
+    argv = ["gcc", "-Wno-unused", f"-I{guest}", f"-I{guest / 'lib'}", "-o", str(folder / "count"), *map(str, sources)]
     subprocess.run(argv, check=True)
     return folder / "count"
 
