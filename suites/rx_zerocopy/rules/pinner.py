@@ -25,10 +25,10 @@ def pinner(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
         if said == COPIES
         else missed("pinner", f"whether vmsplice keeps pages here is not known ({said!r})", at(log, ready))
         for log, ready, said in found
-        if said not in (KEEPS, None)
+        if said != KEEPS and (said is not None or evidence.manifest.layer)
     ]
     told = [f"vmsplice keeps pages here, {log.name} saw" for log, _, said in found if said == KEEPS]
-    # A bundle of before the probe is of a kernel of before vmsplice could copy: no release has done so yet.
+    # Guests without a layer are older than the probe, and their kernels than a vmsplice that copies: no release does.
     return bad or [passed("pinner", "; ".join(told) or "nobody tried whether vmsplice keeps pages", "manifest.json")]
 
 

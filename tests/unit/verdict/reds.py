@@ -57,7 +57,14 @@ from tests.unit.verdict.spoil import (
     unmapped,
     without_usage,
 )
-from tests.unit.verdict.told import WORK
+from tests.unit.verdict.told import WORK, Story
+
+
+def untold(told: Story) -> None:
+    """A guest of today, whose client does not tell whether vmsplice keeps pages."""
+    told.manifest["layer"] = "programs"
+    del told.event("abuser", "ready")["vmsplice"]
+
 
 REDS: tuple[Red, ...] = (
     Red(
@@ -110,6 +117,7 @@ REDS: tuple[Red, ...] = (
     Red("preflight", "too little", E, spoilt("hold", lambda s: s.preflight[0].update(mapped=100, delivered=100))),
     Red("preflight", "no floor", E, spoilt("sock-control", manifest(floor=0.0))),
     Red("pinner", "vmsplice copies", M, spoilt("pin-vmsplice", client("abuser", "ready", vmsplice="copies"))),
+    Red("pinner", "not told", M, spoilt("pin-vmsplice", untold)),
     Red("pinner", "not tried", M, spoilt("pin-tee", client("abuser", "ready", vmsplice="unknown"))),
     Red("exercised", "copied instead", E, spoilt("hold", partial(mapped, share=0.5))),
     Red("exercised", "too little taken", E, partial(story, "hold", KERNELS["stock"], deliver=88 * MIB)),
