@@ -16,9 +16,9 @@ What a kernel does wrong is never an exception: it is a Finding.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 Kind = Literal["boot", "lost", "deadline", "qemu-exit", "interrupted", "host", "hang", "frozen", "flood", "damaged"]
 """Of trouble during a run; `lab.evidence.manifest.Incident` says what each means."""
@@ -57,6 +57,20 @@ class BadInput(LabError):
     def __init__(self, problems: Sequence[str], *, hint: str = "") -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(self.problems), hint=hint)
+
+
+T = TypeVar("T")
+
+
+def tried(problems: list[str], make: Callable[[], T], hints: list[str] | None = None) -> T | None:
+    """What `make` gives; None where that is bad input, whose problems and hint are noted to be told with the rest."""
+    try:
+        return make()
+    except BadInput as exc:
+        problems += exc.problems
+        if hints is not None and exc.hint:
+            hints.append(exc.hint)
+        return None
 
 
 class LabTrouble(LabError):

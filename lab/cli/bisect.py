@@ -6,22 +6,21 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lab.cli import complete
 from lab.cli.exits import AS_PREDICTED, INTERRUPTED, LAB_FAILED, OTHER_VERDICT
 from lab.cli.options import ResultsFolder
-from lab.errors import BadInput
+from lab.errors import BadInput, tried
 from lab.text.terminal import say
 
 if TYPE_CHECKING:
     from lab.campaign.bisect.model import Search
 
-T = TypeVar("T")
 MAIL, LOG = "report.txt", "git-bisect.log"
 
 bisect = typer.Typer(rich_markup_mode="rich", invoke_without_command=True)
@@ -85,42 +84,31 @@ def main(
         _resumed(resume, budget, any(others), results)
         return
     problems: list[str] = [] if case else ["--case is missing"]
-    limit = _tried(problems, lambda: budget_of(budget))
-    kind = _tried(problems, lambda: kind_of(packages, repo, series, (good, bad)))
+    limit = tried(problems, lambda: budget_of(budget))
+    kind = tried(problems, lambda: kind_of(packages, repo, series, (good, bad)))
     search, folder, hints = None, results_folder(results), ["lab bisect --help"]
     if kind is not None:
         asked = Asked(
-            kind,
-            case,
-            nic,
-            good,
-            bad,
-            {"packages": packages, "commits": repo, "patches": series}[kind],
-            base,
-            tuple(str(path) for path in config or ()),
-            design,
-            sought,
-            confidence,
-            limit or Budget(),
-            family,
-            str(folder),
-            shlex.join(["lab", *sys.argv[1:]]),
+            kind=kind,
+            case=case,
+            nic=nic,
+            good=good,
+            bad=bad,
+            source={"packages": packages, "commits": repo, "patches": series}[kind],
+            base=base,
+            configs=tuple(str(path) for path in config or ()),
+            design=design,
+            sought=sought,
+            confidence=confidence,
+            budget=limit or Budget(),
+            family=family,
+            results=str(folder),
+            command=shlex.join(["lab", *sys.argv[1:]]),
         )
-        search = _tried(problems, lambda: begun(asked), hints)
+        search = tried(problems, lambda: begun(asked), hints)
     if problems or search is None:
         raise BadInput(problems, hint=hints[-1])
     _searched(new_folder(folder), search)
-
-
-def _tried(problems: list[str], make: Callable[[], T], hints: list[str] | None = None) -> T | None:
-    """What `make` gives; None where it is bad input, which is told with the rest."""
-    try:
-        return make()
-    except BadInput as exc:
-        problems += exc.problems
-        if hints is not None and exc.hint:
-            hints.append(exc.hint)
-        return None
 
 
 @bisect.command()

@@ -14,7 +14,8 @@ _GIT = re.compile(r"^diff --git (\S+) (\S+)$", re.MULTILINE)
 _COMMIT = re.compile(r"^commit [0-9a-f]{7,64}\b.*\n", re.MULTILINE)
 _AUTHOR = re.compile(r"^(?:Author|# User):?\s+(\S.*)$", re.MULTILINE)
 _BLOBS = re.compile(r"^diff --git a/(\S+) b/\S+\n(?:\S.*\n)*?index ([0-9a-f]+)\.\.([0-9a-f]+)", re.MULTILINE)
-_HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
+HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
+"""Head of a hunk, with how many lines it has of the old file and of the new one, "" for one."""
 _NO_MESSAGE = re.compile(r"^---\s*$", re.MULTILINE)
 
 
@@ -106,10 +107,10 @@ def _is_newest_first(commits: Sequence[Mail]) -> bool:
 def _missing_lines(diff: str) -> int:
     """How many lines the last hunk lacks, as far as they may be empty ones of the context."""
     lines = diff.split("\n")[:-1]
-    starts = [n for n, line in enumerate(lines) if _HUNK.match(line)]
+    starts = [n for n, line in enumerate(lines) if HUNK.match(line)]
     if not starts:
         return 0
-    header = _HUNK.match(lines[starts[-1]])
+    header = HUNK.match(lines[starts[-1]])
     old, new = (int(count or 1) for count in header.groups()) if header else (0, 0)
     body = [line[:1] for line in lines[starts[-1] + 1 :]]
     return max(0, min(old - sum(s in " -" or s == "" for s in body), new - sum(s in " +" or s == "" for s in body)))

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from lab.errors import BadInput
+from lab.errors import BadInput, tried
 from lab.experiments.found import all_designs
 from lab.host.paths import cache_root, project_root
 from lab.host.records import read_record, tell, write_record
@@ -23,8 +23,6 @@ from lab.kernels.series import Patch, Series
 
 GUEST = "guest"
 _NOT_SERIES = ("config", "mutants")
-
-T = TypeVar("T")
 
 
 def images() -> Path:
@@ -88,10 +86,10 @@ def recipe_of(name: str) -> Recipe:
 def custom(base: str, series: str, configs: Sequence[Path], name: str, *, refresh: bool = False) -> Recipe:
     """A recipe of the user's own. Raises BadInput with every problem."""
     problems, hints = list[str](), list[str]()
-    found = _tried(problems, lambda: find_base(base or DEFAULT_BASE, refresh=refresh), hints)
-    patches = _tried(problems, lambda: series_given(series), hints) if series else Series()
-    tried = [_tried(problems, partial(read_fragment, path), hints) for path in configs]
-    fragments = [f for f in tried if f is not None and _tried(problems, partial(parse, f), hints) is not None]
+    found = tried(problems, lambda: find_base(base or DEFAULT_BASE, refresh=refresh), hints)
+    patches = tried(problems, lambda: series_given(series), hints) if series else Series()
+    read = [tried(problems, partial(read_fragment, path), hints) for path in configs]
+    fragments = [f for f in read if f is not None and tried(problems, partial(parse, f), hints) is not None]
     own, wrong = name_given(name, base, series)
     if not OWN_NAME.fullmatch(own):
         problems.append(f"--name {own!r}: letters, digits, dots, dashes and underscores only.")
@@ -145,7 +143,7 @@ def _start(parts: BuildName, problems: list[str]) -> _Start | None:
         if parts.stem not in designs():
             problems.append(f"kernel {parts}: there is no series {images() / parts.stem}.")
             return None
-        base = _tried(problems, lambda: find_base(parts.base or DEFAULT_BASE))
+        base = tried(problems, lambda: find_base(parts.base or DEFAULT_BASE))
         directory = images() / parts.stem
         series = read_series(directory) if _patches_in(directory) else Series()
         return _Start(parts.stem, base, series, (_guest(),)) if base else None
@@ -158,7 +156,7 @@ def _start(parts: BuildName, problems: list[str]) -> _Start | None:
             f"kernel {parts}: the record of --name {parts.stem} is damaged; build it under that name again."
         )
         return None
-    base = _tried(problems, lambda: find_base(parts.base)) if parts.base else kept.base
+    base = tried(problems, lambda: find_base(parts.base)) if parts.base else kept.base
     return replace(kept, base=base) if base else None
 
 
@@ -208,14 +206,3 @@ def _patches_in(directory: Path) -> list[Path]:
 
 def _own_dir() -> Path:
     return cache_root() / "kernels" / "names"
-
-
-def _tried(problems: list[str], make: Callable[[], T], hints: list[str] | None = None) -> T | None:
-    """What `make` gives; None, and its problems and hint noted, when it is bad input."""
-    try:
-        return make()
-    except BadInput as exc:
-        problems += exc.problems
-        if hints is not None and exc.hint:
-            hints.append(exc.hint)
-        return None

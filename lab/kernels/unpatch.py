@@ -6,6 +6,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from lab.kernels.plain import HUNK
+
 CURE = "git format-patch --stdout A..B, b4 am MESSAGE-ID, or git diff make what can be read"
 _HTML = re.compile(rb"\s*<(?:!doctype|html|head|\?xml)", re.IGNORECASE)
 _COLOUR = re.compile(r"^\x1b\[[\d;]*m(?:diff |--- |\+\+\+ |@@ )", re.MULTILINE)
@@ -17,7 +19,6 @@ _NORMAL = re.compile(r"^\d+(?:,\d+)?[acd]\d+(?:,\d+)?\n[<>] ", re.MULTILINE)
 _STAT = re.compile(r"^ \S.* \| +(?:\d+|Bin)\b", re.MULTILINE)
 _RANGE = re.compile(r"^ *\d+: +[0-9a-f]{7,} [=!<>] +(?:\d+|-):", re.MULTILINE)
 _WORDS = re.compile(r"^[^ +\-\\\n].*(?:\[-.*-\]|\{\+.*\+\})|^(?:\[-.*-\]|\{\+.*\+\})", re.MULTILINE)
-_HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 _BINARY = re.compile(r"^Binary files .* differ$", re.MULTILINE)
 _LARGEST = 120
 
@@ -99,7 +100,7 @@ def flaw(diff: str, said: str) -> str:
         return "it is a diff of words; git diff without --word-diff"
     lines = diff.split("\n")
     for number, line in enumerate(lines):
-        if header := _HUNK.match(line):
+        if header := HUNK.match(line):
             found = _flaw_in(lines, number, int(header[1] or 1), int(header[2] or 1))
             if found:
                 return found
