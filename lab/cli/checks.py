@@ -112,7 +112,7 @@ def check_memory() -> Check:
 def judge_memory(host: HostSize) -> Check:
     """The arithmetic that bounds `-n auto`, for the largest pair; a case that needs two at once says so itself."""
     from lab.experiments.found import all_cases
-    from lab.plan.capacity import arithmetic, pair_mib, pairs_that_fit
+    from lab.plan.capacity import arithmetic, largest, pairs_that_fit
 
     shapes = {case.shape for case in all_cases().values() if case.shape.pairs == 1 and not case.shape.bare}
     try:
@@ -120,7 +120,7 @@ def judge_memory(host: HostSize) -> Check:
     except BadInput as exc:
         return Check("memory and CPUs", "bad", exc.message, "free memory, or a host with more")
     told = f"at most {pairs} {'pair' if pairs == 1 else 'pairs'} at once on {host.cpus} CPUs: "
-    return Check("memory and CPUs", "ok", told + arithmetic(host, max(shapes, key=pair_mib)))
+    return Check("memory and CPUs", "ok", told + arithmetic(host, largest(shapes)))
 
 
 def check_pairs() -> Check:

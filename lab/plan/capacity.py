@@ -19,6 +19,11 @@ def pair_mib(shape: Shape) -> int:
     return shape.pairs * (shape.receiver_mib + shape.sender_mib + 2 * QEMU_OVERHEAD_MIB)
 
 
+def largest(shapes: Iterable[Shape]) -> Shape:
+    """The one whose pairs take the most memory; of equals the plainest, in any order. Raises ValueError for none."""
+    return min(shapes, key=lambda shape: (-pair_mib(shape), shape.receiver_vcpus, shape.name))
+
+
 def arithmetic(host: HostSize, shape: Shape) -> str:
     """The sum behind an admission, in words."""
     times, end = (f"{shape.pairs} x (", ")") if shape.pairs > 1 else ("", "")
@@ -34,10 +39,10 @@ def pairs_that_fit(host: HostSize, shapes: Iterable[Shape]) -> int:
 
     Raises BadInput, with the arithmetic, when not even one fits.
     """
-    largest = max(shapes, key=pair_mib)
-    by_memory = (host.available_mib - HOST_RESERVE_MIB) // pair_mib(largest)
+    most = largest(shapes)
+    by_memory = (host.available_mib - HOST_RESERVE_MIB) // pair_mib(most)
     if by_memory < 1:
-        raise BadInput([f"no pair fits: {arithmetic(host, largest)}"], hint="free memory, or run less beside it")
+        raise BadInput([f"no pair fits: {arithmetic(host, most)}"], hint="free memory, or run less beside it")
     return max(1, min(by_memory, host.cpus * PAIRS_PER_CPU))
 
 
@@ -48,9 +53,8 @@ def room_for_another(host: HostSize, shape: Shape) -> bool:
 
 def admit(host: HostSize, shapes: Iterable[Shape], wanted: int) -> int:
     """`wanted` pairs, refused with the arithmetic when they do not fit in memory."""
-    shapes = tuple(shapes)
-    largest = max(shapes, key=pair_mib)
+    most = largest(shapes := tuple(shapes))
     pairs_that_fit(host, shapes)
-    if wanted * pair_mib(largest) + HOST_RESERVE_MIB > host.available_mib:
-        raise BadInput([f"{wanted} pairs do not fit: {arithmetic(host, largest)}"], hint="-n auto")
+    if wanted * pair_mib(most) + HOST_RESERVE_MIB > host.available_mib:
+        raise BadInput([f"{wanted} pairs do not fit: {arithmetic(host, most)}"], hint="-n auto")
     return wanted

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +17,7 @@ from lab.plan.capacity import (
     QEMU_OVERHEAD_MIB,
     admit,
     arithmetic,
+    largest,
     pair_mib,
     pairs_that_fit,
 )
@@ -26,6 +29,11 @@ ONE = pair_mib(STANDARD)
 
 def test_a_pair_takes_both_guests_and_both_emulators() -> None:
     assert STANDARD.receiver_mib + STANDARD.sender_mib + 2 * QEMU_OVERHEAD_MIB == ONE
+
+
+def test_of_equally_large_pairs_the_plainest_is_named_whatever_their_order() -> None:
+    several = replace(STANDARD, name="several-cpus", receiver_vcpus=2)
+    assert largest([several, STANDARD, SMALL]) == largest([STANDARD, SMALL, several]) == STANDARD
 
 
 def test_a_run_with_a_reference_beside_it_takes_two_pairs() -> None:
