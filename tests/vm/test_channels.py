@@ -17,8 +17,9 @@ from tests.vm.scripts import BORROW
 from tests.vm.sessions import Json, qemus, run_script
 from tests.vm.test_trouble import HOLD, incidents
 
-MEMORY = 200 * MIB
-"""Peak of the lab's process; 88 to 119 MiB were measured."""
+MEMORY = 130 * MIB + 2 * HEADROOM
+"""Peak of the lab's process. 88 to 124 MiB were measured, and 209 where a guest had filled its telemetry far beyond the
+cap before QEMU was ended: that file is judged, and its bytes are held while it is read."""
 
 
 def flooded(plan: SessionPlan, script: str) -> Json:
