@@ -32,8 +32,9 @@ def checkpoint_argv(name: str, *, pages: bool = True, canary: str = "") -> tuple
     return (*argv, *(("--pages",) if pages else ()), *(("--canary", canary) if canary else ()))
 
 
-def press_argv(size: int) -> tuple[str, ...]:
-    return (f"{BIN}/lab-press", "--bytes", str(size))
+def press_argv(size: int, *, until_stall: bool = False) -> tuple[str, ...]:
+    """argv of the program that takes so much memory; with until_stall no more than makes one allocation reclaim."""
+    return (f"{BIN}/lab-press", "--bytes", str(size), *(("--until-stall",) if until_stall else ()))
 
 
 def wake_order(

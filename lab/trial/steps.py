@@ -304,11 +304,15 @@ class Steps(Counting):
         self.set_sysctl(name, before)
 
     @contextlib.contextmanager
-    def pressure(self, size: int) -> Iterator[None]:
-        """Anonymous memory of that size is taken, or the kernel has killed its taker; it is given back at the end."""
+    def pressure(self, size: int, *, until_stall: bool = False) -> Iterator[None]:
+        """Anonymous memory of that size is taken, or the kernel has killed its taker; it is given back at the end.
+
+        until_stall  no more is taken than makes an allocation wait for reclaim, and that is kept: nobody is killed
+        """
         deadline = Deadline.after("pressure on memory", self.limits.answer)
         with self._step("press", bytes=size):
-            taker = self.ready.tested.start("press", press_argv(size), self.bundle.root / self.tested / "press.jsonl")
+            argv = press_argv(size, until_stall=until_stall)
+            taker = self.ready.tested.start("press", argv, self.bundle.root / self.tested / "press.jsonl")
             self._watch(taker, lambda p: p.said("pressed") or p.ended, deadline)
         yield
         with self._step("end of pressure"):

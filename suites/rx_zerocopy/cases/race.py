@@ -7,17 +7,18 @@ charges move. `madvise()` takes the mmap lock for reading alone, and so does TCP
 VMA: the two meet.
 
 **Experiment.** A guest with four vCPUs gets 8 MiB/s for a minute. One thread maps over the same two windows again and
-again, with the hint and without. Another one empties parts of them (MADV_DONTNEED), unmaps them (munmap) and maps them
-anew. A third forks children that exit at once. Processes in other cgroups take from the same sockets in a cgroup that
-is theirs, and leave it or are killed; it is removed behind them, while their pages go. Once for eight of these the
-limit above the client is lowered to what is charged there and 128 KiB, for 30 ms. Then nobody forks or maps anew: that
-needs memory of other kinds, for which a client that may not be killed would have the OOM killer look in vain.
+again, with the hint and without. Another one empties parts of them (MADV_DONTNEED), mostly where pages come at that
+moment, unmaps parts (munmap) and maps them anew. A third forks children that exit at once. Processes in other cgroups
+take from the same sockets in a cgroup that is theirs, and leave it or are killed; it is removed behind them, while
+their pages go. Once for eight of these the limit above the client is lowered to what is charged there and 128 KiB, for
+30 ms. Then nobody forks or maps anew: that needs memory of other kinds, for which a client that may not be killed would
+have the OOM killer look in vain.
 
 **Rules.** `returned` after the release: charge and memory are back, and not below. `nothing-left`: no removed cgroup
 lingers, and no page is charged to one. `kernel-alive`: nothing is said on the console. `balanced`, as everywhere.
 
-**Exercised.** More than one vCPU; 16 MiB at least were mapped; 1000 parts unmapped, 100 children forked, 50 sent
-through the other cgroup, and the limit lowered 10 times.
+**Exercised.** More than one vCPU; 16 MiB at least were mapped; 1000 parts unmapped, 25 children forked, 25 sent
+through the other cgroup, and the limit lowered 4 times.
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@
 #define LOW_US 30000	    /* so long the limit stays low */
 #define PASS_US 20000	    /* and a child that is to be killed lives so long at most */
 #define PASS_BYTES (256ul << 10)
+#define NOW_PAGES 64ul	    /* what one call maps at most lies in so many pages from where it begins, mostly */
 
 /* Shared with the driver. While the limit is low nobody allocates anything but pages that are received. */
 static struct {
@@ -82,19 +83,27 @@ void settle_racing(struct client *c, struct lane *l)
 
 /* --- the other threads --- */
 
-/* A part of a window: it is emptied, unmapped and mapped anew, or covered and mapped anew. */
+/*
+ * A part of a window: it is emptied, unmapped and mapped anew, or covered and mapped anew. Mostly the part that is
+ * received into at this moment, and that only emptied: so pages go while they are being mapped.
+ */
 static void unmap_some(const struct lane *l, unsigned *dice)
 {
 	char *window = __atomic_load_n(&l->window, __ATOMIC_RELAXED), *at;
-	size_t pages = ROOTED_AREA / PAGE, first, len;
+	size_t used = __atomic_load_n(&l->used, __ATOMIC_RELAXED);
+	size_t pages = ROOTED_AREA / PAGE, first = used / PAGE % pages, len = NOW_PAGES;
+	bool any = rand_r(dice) % 8 == 0;
 
 	if (!window)
 		return;
-	first = (size_t)rand_r(dice) % pages;
-	len = (1 + (size_t)rand_r(dice) % (pages - first)) * PAGE;
+	if (any) {
+		first = (size_t)rand_r(dice) % pages;
+		len = 1 + (size_t)rand_r(dice) % (pages - first);
+	}
+	len = (len < pages - first ? len : pages - first) * PAGE;
 	at = window + first * PAGE;
 	atomic_store(&tally->mapping, true);
-	switch (atomic_load(&tally->low) ? 0 : rand_r(dice) % 4) {
+	switch (!any || atomic_load(&tally->low) ? 0 : rand_r(dice) % 4) {
 	case 1:
 		if (munmap(at, len) == 0)
 			mmap(at, len, PROT_READ, MAP_SHARED | MAP_FIXED_NOREPLACE, l->fd, 0);

@@ -19,7 +19,6 @@ from lab.verdict.measure import (
     failed,
     mem_total,
     passed,
-    run_kills,
     sockets_of,
     unclear,
 )
@@ -129,25 +128,28 @@ def was_cut(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
 
 # -- pressure --------------------------------------------------------------------------------------------------------
 
-PRESSER = "lab-press"
-
 
 def held_under_pressure(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
-    """pressure: what the client held at `held` it held at `pressed`, and more was taken in between than was free."""
+    """pressure: memory was taken until the kernel had to reclaim, and kept until the client had let go."""
     yield from took_delivered(evidence, ledger)
-    held, pressed = (evidence.receiver.checkpoint(name) for name in ("held", "pressed"))
+    held, pressed, released = (evidence.receiver.checkpoint(name) for name in ("held", "pressed", "released"))
     before, after = (state_of(evidence, ledger.client, s.t) if s else None for s in (held, pressed))
-    if held is None or pressed is None or before is None or after is None:
-        yield unclear("exercised", "no checkpoint `held` or `pressed`", CHECKPOINTS)
+    if held is None or pressed is None or released is None or before is None or after is None:
+        yield unclear("exercised", "no checkpoint `held`, `pressed` or `released`", CHECKPOINTS)
         return
-    taken, free = pressed.meminfo["AnonPages"] - held.meminfo["AnonPages"], held.meminfo["MemFree"]
-    died = any(kill.task == PRESSER for kill in run_kills(evidence.receiver))
+    taken, kept = (s.meminfo["AnonPages"] - held.meminfo["AnonPages"] for s in (pressed, released))
+    stalls = stalls_of(pressed) - stalls_of(held)
     message = (
-        f"{mib(taken)} were taken when {mib(free)} were free{', and the taker was killed' if died else ''}; "
+        f"{mib(taken)} were taken, {stalls} allocations had to reclaim, and {mib(kept)} were kept until the release; "
         f"{ledger.client} held {mib(keeps(before))} before and {mib(keeps(after))} then"
     )
-    good = (died or taken > free) and keeps(before) == keeps(after)
+    good = stalls > 0 and kept > 0.9 * taken and keeps(before) == keeps(after)
     yield (passed if good else unclear)("exercised", message, at_sample(pressed))
+
+
+def stalls_of(sample: Sample) -> int:
+    """Allocations that had to reclaim what they needed, since boot; allocstall_* of /proc/vmstat."""
+    return sum(count for name, count in sample.vmstat.items() if name.startswith("allocstall"))
 
 
 # -- copybuf ---------------------------------------------------------------------------------------------------------
@@ -183,8 +185,9 @@ def copied_in_all_ways(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
 
 # -- race ------------------------------------------------------------------------------------------------------------
 
-RACED = {"unmapped": 1000, "forked": 100, "passed": 50, "limited": 10}
-"""How often each may have happened at least; counters of the client: see zc-race.c."""
+RACED = {"unmapped": 1000, "forked": 25, "passed": 25, "limited": 4}
+"""How often each may have happened at least; counters of the client: see zc-race.c. Two cores without KVM, busy with
+another pair as well, give 96 to 179 children in the minute, and a quarter of it is enough."""
 
 RACED_BYTES = 16 * MIB
 

@@ -303,6 +303,14 @@ def test_a_client_that_falls_back_counts_its_refusals(tools: Tools) -> None:
     assert holding["delivered"] == MIB
 
 
+def test_the_presser_takes_all_it_may_where_nothing_stalls(tools: Tools) -> None:
+    argv = [str(tools.path / "lab-press"), "--bytes", "8M", "--until-stall"]
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+    ready, pressed = map(json.loads, done.stdout.splitlines())
+    assert (ready["stalls"], pressed["event"]) == (0, "pressed")
+    assert pressed["bytes"] == 8 * MIB or pressed["stalls"] > 0
+
+
 def test_the_presser_keeps_what_it_took_until_its_input_ends(tools: Tools) -> None:
     argv = [str(tools.path / "lab-press"), "--bytes", "24M"]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as presser:

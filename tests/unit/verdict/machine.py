@@ -137,6 +137,7 @@ class Machine:
     leak: int = 0
     cached: int = 0
     taken: int = 0
+    stalls: int = 0
     page_cache: int = 30 * MIB
     accounted_only: int = 0
     tainted: int = 0
@@ -207,6 +208,7 @@ class Machine:
             "vmstat": {
                 "oom_kill": self.kills,
                 "nr_mapped": 3000 + self._mapped() // PAGE_SIZE,
+                "allocstall_movable": self.stalls,
                 **self._pool_counters(),
             },
             "pcp_pages": 100,

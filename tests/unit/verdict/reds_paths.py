@@ -99,8 +99,13 @@ def still_charged(line: Json) -> None:
 
 
 def no_pressure(told: Story) -> None:
-    """As much was taken as is free, and no more."""
-    told.checkpoint("pressed")["meminfo"]["AnonPages"] -= 9 * MIB
+    """Nothing had to be reclaimed."""
+    told.checkpoint("pressed")["vmstat"]["allocstall_movable"] = 0
+
+
+def taker_killed(told: Story) -> None:
+    """What was taken is free again before the release."""
+    told.checkpoint("released")["meminfo"]["AnonPages"] -= 300 * MIB
 
 
 PATH_REDS: tuple[Red, ...] = (
@@ -163,6 +168,7 @@ PATH_REDS: tuple[Red, ...] = (
     Red("returned", "a cache of the preflight's pages", F, spoilt("release", in_checkpoint("released", still_charged))),
     Red("returned", "charged after pressure", F, spoilt("pressure", charged("released", "abuser", 4 * MIB))),
     Red("exercised", "no pressure", E, spoilt("pressure", no_pressure)),
+    Red("exercised", "pressure ends too soon", E, spoilt("pressure", taker_killed)),
     Red("exercised", "pressure unseen", E, spoilt("pressure", unseen("pressed"))),
     Red("inherited", "nothing charged", F, partial(story, "heir", KERNELS["stock"])),
     Red("inherited", "ended with the parent", F, spoilt("heir", charged("outlived", "abuser", -40 * MIB))),
