@@ -54,9 +54,13 @@ def kernels(
     print_entries(rows)
     if not every:
         say(f"\nThese are the newest of each line; lab kernels --all: {len(offered) - len(rows)} more")
-    here = {p.record["name"] for p in products.everything()}
+    here = {p.record["name"]: "built" for p in products.everything()}
+    building, who = products.being_built()
+    if building:
+        here[building] = f"being built by {who}"
     say("\nKernels that the lab builds: [BASE:]DESIGN[+OVERLAY...]; see lab kernel list\n")
-    print_entries((n, ["built" if n in here else "to build"]) for n in (*recipes.designs(), *recipes.own_names()))
+    names = dict.fromkeys((*recipes.designs(), *recipes.own_names(), *([building] if building else [])))
+    print_entries((name, [here.get(name, "to build")]) for name in names)
     say("\nDesigns that a kernel of yours may claim: PATH[:MODULES_DIR]@DESIGN\n")
     print_entries((design.name, [design.summary]) for design in all_designs().values())
 

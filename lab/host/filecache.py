@@ -96,6 +96,16 @@ def locked(target: Path, *, progress: Progress, holder: str = "") -> Iterator[No
         lock.release()
 
 
+def holder_of(target: Path) -> str:
+    """What the process said that is inside for this target, "" when none is."""
+    lock = FileLock(target.with_name(target.name + ".lock"))
+    try:
+        with lock.acquire(timeout=0):
+            return ""
+    except Timeout:
+        return _holder(target.with_name(target.name + ".holder"))
+
+
 def _holder(told: Path) -> str:
     try:
         return told.read_text()

@@ -60,7 +60,7 @@ def ensure_built(recipe: Recipe, progress: Progress) -> Product:
 @contextlib.contextmanager
 def builder(name: str, progress: Progress) -> Iterator[None]:
     """One builder at a time: two would halve each other's speed, and share a tree."""
-    with locked(cache_root() / "build" / "builder", progress=progress, holder=f"kernel {name}"):
+    with locked(products.builder(), progress=progress, holder=f"{products.BUILDS}{name}"):
         yield
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from lab.errors import BadInput, HostTrouble
 from lab.experiments.found import all_designs
 from lab.host.records import tell
-from lab.kernels import lists, recipes
+from lab.kernels import lists, products, recipes
 from lab.kernels.local import LocalKernel, display, local
 from lab.kernels.recipe import Recipe
 from lab.kernels.stock import ANY, CatalogueKernel, catalogue, everything, fitting
@@ -107,6 +107,10 @@ def _offered(bare: str, design: str, known: Known, problems: list[str]) -> Catal
         lines = dict.fromkeys(k.line for k in known.kernels if k.flavour == "generic")
         words = ["newest", ANY, *lines, *(k.name for k in known.kernels)]
         words += [*recipes.designs(), *recipes.own_names()]
+        building, who = products.being_built()
+        if building == bare:
+            problems.append(f"kernel {bare!r} is being built by {who}: ask again when that has ended.")
+            return None
         problems.append(_unknown("kernel", bare, words))
         problems += [told for trouble in known.troubles if (told := f"{trouble}.") not in problems]
         return None

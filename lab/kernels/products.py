@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lab.host.digests import damage_to
-from lab.host.filecache import key_of
+from lab.host.filecache import holder_of, key_of
 from lab.host.paths import cache_root
 from lab.host.records import read_record
 from lab.kernels.base import Base
@@ -22,6 +22,7 @@ from lab.kernels.recipe import kernel_key
 from lab.kernels.series import Series, kept_in
 
 RECORD = "kernel.json"
+BUILDS = "kernel "
 _NEEDED: dict[str, type] = {
     **dict.fromkeys(("name", "design", "key", "series_key", "toolchain", "release", "sha256", "config_sha256"), str),
     **{"base": dict, "series": list, "fragments": list},
@@ -75,6 +76,17 @@ class Product:
     def last_used(self) -> float:
         """Seconds since the epoch."""
         return (self.path / RECORD).stat().st_mtime
+
+
+def builder() -> Path:
+    """Whose lock a process holds while it builds."""
+    return cache_root() / "build" / "builder"
+
+
+def being_built() -> tuple[str, str]:
+    """The name of the kernel that is being built at this moment, and by whom; ("", "") when none is."""
+    who, _, name = holder_of(builder()).rstrip(")").partition(f" ({BUILDS}")
+    return name, who
 
 
 def directory(key: str) -> Path:

@@ -16,6 +16,7 @@ from tests.unit.kernels.test_resolve import ELSEWHERE, KNOWN
 def _known(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("catalogue", "stock"):
         monkeypatch.setattr(f"lab.kernels.{module}.everything", lambda: (*KNOWN, *ELSEWHERE))
+    monkeypatch.setattr("lab.kernels.products.being_built", lambda: ("", ""))
 
 
 def test_the_list_has_the_newest_of_each_line(lab: Lab) -> None:
@@ -34,6 +35,12 @@ def test_the_list_has_the_newest_of_each_line(lab: Lab) -> None:
     assert "7.1.13+deb13-amd64: sid, 0 MB to fetch, its modules are gone from the" in listed.stdout
     assert "lab kernels --all: 6 more" in listed.stdout
     assert max(map(len, listed.stdout.splitlines())) <= 80
+
+
+def test_a_kernel_that_is_being_built_is_listed_as_that(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.kernels.products.being_built", lambda: ("mine", "process 7"))
+    (told,) = (line for line in lab("kernels").stdout.splitlines() if line.startswith("mine"))
+    assert told.split(None, 1)[1].strip() == "being built by process 7"
 
 
 def test_all_lists_every_one_under_its_line(lab: Lab) -> None:

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from lab.errors import BadInput
+from lab.host.paths import project_root
+from lab.kernels.build import builder
 from lab.kernels.catalogue import CatalogueKernel, LocalKernel, resolve
 from tests.unit.kernels.binaries import bzimage, vmlinux
 
@@ -143,6 +148,25 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     ]
     assert "6.12.117+deb12-amd64" in caught.value.problems[1]
     assert "lab kernels" in caught.value.hint
+
+
+def test_a_name_that_is_being_built_is_told_so_and_no_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked by another process: a lock of this one would be its own."""
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path))
+    asking = (
+        "from lab.errors import BadInput; from lab.kernels.catalogue import resolve\n"
+        "from tests.unit.kernels.test_resolve import KNOWN\n"
+        "try: resolve(['mine'], known=KNOWN)\n"
+        "except BadInput as exc: print(exc.problems[0])"
+    )
+
+    def told() -> str:
+        argv = [sys.executable, "-c", asking]
+        return subprocess.run(argv, capture_output=True, text=True, check=True, cwd=project_root()).stdout
+
+    with builder("mine", lambda _: None):
+        assert told() == f"kernel 'mine' is being built by process {os.getpid()}: ask again when that has ended.\n"
+    assert "'mine' is not known" in told()
 
 
 def test_two_kernels_of_one_name_cannot_be_told_apart(tmp_path: Path) -> None:
