@@ -36,4 +36,4 @@ def dead_memcg(pair: Steps) -> None:
     pair.checkpoint(REMOVED)
     pair.release(CLIENT)
     pair.checkpoint(RELEASED)
-    pair.end(until=pair.is_buried)
+    pair.end(until=pair.is_buried, drained=True)

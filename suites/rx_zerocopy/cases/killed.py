@@ -45,7 +45,7 @@ def count_dead(pair: Steps, who: ClientSpec) -> None:
     """It is counted what the dead one left; then its cgroup goes, and it is counted again."""
     pair.checkpoint(DEAD, until=pair.bare(who))
     pair.dismiss(who)
-    pair.end(until=pair.is_buried)
+    pair.end(until=pair.is_buried, drained=True)
 
 
 @case(

@@ -64,4 +64,4 @@ def race(pair: Steps) -> None:
     pair.release(CLIENT)
     pair.charge_gone(CLIENT)
     pair.checkpoint(RELEASED)
-    pair.end(until=pair.is_buried)
+    pair.end(until=pair.is_buried, drained=True)

@@ -90,4 +90,4 @@ def refused(pair: Steps) -> None:
     pair.checkpoint(RELEASED)
     pair.bury(ABUSER)
     pair.checkpoint(REMOVED)
-    pair.end(until=pair.is_buried)
+    pair.end(until=pair.is_buried, drained=True)
