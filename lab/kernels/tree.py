@@ -35,7 +35,7 @@ _FIXED = {  # the same series makes the same commits, on every host and at every
     "GIT_CONFIG_GLOBAL": "/dev/null",
     "GIT_CONFIG_SYSTEM": "/dev/null",
 }
-_BASE_REF = "refs/lab/base"
+BASE_REF = "refs/lab/base"
 _MISSING = "does not exist in index"
 
 
@@ -49,7 +49,7 @@ class Tree:
         return run(["git", "-c", "safe.directory=*", *argv], cwd=self.root, env={**_FIXED, **(env or {})}, data=data)
 
     def base_commit(self, base: Base) -> str:
-        return base.revision if base.kind == "git" else self.git("rev-parse", _BASE_REF).decode().strip()
+        return base.revision if base.kind == "git" else self.git("rev-parse", BASE_REF).decode().strip()
 
     def committed(self, base: Base, series: Series) -> str:
         """The commit of a series on the base. Raises BadInput with the first patch and hunk that does not apply."""
@@ -230,5 +230,5 @@ def _import(tree: Tree, base: Base, progress: Progress) -> None:
     tree.git("init", "-q")
     tree.git("-c", "core.looseCompression=1", "add", "--force", "--all")
     commit = tree.git("commit-tree", tree.git("write-tree").decode().strip(), "-m", base.label).decode().strip()
-    tree.git("update-ref", _BASE_REF, commit)
+    tree.git("update-ref", BASE_REF, commit)
     tree.git("checkout", "--quiet", "--force", "--detach", commit)
