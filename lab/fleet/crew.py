@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import json
 import os
@@ -19,7 +20,7 @@ from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
 
 from lab.contracts import Progress
-from lab.errors import BadInput, HostTrouble, LabError
+from lab.errors import BadInput, HostTrouble, LabError, tried
 from lab.fleet.artefacts import artefacts_of
 from lab.fleet.attempts import FleetFolder, fleet_of
 from lab.fleet.batch import is_done
@@ -32,7 +33,7 @@ from lab.host.records import write_whole
 from lab.host.version import lab_code
 from lab.host.workers import ENDING, STOP_LIMIT, at_work
 from lab.plan.session import EVENTS_FILE, PLAN_FILE, SessionPlan, dump
-from lab.session.conduct import Conducted, Listener, watch
+from lab.session.conduct import Conducted, Conducts, Listener, watch
 from lab.session.start_engine import LOG
 from lab.text.words import one_line
 
@@ -237,12 +238,29 @@ class Crew:
 # -- a session -------------------------------------------------------------------------------------------------------
 
 
+def conducted_by(inventory: Path, carrier: str) -> Conducts:
+    """What conducts sessions on the hosts of an inventory. Raises BadInput with what is wrong with either."""
+    problems: list[str] = []
+    hints: list[str] = []
+    tried(problems, lambda: _known(carrier))
+    tried(problems, lambda: read_inventory(inventory), hints)
+    if problems:
+        raise BadInput(problems, hint=next(iter(hints), ""))
+    return functools.partial(conduct, inventory=inventory, carrier=carrier)
+
+
+def _known(carrier: str) -> None:
+    """Raises BadInput."""
+    if carrier not in CARRIERS:
+        raise BadInput([f"--carrier {carrier!r} is none of {', '.join(CARRIERS)}"])
+
+
 def conduct(
     request: SessionRequest,
     folder: Path,
     listener: Listener,
-    inventory: Path,
     *,
+    inventory: Path,
     carrier: str = "parallel",
     before: Callable[[Progress], None] = lambda _: None,
     only: Callable[[Run], bool] | None = None,
@@ -295,8 +313,7 @@ def _conducted(
     from lab.host.interrupt import end_in_order
     from lab.provision.private import private_folder
 
-    if carrier not in CARRIERS:
-        raise BadInput([f"--carrier {carrier!r} is none of {', '.join(CARRIERS)}"])
+    _known(carrier)
     end_in_order()
     hosts = read_inventory(inventory)
     with contextlib.ExitStack() as stack:

@@ -86,7 +86,7 @@ def test_attempts_have_numbers_of_their_own_and_strikes_count_in_a_row(tmp_path:
 
 def test_an_unknown_carrier_is_told_before_anything_is_done(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="pigeon"):
-        conduct(SessionRequest(), tmp_path, Listener(), tmp_path / "nosuch", carrier="pigeon")
+        conduct(SessionRequest(), tmp_path, Listener(), inventory=tmp_path / "nosuch", carrier="pigeon")
     assert list(tmp_path.iterdir()) == []
 
 
