@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from lab.archive.fill import fill_one
 from lab.errors import BadInput, HostTrouble, LabError
 from lab.fleet.arrival import Taken, take
 from lab.fleet.attempts import AT_WORK, ENDED, GIVEN_UP, Attempt, FleetFolder, fleet_of
@@ -189,7 +188,8 @@ class Carry:
     def _late(self, link: Link, at: object) -> None:
         """What is left on this host of attempts that were given up: kept, and not counted."""
         there = {str(key) for key in at} if isinstance(at, list) else set[str]()
-        for attempt in self.fleet.all_attempts():
+        named = batches(self.plan).keys() & {key.rpartition(".")[0] for key in there}
+        for attempt in (attempt for batch in sorted(named) for attempt in self.fleet.attempts(batch)):
             if attempt.key in there and attempt.state == GIVEN_UP and attempt.host == self.host.name:
                 self.doing(f"{attempt.key} was given up; what came of it is kept")
                 with contextlib.suppress(BadInput):
@@ -212,7 +212,6 @@ class Carry:
         stopped = self.stopping.is_set() and not self.beaten
         taken = take(self.plan, runs, unpacked, given_up=given_up, interrupted=stopped)
         for name, result in taken.counted.items():
-            fill_one(self.plan.folder, name, result)
             tell(self.plan, event="verdict", worker=self.host.name, run=name, word=result.verdict.word.value)
         return taken
 

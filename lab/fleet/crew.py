@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
 
+from lab.archive.fill import fill_one
 from lab.contracts import Progress
 from lab.errors import BadInput, HostTrouble, LabError, tried
 from lab.fleet.artefacts import artefacts_of
@@ -42,6 +43,7 @@ from lab.units import Deadline
 
 if TYPE_CHECKING:
     from lab.plan.matrix import Run
+    from lab.report.model import RunResult
     from lab.spec.request import SessionRequest
 
 ASKED_AT_ONCE = 32
@@ -349,10 +351,20 @@ def _conducted(
         stack.callback(crew.end)
         plan = make(sockets, crew)
         listener.planned(plan)
-        done = watch(plan, crew, listener)
+        done = watch(plan, crew, filling(listener))
         with contextlib.suppress(OSError):
             remember_hosts(plan, done.results, _who_did(plan.folder / EVENTS_FILE), listener.progress)
         return done
+
+
+def filling(listener: Listener) -> Listener:
+    """The same, with each run put into the archive: here once, for to load what that takes is half of an attempt."""
+
+    def verdict(plan: SessionPlan, number: int, result: RunResult) -> None:
+        fill_one(plan.folder, result.manifest.run, result)
+        listener.verdict(plan, number, result)
+
+    return replace(listener, verdict=verdict)
 
 
 def _who_did(events: Path) -> dict[str, str]:

@@ -39,7 +39,7 @@ def test_a_host_has_room_for_what_its_list_says_else_for_what_fits() -> None:
 
 
 def test_a_batch_goes_to_a_host_that_has_not_failed_it_and_not_for_ever() -> None:
-    turns, hosts = Turns(["a", "b"], tries=3), {"one", "two"}
+    turns, hosts = Turns(3, [("a", ()), ("b", ())]), {"one", "two"}
     first = turns.take("one", hosts)
     assert first == ("a", ())
     turns.give_back(first, "one", TRY_ELSEWHERE)
@@ -53,12 +53,12 @@ def test_a_batch_goes_to_a_host_that_has_not_failed_it_and_not_for_ever() -> Non
     last = turns.take("one", hosts)
     assert last == ("a", ("one", "two"))
     turns.give_back(last, "one", TRY_ELSEWHERE)
-    assert turns.is_over()
+    assert turns.waiting == []
     assert turns.lost == ["a"]
 
 
 def test_a_batch_is_left_to_who_is_left() -> None:
-    turns = Turns(["a"], tries=5)
+    turns = Turns(5, [("a", ())])
     first = turns.take("one", {"one", "two"})
     assert first is not None
     turns.give_back(first, "one", TRY_ELSEWHERE)
