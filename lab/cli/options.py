@@ -49,7 +49,8 @@ Hosts = Annotated[
     ),
 ]
 Carrier = Annotated[
-    str, typer.Option("--carrier", help="With --hosts: parallel (GNU parallel) or local (a process of the lab's).")
+    str,
+    typer.Option("--carrier", help="With --hosts: parallel (GNU parallel), local (a process of the lab's) or slurm."),
 ]
 
 

@@ -23,6 +23,7 @@ from lab.errors import BadInput, HostTrouble, LabError
 from lab.fleet.arrival import Taken, take
 from lab.fleet.attempts import AT_WORK, ENDED, GIVEN_UP, Attempt, FleetFolder, fleet_of
 from lab.fleet.batch import RESULT, TRY_ELSEWHERE, is_done
+from lab.fleet.carriers import AWAY
 from lab.fleet.inventory import FleetHost
 from lab.fleet.link import Link, Sent, linked
 from lab.fleet.orders import batches, order_for
@@ -230,7 +231,8 @@ def main(folder: Path, batch: str, host: str) -> int:
     if host not in known:
         return TRY_ELSEWHERE  # it was taken off the list
     try:
-        with registered(plan.sockets, f"{batch}.{host}"):
+        here = not os.environ.get(AWAY)
+        with registered(plan.sockets, f"{batch}.{host}") if here else contextlib.nullcontext():
             return Carry(plan, batch, known[host], stopping).run()
     except LabError as exc:
         print(f"{batch} on {host}: {exc}", file=sys.stderr)

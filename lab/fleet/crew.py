@@ -224,7 +224,7 @@ class Crew:
 
     def _begin_again(self) -> None:
         """Near the end, a batch that takes far too long is begun once more, on a host that has room for it."""
-        if self.signals or self._late is None:
+        if self.signals or self._late is None or self.carrier == "slurm":  # whose nodes are not ours to begin on
             return
         room = {a.host.name: a.room for a in self.answers if a.room and a.host.name not in self._out}
         for batch, slow, host in self._late.look(room):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.errors import BadInput
+from lab.errors import BadInput, HostTrouble
 from lab.fleet.attempts import AT_WORK, ENDED, STRIKES, FleetFolder
 from lab.fleet.batch import TRY_ELSEWHERE
 from lab.fleet.carriers import CARRIERS, JOBLOG, LOGINS, Work, environment, logins
@@ -87,6 +87,16 @@ def test_attempts_have_numbers_of_their_own_and_strikes_count_in_a_row(tmp_path:
 def test_an_unknown_carrier_is_told_before_anything_is_done(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="pigeon"):
         conduct(SessionRequest(), tmp_path, Listener(), inventory=tmp_path / "nosuch", carrier="pigeon")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("carrier", "lacks"), [("parallel", "GNU parallel"), ("slurm", "sbatch")])
+def test_a_carrier_that_is_not_installed_says_so(
+    carrier: str, lacks: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(HostTrouble, match=lacks):
+        CARRIERS[carrier](Work(tmp_path, ["a"], 1))
     assert list(tmp_path.iterdir()) == []
 
 
