@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Who has the batches of a session done: each carrier is a command line that runs `lab.fleet.carry` for every batch.
 
-A carrier promises three things: a batch that ends with 75 is tried again, on another host where there is one; batches
-are begun in their order; and a SIGHUP has it begin nothing more. All else (attempts, results, what counts) is carry's.
+A carrier promises three things: a batch that ends with 75, or any other status but 0, is tried again, on another host
+where there is one; batches are begun in their order; and a SIGHUP has it begin nothing more. All else (attempts,
+results, what counts) is carry's.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """`python -m lab.fleet.in_turn SESSION TRIES`: the carrier for a host without GNU parallel.
 
-A child for each batch that a host has room for; a batch that ends with 75 goes to the end of the queue, and to another
-host where there is one. SIGHUP: nothing more is begun. Children are forked, so that what an attempt takes to load is
-loaded, and in memory, once.
+A child for each batch that a host has room for; a batch that ends with 75, or by a signal or an error, goes to the end
+of the queue, and to another host where there is one. SIGHUP: nothing more is begun. Children are forked, so that what
+an attempt takes to load is loaded, and in memory, once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from pathlib import Path
 from lab.experiments.found import all_cases
 from lab.fleet import carry
 from lab.fleet.attempts import FleetFolder
-from lab.fleet.batch import TRY_ELSEWHERE
 from lab.fleet.carriers import BATCHES, LOGINS
 
 Entry = tuple[str, tuple[str, ...]]
@@ -44,9 +43,9 @@ class Turns:
         return None
 
     def give_back(self, entry: Entry, host: str, status: int) -> None:
-        """How it ended there."""
+        """How it ended there. An attempt that came to a bad end itself, as by too few processes, is one of many."""
         name, failed = entry[0], (*entry[1], host)
-        if status == TRY_ELSEWHERE and len(failed) < self.tries:
+        if status and len(failed) < self.tries:
             self.waiting.append((name, failed))
         elif status:
             self.lost.append(name)
