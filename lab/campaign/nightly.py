@@ -32,7 +32,7 @@ from lab.experiments.found import case_named
 from lab.host.post import send
 from lab.host.records import write_whole
 from lab.plan.matrix import Run, expand
-from lab.session.conduct import Listener, conduct
+from lab.session.conduct import Conducts, Listener, conduct
 from lab.session.learnt import load_learnt
 from lab.session.prepare import combine
 from lab.session.suites import with_folders
@@ -50,12 +50,13 @@ MARGIN = 1.2
 
 @dataclass(frozen=True)
 class Asked:
-    """What a night is about. `only` names targets, all if empty."""
+    """What a night is about. `only` names targets, all if empty; `conduct` has its sessions done."""
 
     path: Path
     spec: NightSpec
     root: Path
     only: tuple[str, ...] = ()
+    conduct: Conducts = conduct
 
     @property
     def folder(self) -> Path:
@@ -224,7 +225,7 @@ class Nightly:
 
         request = replace(request_of(self.asked, target, source.name), repeat=max(counts.values()))
         self.log(f"{target.name}: {sum(counts.values())} runs of {len(counts)} tracks on {source.name}")
-        done = conduct(request, self.asked.root, Listener(progress=self.progress), only=only)
+        done = self.asked.conduct(request, self.asked.root, Listener(progress=self.progress), only=only)
         self.log(f"{target.name}: session {done.plan.folder.name}, {len(done.results)} verdicts")
         done.session()  # its reports, where its engine came to a bad end
         if done.interrupted and not self.out_of_time:

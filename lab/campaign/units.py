@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,18 +33,20 @@ def unit_folder() -> Path:
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "systemd" / "user"
 
 
-def install(path: Path, root: Path, hours: float, at: str) -> Installed:
-    """Write the units; nothing is started. Raises BadInput."""
+def install(path: Path, root: Path, hours: float, at: str, options: Sequence[str] = ()) -> Installed:
+    """Write the units, which call `lab nightly` with these options; nothing is started. Raises BadInput."""
     if not _TIME.fullmatch(at):
         raise BadInput([f"--at {at!r}: a time is wanted, as 01:30"])
-    for what in (path, root, Path(sys.executable)):
+    for what in (path, root, sys.executable, *options):
         if "\n" in str(what) or not str(what).isprintable():
             raise BadInput([f"{str(what)!r}: a unit of systemd cannot name that"])
     name = f"lab-nightly-{path.stem}"
     folder = unit_folder()
     texts = {
-        f"{name}.service": _service(f"lab nightly {path.stem}", path, root, hours, ""),
-        f"{name}-resume.service": _service(f"lab nightly {path.stem}, cut off", path, root, hours, " --resume")
+        f"{name}.service": _service(f"lab nightly {path.stem}", path, root, hours, options),
+        f"{name}-resume.service": _service(
+            f"lab nightly {path.stem}, cut off", path, root, hours, (*options, "--resume")
+        )
         + "\n[Install]\nWantedBy=default.target\n",
         f"{name}.timer": _timer(path.stem, at),
     }
@@ -65,10 +68,10 @@ def install(path: Path, root: Path, hours: float, at: str) -> Installed:
     return Installed(files, start, undo)
 
 
-def _service(what: str, path: Path, root: Path, hours: float, more: str) -> str:
+def _service(what: str, path: Path, root: Path, hours: float, options: Sequence[str]) -> str:
     """Exit status 1 is news, not trouble. What is left of a night that was killed goes on at once, three times."""
-    words = [sys.executable, "-P", "-m", "lab", "nightly", str(path), "--results", str(root)]
-    command = " ".join(map(_quoted, words)) + more
+    words = [sys.executable, "-P", "-m", "lab", "nightly", str(path), "--results", str(root), *options]
+    command = " ".join(map(_quoted, words))
     environment = "".join(
         f"Environment={_quoted(f'{key}={value}')}\n"
         for key, value in (("LAB_CACHE", str(cache_root())), ("PYTHONPATH", str(project_root())))

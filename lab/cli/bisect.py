@@ -14,12 +14,13 @@ import typer
 
 from lab.cli import complete
 from lab.cli.exits import AS_PREDICTED, INTERRUPTED, LAB_FAILED, OTHER_VERDICT
-from lab.cli.options import ResultsFolder
+from lab.cli.options import Carrier, Hosts, ResultsFolder, conducting
 from lab.errors import BadInput, tried
 from lab.text.terminal import say
 
 if TYPE_CHECKING:
     from lab.campaign.bisect.model import Search
+    from lab.session.conduct import Conducts
 
 MAIL, LOG = "report.txt", "git-bisect.log"
 
@@ -54,6 +55,8 @@ def main(
     family: Annotated[str, typer.Option("--family", help="ipv4 or ipv6; default: either in turn.")] = "",
     resume: Annotated[Path | None, typer.Option("--resume", metavar="DIR", help="Go on with a search.")] = None,
     results: ResultsFolder = None,
+    hosts: Hosts = None,
+    carrier: Carrier = "parallel",
 ) -> None:
     """Find which kernel package, commit or patch broke a case, flakes reckoned with.
 
@@ -81,12 +84,13 @@ def main(
     end_in_order()  # make must not outlive a SIGTERM
     if resume is not None:
         others = [case, packages, repo, good, bad, series, base, *(config or ()), sought, design, family]
-        _resumed(resume, budget, any(others), results)
+        _resumed(resume, budget, any(others), results, hosts, carrier)
         return
     problems: list[str] = [] if case else ["--case is missing"]
     limit = tried(problems, lambda: budget_of(budget))
     kind = tried(problems, lambda: kind_of(packages, repo, series, (good, bad)))
     search, folder, hints = None, results_folder(results), ["lab bisect --help"]
+    conduct = tried(problems, lambda: conducting(hosts, carrier), hints)
     if kind is not None:
         asked = Asked(
             kind=kind,
@@ -106,9 +110,9 @@ def main(
             command=shlex.join(["lab", *sys.argv[1:]]),
         )
         search = tried(problems, lambda: begun(asked), hints)
-    if problems or search is None:
+    if problems or search is None or conduct is None:
         raise BadInput(problems, hint=hints[-1])
-    _searched(new_folder(folder), search)
+    _searched(new_folder(folder), search, conduct, _on(hosts, carrier))
 
 
 @bisect.command()
@@ -149,7 +153,12 @@ def _found(folder: Path) -> Path:
     return inside if not folder.exists() and (inside / FILE).is_file() else folder.expanduser()
 
 
-def _resumed(folder: Path, budget: str, others: bool, results: Path | None) -> None:
+def _on(hosts: Path | None, carrier: str) -> str:
+    """The options that say on which hosts, for a command line."""
+    return f" --hosts {shlex.quote(str(hosts))} --carrier {shlex.quote(carrier)}" if hosts else ""
+
+
+def _resumed(folder: Path, budget: str, others: bool, results: Path | None, hosts: Path | None, carrier: str) -> None:
     from dataclasses import replace
 
     from lab.campaign.bisect.asking import budget_of
@@ -157,18 +166,19 @@ def _resumed(folder: Path, budget: str, others: bool, results: Path | None) -> N
 
     if others or results is not None:
         raise BadInput(
-            ["--resume goes on with what was asked for; --budget alone can be given anew"],
+            ["--resume goes on with what was asked for; --budget and --hosts alone can be given anew"],
             hint=f"lab bisect --resume {folder}",
         )
+    conduct = conducting(hosts, carrier)
     found = _found(folder)
     search = load(found)
     if budget:
         search.asked = replace(search.asked, budget=budget_of(budget))
-    _searched(found, search)
+    _searched(found, search, conduct, _on(hosts, carrier))
 
 
-def _searched(folder: Path, search: Search) -> None:
-    """Run it to its end, keeping all of it in the folder whatever happens."""
+def _searched(folder: Path, search: Search, conduct: Conducts, on: str) -> None:
+    """Run it to its end, keeping all of it in the folder whatever happens. `on`: options of a command that resumes."""
     from lab.campaign.bisect import wording
     from lab.campaign.bisect.engine import Engine
     from lab.campaign.bisect.laboratory import Conductor
@@ -178,12 +188,12 @@ def _searched(folder: Path, search: Search) -> None:
     from lab.cli.run import listening
     from lab.host.records import write_whole
 
-    again = f"lab bisect --resume {shlex.quote(str(folder))}"
+    again = f"lab bisect --resume {shlex.quote(str(folder))}{on}"
     with held(folder), _told_how(again):
         save(folder, search)
         say(f"{wording.headline(search)}; kept in {folder}", err=True)
         with listening() as listener:
-            engine = Engine(search, Conductor(search, listener), lambda now: save(folder, now), _note)
+            engine = Engine(search, Conductor(search, listener, conduct), lambda now: save(folder, now), _note)
             engine.go()
         write_whole(folder / MAIL, mail(search).encode("utf-8", "replace"))
         write_whole(folder / LOG, "\n".join([*wording.log(search), ""]).encode("utf-8", "replace"))

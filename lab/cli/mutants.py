@@ -15,8 +15,8 @@ from rich.text import Text
 from lab.cli import complete
 from lab.cli.exits import AS_PREDICTED, INTERRUPTED, LAB_FAILED, OTHER_VERDICT
 from lab.cli.listing import print_entries
-from lab.cli.options import ResultsFolder
-from lab.errors import BadInput
+from lab.cli.options import Carrier, Hosts, ResultsFolder, conducting
+from lab.errors import BadInput, tried
 from lab.spec.request import MAX_REPEAT
 from lab.text.terminal import say
 
@@ -43,6 +43,8 @@ def mutants(
     ] = 1,
     list_only: Annotated[bool, typer.Option("--list", help="Say what there is, and run nothing.")] = False,
     results: ResultsFolder = None,
+    hosts: Hosts = None,
+    carrier: Carrier = "parallel",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per mutant on standard output.")] = False,
 ) -> None:
     """Build kernels with one defect each, and see whether the case that claims it catches it.
@@ -57,7 +59,7 @@ def mutants(
     if list_only:
         print_entries((m.name, [m.defect, f"claimed by {m.claim} on {m.nic} as {m.caught_as}"]) for m in wanted)
         return
-    judged, interrupted = _tried(wanted, pairs, repeat, results)
+    judged, interrupted = _tried(wanted, pairs, repeat, results, hosts, carrier)
     for one in judged:
         if as_json:
             say(json.dumps(as_record(one)))
@@ -68,14 +70,13 @@ def mutants(
 
 
 def _tried(
-    wanted: Sequence[Mutant], pairs: str, repeat: int, results: ResultsFolder
+    wanted: Sequence[Mutant], pairs: str, repeat: int, results: ResultsFolder, hosts: Hosts, carrier: str
 ) -> tuple[tuple[Judged, ...], bool]:
     """Build, run one session and judge. Raises BadInput with every mutant that does not build."""
     from lab.archive.reports import REPORT
     from lab.campaign.mutants import is_wanted, judge_mutants
     from lab.cli.run import listening, pairs_of
     from lab.host.paths import results_folder
-    from lab.session.conduct import conduct
     from lab.session.prepare import combine
     from lab.spec.request import SessionRequest
 
@@ -87,7 +88,12 @@ def _tried(
         pairs=pairs_of(pairs),
         command=shlex.join(["lab", *sys.argv[1:]]),
     )
-    combine(request)  # what is wrong with the options is told before anything is built
+    problems: list[str] = []  # what is wrong with the options is told before anything is built
+    hints: list[str] = []
+    tried(problems, lambda: combine(request), hints)
+    conduct = tried(problems, lambda: conducting(hosts, carrier), hints)
+    if problems or conduct is None:
+        raise BadInput(problems, hint="; ".join(hints))
     with listening() as listener:
         done = conduct(
             request,

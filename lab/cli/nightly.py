@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lab.cli.exits import AS_PREDICTED, INTERRUPTED, LAB_FAILED, OTHER_VERDICT
-from lab.cli.options import ResultsFolder
-from lab.errors import BadInput
+from lab.cli.options import Carrier, Hosts, ResultsFolder, conducting
+from lab.errors import BadInput, tried
 from lab.text.terminal import Console, say
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ def nightly(
     ] = False,
     at: Annotated[str, typer.Option("--at", help="When that timer starts a night.")] = "01:30",
     results: ResultsFolder = None,
+    hosts: Hosts = None,
+    carrier: Carrier = "parallel",
 ) -> None:
     """Test every night, and speak only when something changed (docs/nightly.md).
 
@@ -35,12 +37,12 @@ def nightly(
     [bold]3[/bold] some target could not be tested, or a mail could not be sent, or another nightly
     is at work.
     """
-    asked = _asked(file, only or [], results)
+    asked = _asked(file, only or [], results, hosts, carrier)
     if check:
         say(f"{file}: {len(asked.targets)} targets; nothing is wrong with it")
         return
     if install:
-        _install(asked, at)
+        _install(asked, at, hosts, carrier)
         return
     from lab.campaign.nightly import Nightly, alone, unfinished
     from lab.cli.progress import shown
@@ -58,7 +60,7 @@ def nightly(
     raise typer.Exit(_tell(ended))
 
 
-def _asked(file: Path, only: list[str], results: Path | None) -> Asked:
+def _asked(file: Path, only: list[str], results: Path | None, hosts: Path | None, carrier: str) -> Asked:
     """The file, looked through. Raises BadInput with all of its problems."""
     from lab.archive.known import use_known
     from lab.campaign.nightly import Asked
@@ -80,10 +82,11 @@ def _asked(file: Path, only: list[str], results: Path | None) -> Asked:
         use_known(path.parent / Path(spec.known).expanduser() if spec.known else None)
     except BadInput as exc:
         problems += exc.problems
-    if problems:
+    conduct = tried(problems, lambda: conducting(hosts, carrier))
+    if problems or conduct is None:
         raise BadInput(problems, hint="docs/nightly.md shows a file")
     chosen = results or (path.parent / Path(spec.results).expanduser() if spec.results else None)
-    return Asked(path, spec, results_folder(chosen), tuple(only))
+    return Asked(path, spec, results_folder(chosen), tuple(only), conduct)
 
 
 def _problems(spec: NightSpec, path: Path) -> list[str]:
@@ -124,10 +127,11 @@ def _tell(ended: Ended) -> int:
     return OTHER_VERDICT if ended.night.worse else AS_PREDICTED
 
 
-def _install(asked: Asked, at: str) -> None:
+def _install(asked: Asked, at: str, hosts: Path | None, carrier: str) -> None:
     from lab.campaign.units import install
 
-    done = install(asked.path, asked.root, asked.spec.hours, at)
+    elsewhere = ("--hosts", str(hosts.expanduser().resolve()), "--carrier", carrier) if hosts else ()
+    done = install(asked.path, asked.root, asked.spec.hours, at, elsewhere)
     for file in done.files:
         say(f"written: {file}")
     say("nothing is started yet; to start it:")

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lab.cli import complete
+
+if TYPE_CHECKING:
+    from lab.session.conduct import Conducts
 
 RunOrSession = Annotated[
     str,
@@ -39,3 +42,24 @@ Known = Annotated[
 ]
 ResultsFolder = Annotated[Path | None, typer.Option("--results", help="Folder of sessions. Default: ./results")]
 Cold = Annotated[bool, typer.Option("--cold", help="Boot every guest instead of restoring saved ones (lab cache).")]
+Hosts = Annotated[
+    Path | None,
+    typer.Option(
+        "--hosts", help="Have the hosts of an Ansible inventory do the runs (docs/fleet.md).", metavar="INVENTORY"
+    ),
+]
+Carrier = Annotated[
+    str,
+    typer.Option("--carrier", help="With --hosts: parallel (GNU parallel), local (a process of the lab's) or slurm."),
+]
+
+
+def conducting(hosts: Path | None, carrier: str) -> Conducts:
+    """What conducts a command's sessions: this host, or those of a list. Raises BadInput with what is wrong with it."""
+    from lab.session.conduct import conduct
+
+    if hosts is None:
+        return conduct
+    from lab.fleet.crew import conducted_by
+
+    return conducted_by(hosts, carrier)

@@ -15,7 +15,7 @@ import typer
 
 from lab.cli import complete
 from lab.cli.exits import FOR_BISECT, INTERRUPTED, LAB_FAILED, code_for_bisect, code_of
-from lab.cli.options import Cold, Known, ResultsFolder
+from lab.cli.options import Carrier, Cold, Hosts, Known, ResultsFolder, conducting
 from lab.cli.progress import shown
 from lab.text.terminal import Console, say
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from lab.plan.session import SessionPlan
     from lab.report import RunResult, Session
     from lab.session.conduct import Conducted, Listener
-    from lab.spec.request import SessionRequest
 
 
 Verdict = Callable[["SessionPlan", int, "RunResult"], None]
@@ -71,15 +70,8 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per run on standard output.")] = False,
     known: Known = None,
     timing: Annotated[bool, typer.Option("--timing", help="Show where the time of each run went.")] = False,
-    hosts: Annotated[
-        Path | None,
-        typer.Option(
-            "--hosts", help="Have the hosts of an Ansible inventory do the runs (docs/fleet.md).", metavar="INVENTORY"
-        ),
-    ] = None,
-    carrier: Annotated[
-        str, typer.Option("--carrier", help="With --hosts: parallel (GNU parallel) or local (a process of the lab's).")
-    ] = "parallel",
+    hosts: Hosts = None,
+    carrier: Carrier = "parallel",
     resume: Annotated[
         Path | None,
         typer.Option(
@@ -96,7 +88,6 @@ def run(
     """
     from lab.archive.known import use_known
     from lab.host.paths import results_folder
-    from lab.session.conduct import conduct
     from lab.session.suites import with_folders
     from lab.spec.request import SessionRequest
 
@@ -116,10 +107,10 @@ def run(
         command=shlex.join(["lab", *sys.argv[1:]]),
     )
     with listening(as_json=as_json) as listener:
-        if hosts is None and resume is None:
-            done = conduct(request, results_folder(results), listener)
+        if resume is None:
+            done = conducting(hosts, carrier)(request, results_folder(results), listener)
         else:
-            done = _on_hosts(request, results_folder(results), listener, hosts, carrier, resume)
+            done = _resumed(resume, results_folder(results), listener, hosts, carrier)
     session = done.session()
     status = _close(done, session, as_json=as_json)
     if timing:
@@ -129,16 +120,12 @@ def run(
     raise typer.Exit(status)
 
 
-def _on_hosts(
-    request: SessionRequest, folder: Path, listener: Listener, hosts: Path | None, carrier: str, resume: Path | None
-) -> Conducted:
+def _resumed(resume: Path, folder: Path, listener: Listener, hosts: Path | None, carrier: str) -> Conducted:
     from lab.errors import BadInput
     from lab.fleet import crew
 
     if hosts is None:
         raise BadInput(["--resume is for sessions of --hosts"], hint="--hosts INVENTORY as well")
-    if resume is None:
-        return crew.conduct(request, folder, listener, hosts, carrier=carrier)
     session = resume if resume.is_dir() else folder / resume
     if not session.is_dir():
         raise BadInput([f"--resume {resume}: no such session in {folder}"], hint="lab archive list")

@@ -5,6 +5,7 @@ fleet/hosts.json            how each host is reached
 fleet/artefacts.json        what its guests are made of
 fleet/BATCH/N/attempt.json  which host, since when, and how it ended
            /                what it sent that does not count
+           done             nothing of it is left to do
 fleet/strikes/HOST          a line for each failure since the host last did something
 """
 
@@ -24,6 +25,7 @@ from lab.text.words import one_line
 from lab.units import utc_now
 
 AT_WORK, ENDED, GIVEN_UP = "at work", "ended", "given up"
+DONE = "done"
 STRIKES = 3
 """Failures in a row after which a host is given nothing more."""
 
@@ -108,6 +110,15 @@ class FleetFolder:
     def is_open(self, attempt: Attempt) -> bool:
         """Whether nobody has told how it ended."""
         return any(a.number == attempt.number and a.state == AT_WORK for a in self.attempts(attempt.batch))
+
+    def settle(self, batch: str) -> None:
+        """Nothing of a batch is left to do: whoever else is at it need not go on."""
+        with contextlib.suppress(OSError):
+            (self.root / batch).mkdir(parents=True, exist_ok=True)
+            (self.root / batch / DONE).touch()
+
+    def is_settled(self, batch: str) -> bool:
+        return (self.root / batch / DONE).exists()
 
     def all_attempts(self) -> tuple[Attempt, ...]:
         """Of the session."""

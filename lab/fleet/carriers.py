@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Who has the batches of a session done: each carrier is a command line that runs `lab.fleet.carry` for every batch.
 
-A carrier promises three things: a batch that ends with 75 is tried again, on another host where there is one; batches
-are begun in their order; and a SIGHUP has it begin nothing more. All else (attempts, results, what counts) is carry's.
+A carrier promises three things: a batch that ends with 75, or any other status but 0, is tried again, on another host
+where there is one; batches are begun in their order; and a SIGHUP has it begin nothing more. All else (attempts,
+results, what counts) is carry's.
 """
 
 from __future__ import annotations
@@ -68,7 +69,17 @@ def local(work: Work) -> list[str]:
     return [sys.executable, "-P", "-m", "lab.fleet.in_turn", str(work.session), str(work.tries)]
 
 
-CARRIERS: Mapping[str, Carrier] = {"parallel": parallel, "local": local}
+def slurm(work: Work) -> list[str]:
+    """A job array of Slurm's, whose nodes are the hosts. Raises HostTrouble without Slurm."""
+    if shutil.which("sbatch") is None:
+        raise HostTrouble("this host has no Slurm: sbatch is not on PATH", hint="--carrier parallel")
+    write_whole(work.root / BATCHES, "".join(f"{name}\n" for name in work.batches).encode())
+    return [sys.executable, "-P", "-m", "lab.fleet.by_slurm", str(work.session), str(work.tries)]
+
+
+CARRIERS: Mapping[str, Carrier] = {"parallel": parallel, "local": local, "slurm": slurm}
+AWAY = "LAB_CARRY_AWAY"
+"""Set where an attempt is not on the controller's host, and its carrier is who stops it."""
 
 
 def logins(hosts: Sequence[FleetHost], room: Mapping[str, int]) -> bytes:

@@ -14,16 +14,16 @@ import signal
 import sys
 import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from lab.archive.fill import fill_one
 from lab.errors import BadInput, HostTrouble, LabError
 from lab.fleet.arrival import Taken, take
 from lab.fleet.attempts import AT_WORK, ENDED, GIVEN_UP, Attempt, FleetFolder, fleet_of
 from lab.fleet.batch import RESULT, TRY_ELSEWHERE, is_done
+from lab.fleet.carriers import AWAY
 from lab.fleet.inventory import FleetHost
 from lab.fleet.link import Link, Sent, linked
 from lab.fleet.orders import batches, order_for
@@ -41,18 +41,21 @@ from lab.units import utc_now
 
 HOST = "PARALLEL_SSHHOST"
 SPOOL = "stream.tar.zst"
+LOOK = 1.0
+"""Seconds from one look at whether a batch is done to the next."""
 PUSHES = 4
 """Hosts that are given artefacts at a time: more would only share the same line."""
 
 
 @dataclass
 class Carry:
-    """A batch, the host that it is tried on, and the signal that ends both."""
+    """A batch, the host that it is tried on, and the signal that ends both. `beaten`: another host was faster."""
 
     plan: SessionPlan
     batch: str
     host: FleetHost
     stopping: threading.Event
+    beaten: bool = False
 
     @property
     def fleet(self) -> FleetFolder:
@@ -70,6 +73,13 @@ class Carry:
 
     def run(self) -> int:
         """Exit status."""
+        status = self._run()
+        if not self.todo():
+            self.fleet.settle(self.batch)
+            return 0
+        return status
+
+    def _run(self) -> int:
         if not self.todo():
             return 0
         if self.fleet.is_out(self.host.name) or self.stopping.is_set():
@@ -79,7 +89,8 @@ class Carry:
             return 0
         attempt = self.fleet.begin(self.batch, self.host.name)
         try:
-            return self._attempt(attempt)
+            with self._giving_up_when_beaten():
+                return self._attempt(attempt)
         except BadInput as exc:  # it would make no sense anywhere
             self.fleet.end(attempt, ENDED, exc.message)
             self.doing(f"refuses the order: {exc.message}")
@@ -127,8 +138,11 @@ class Carry:
             if self.stopping.is_set():
                 raise HostTrouble("it was told to stop before it had begun")
             sent = link.batch(order, folder / SPOOL, self.doing)
-            taken = self._take(sent, runs, attempt)
+            taken = self._take(sent, runs, attempt, given_up=self.beaten)
             link.have(sent)
+        if self.beaten:
+            self.fleet.end(attempt, GIVEN_UP, "another host was faster", pushed)
+            return 0
         why = "; ".join([*sent.trouble, *(f"{k}: {v}" for k, v in taken.refused.items()), *taken.lies])
         self.fleet.end(attempt, ENDED, why, pushed)
         if taken.lies:
@@ -143,6 +157,26 @@ class Carry:
         self.doing(f"struck: {why}")
         return TRY_ELSEWHERE
 
+    @contextlib.contextmanager
+    def _giving_up_when_beaten(self) -> Iterator[None]:
+        """Where another host has done the batch meanwhile, this one ends what it does in order."""
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.wait(LOOK):
+                if self.fleet.is_settled(self.batch):
+                    self.beaten = not self.stopping.is_set()
+                    self.stopping.set()
+                    return
+
+        watcher = threading.Thread(target=watch, name="beaten", daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
+
     def _fetch(self, link: Link, attempt: Attempt, *, given_up: bool) -> None:
         folder = self.fleet.folder(attempt)
         sent = link.fetch(attempt.key, folder / SPOOL)
@@ -155,7 +189,8 @@ class Carry:
     def _late(self, link: Link, at: object) -> None:
         """What is left on this host of attempts that were given up: kept, and not counted."""
         there = {str(key) for key in at} if isinstance(at, list) else set[str]()
-        for attempt in self.fleet.all_attempts():
+        named = batches(self.plan).keys() & {key.rpartition(".")[0] for key in there}
+        for attempt in (attempt for batch in sorted(named) for attempt in self.fleet.attempts(batch)):
             if attempt.key in there and attempt.state == GIVEN_UP and attempt.host == self.host.name:
                 self.doing(f"{attempt.key} was given up; what came of it is kept")
                 with contextlib.suppress(BadInput):
@@ -175,10 +210,9 @@ class Carry:
         except BadInput as exc:
             raise HostTrouble(f"{self.host.name}: {exc.message}") from exc
         spool.unlink()
-        stopped = self.stopping.is_set()
+        stopped = self.stopping.is_set() and not self.beaten
         taken = take(self.plan, runs, unpacked, given_up=given_up, interrupted=stopped)
         for name, result in taken.counted.items():
-            fill_one(self.plan.folder, name, result)
             tell(self.plan, event="verdict", worker=self.host.name, run=name, word=result.verdict.word.value)
         return taken
 
@@ -197,7 +231,8 @@ def main(folder: Path, batch: str, host: str) -> int:
     if host not in known:
         return TRY_ELSEWHERE  # it was taken off the list
     try:
-        with registered(plan.sockets, f"{batch}.{host}"):
+        here = not os.environ.get(AWAY)
+        with registered(plan.sockets, f"{batch}.{host}") if here else contextlib.nullcontext():
             return Carry(plan, batch, known[host], stopping).run()
     except LabError as exc:
         print(f"{batch} on {host}: {exc}", file=sys.stderr)

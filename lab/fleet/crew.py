@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import json
 import os
@@ -18,13 +19,15 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
 
+from lab.archive.fill import fill_one
 from lab.contracts import Progress
-from lab.errors import BadInput, HostTrouble, LabError
+from lab.errors import BadInput, HostTrouble, LabError, tried
 from lab.fleet.artefacts import artefacts_of
 from lab.fleet.attempts import FleetFolder, fleet_of
 from lab.fleet.batch import is_done
-from lab.fleet.carriers import CARRIERS, LOGINS, Work, environment, logins
+from lab.fleet.carriers import CARRIERS, CARRY, LOGINS, Work, environment, logins
 from lab.fleet.inventory import FleetHost, read_inventory
+from lab.fleet.late import Late
 from lab.fleet.link import linked
 from lab.fleet.orders import batches
 from lab.host.paths import cache_root
@@ -32,12 +35,15 @@ from lab.host.records import write_whole
 from lab.host.version import lab_code
 from lab.host.workers import ENDING, STOP_LIMIT, at_work
 from lab.plan.session import EVENTS_FILE, PLAN_FILE, SessionPlan, dump
-from lab.session.conduct import Conducted, Listener, watch
+from lab.session.conduct import Conducted, Conducts, Listener, watch
+from lab.session.learnt import load_learnt, remember_hosts
 from lab.session.start_engine import LOG
 from lab.text.words import one_line
+from lab.units import Deadline
 
 if TYPE_CHECKING:
     from lab.plan.matrix import Run
+    from lab.report.model import RunResult
     from lab.spec.request import SessionRequest
 
 ASKED_AT_ONCE = 32
@@ -127,6 +133,8 @@ class Crew:
     _seen: float = 0.0
     _out: set[str] = field(default_factory=set)
     _some_are_left: bool = True
+    _late: Late | None = None
+    _again: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def _plan(self) -> SessionPlan:
@@ -144,24 +152,27 @@ class Crew:
         self._seen = self.inventory.stat().st_mtime
         self._write_logins()
         todo = [n for n, runs in batches(plan).items() if not all(is_done(plan.folder / run.id) for run in runs)]
+        self._late = Late(plan, self.fleet, todo, load_learnt())
         tries = len([answer for answer in self.answers if answer.room]) + SPARE_TRIES
         argv = CARRIERS[self.carrier](Work(plan.folder, todo, tries))
         self._log = (plan.folder / LOG).open("ab")
-        self.process = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            env=environment(),
-            start_new_session=True,
-        )
+        self.process = self._start(argv)
         if self.signals:
             self.stop(self.signals[-1], None)
+
+    def _start(self, argv: Sequence[str]) -> subprocess.Popen[bytes]:
+        out = self._log
+        return subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment(), start_new_session=True
+        )
 
     def poll(self) -> int | None:
         """Its exit status, None while it runs. Hosts that failed too often are given nothing more; new ones are."""
         assert self.process is not None  # noqa: S101
         status = self.process.poll()
+        self._again = [process for process in self._again if process.poll() is None]
+        if self._again:
+            status = None
         if status is None and time.monotonic() - self._looked > LOOK:
             self._looked = time.monotonic()
             self._look()
@@ -174,28 +185,24 @@ class Crew:
             return
         with contextlib.suppress(OSError):
             (self.plan.sockets / ENDING).touch()
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.process.pid, signal.SIGHUP)
+        self.process.send_signal(signal.SIGHUP)
         for pid in at_work(self.plan.sockets):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGINT)
 
     def end(self) -> None:
         """What is left of the carrier goes; attempts end in order before."""
-        if self.process is not None and self.process.poll() is None:
+        left = [p for p in (self.process, *self._again) if p is not None and p.poll() is None]
+        if left:
             self.stop(signal.SIGINT, None)
+        deadline = Deadline.after("attempts to end", 2 * STOP_LIMIT)
+        for process in left:
             try:
-                self.process.wait(2 * STOP_LIMIT.total_seconds())
+                process.wait(max(deadline.remaining, 0.0))
             except subprocess.TimeoutExpired:
-                self._kill()
+                _kill(process)
         if self._log is not None:
             self._log.close()
-
-    def _kill(self) -> None:
-        if self.process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
 
     def _look(self) -> None:
         out = {answer.host.name for answer in self.answers if self.fleet.is_out(answer.host.name)}
@@ -211,7 +218,18 @@ class Crew:
             self._some_are_left = self._write_logins()
         if not self._some_are_left and not at_work(self._plan.sockets):
             self.progress("no host is left")
-            self._kill()
+            if self.process is not None:
+                _kill(self.process)
+        self._begin_again()
+
+    def _begin_again(self) -> None:
+        """Near the end, a batch that takes far too long is begun once more, on a host that has room for it."""
+        if self.signals or self._late is None or self.carrier == "slurm":  # whose nodes are not ours to begin on
+            return
+        room = {a.host.name: a.room for a in self.answers if a.room and a.host.name not in self._out}
+        for batch, slow, host in self._late.look(room):
+            self.progress(f"{batch} takes long on {slow}: it is begun again on {host}")
+            self._again.append(self._start([*CARRY, str(self._plan.folder), batch, host]))
 
     def _read_again(self) -> None:
         """The list has changed: who is new on it is asked, who is gone is given nothing more."""
@@ -234,15 +252,38 @@ class Crew:
         return bool(told)
 
 
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
 # -- a session -------------------------------------------------------------------------------------------------------
+
+
+def conducted_by(inventory: Path, carrier: str) -> Conducts:
+    """What conducts sessions on the hosts of an inventory. Raises BadInput with what is wrong with either."""
+    problems: list[str] = []
+    hints: list[str] = []
+    tried(problems, lambda: _known(carrier))
+    tried(problems, lambda: read_inventory(inventory), hints)
+    if problems:
+        raise BadInput(problems, hint=next(iter(hints), ""))
+    return functools.partial(conduct, inventory=inventory, carrier=carrier)
+
+
+def _known(carrier: str) -> None:
+    """Raises BadInput."""
+    if carrier not in CARRIERS:
+        raise BadInput([f"--carrier {carrier!r} is none of {', '.join(CARRIERS)}"])
 
 
 def conduct(
     request: SessionRequest,
     folder: Path,
     listener: Listener,
-    inventory: Path,
     *,
+    inventory: Path,
     carrier: str = "parallel",
     before: Callable[[Progress], None] = lambda _: None,
     only: Callable[[Run], bool] | None = None,
@@ -252,8 +293,8 @@ def conduct(
 
     def make(sockets: Path, crew: Crew) -> SessionPlan:
         before(listener.progress)
-        pairs = sum(answer.room for answer in crew.answers)
-        plan = prepare(request, folder, sockets, listener.progress, only=only, elsewhere=pairs)
+        room = {answer.host.name: answer.room for answer in crew.answers if answer.room}
+        plan = prepare(request, folder, sockets, listener.progress, only=only, elsewhere=room)
         try:
             _refuse(plan)
         except BadInput:
@@ -295,8 +336,7 @@ def _conducted(
     from lab.host.interrupt import end_in_order
     from lab.provision.private import private_folder
 
-    if carrier not in CARRIERS:
-        raise BadInput([f"--carrier {carrier!r} is none of {', '.join(CARRIERS)}"])
+    _known(carrier)
     end_in_order()
     hosts = read_inventory(inventory)
     with contextlib.ExitStack() as stack:
@@ -311,7 +351,26 @@ def _conducted(
         stack.callback(crew.end)
         plan = make(sockets, crew)
         listener.planned(plan)
-        return watch(plan, crew, listener)
+        done = watch(plan, crew, filling(listener))
+        with contextlib.suppress(OSError):
+            remember_hosts(plan, done.results, _who_did(plan.folder / EVENTS_FILE), listener.progress)
+        return done
+
+
+def filling(listener: Listener) -> Listener:
+    """The same, with each run put into the archive: here once, for to load what that takes is half of an attempt."""
+
+    def verdict(plan: SessionPlan, number: int, result: RunResult) -> None:
+        fill_one(plan.folder, result.manifest.run, result)
+        listener.verdict(plan, number, result)
+
+    return replace(listener, verdict=verdict)
+
+
+def _who_did(events: Path) -> dict[str, str]:
+    """By run, the host whose bundle counts."""
+    told = (json.loads(line) for line in events.read_text().splitlines())
+    return {event["run"]: event["worker"] for event in told if event["event"] == "verdict"}
 
 
 def _refuse(plan: SessionPlan) -> None:

@@ -1,84 +1,113 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """`python -m lab.fleet.in_turn SESSION TRIES`: the carrier for a host without GNU parallel.
 
-A thread for each batch that a host has room for; a batch that ends with 75 goes to the end of the queue, and to another
-host where there is one. SIGHUP: nothing more is begun.
+A child for each batch that a host has room for; a batch that ends with 75, or by a signal or an error, goes to the end
+of the queue, and to another host where there is one. SIGHUP: nothing more is begun. Children are forked, so that what
+an attempt takes to load is loaded, and in memory, once.
 """
 
 from __future__ import annotations
 
+import gc
+import os
 import signal
-import subprocess
 import sys
-import threading
+import traceback
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from lab.experiments.found import all_cases
+from lab.fleet import carry
 from lab.fleet.attempts import FleetFolder
-from lab.fleet.batch import TRY_ELSEWHERE
-from lab.fleet.carriers import BATCHES, CARRY, LOGINS
+from lab.fleet.carriers import BATCHES, LOGINS
 
-PAUSE = 0.2
+Entry = tuple[str, tuple[str, ...]]
+"""A batch, and the hosts that have failed it."""
 
 
+@dataclass
 class Turns:
-    """Batches that wait, each with the hosts that have failed it."""
+    """Batches that wait."""
 
-    def __init__(self, batches: list[str], tries: int) -> None:
-        self.tries, self.over = tries, threading.Event()
-        self._lock = threading.Lock()
-        self._waiting: list[tuple[str, tuple[str, ...]]] = [(name, ()) for name in batches]
-        self._at_work = 0
-        self.lost: list[str] = []
+    tries: int
+    waiting: list[Entry]
+    lost: list[str] = field(default_factory=list)
 
-    def take(self, host: str, hosts: set[str]) -> tuple[str, tuple[str, ...]] | None:
+    def take(self, host: str, hosts: set[str]) -> Entry | None:
         """A batch that this host has not failed, unless all have. None: there is none now."""
-        with self._lock:
-            for entry in self._waiting:
-                if host not in entry[1] or hosts <= set(entry[1]):
-                    self._waiting.remove(entry)
-                    self._at_work += 1
-                    return entry
+        for entry in self.waiting:
+            if host not in entry[1] or hosts <= set(entry[1]):
+                self.waiting.remove(entry)
+                return entry
         return None
 
-    def give_back(self, entry: tuple[str, tuple[str, ...]], host: str, status: int) -> None:
-        with self._lock:
-            self._at_work -= 1
-            name, failed = entry[0], (*entry[1], host)
-            if status == TRY_ELSEWHERE and len(failed) < self.tries:
-                self._waiting.append((name, failed))
-            elif status:
-                self.lost.append(name)
-
-    def is_over(self) -> bool:
-        with self._lock:
-            return self.over.is_set() or not (self._waiting or self._at_work)
+    def give_back(self, entry: Entry, host: str, status: int) -> None:
+        """How it ended there. An attempt that came to a bad end itself, as by too few processes, is one of many."""
+        name, failed = entry[0], (*entry[1], host)
+        if status and len(failed) < self.tries:
+            self.waiting.append((name, failed))
+        elif status:
+            self.lost.append(name)
 
 
-def work(session: Path, turns: Turns, host: str, hosts: set[str]) -> None:
-    """One place on one host, until nothing is left, or the host is struck out."""
-    fleet = FleetFolder(session)
-    while not turns.is_over() and not fleet.is_out(host):
-        entry = turns.take(host, {name for name in hosts if not fleet.is_out(name)})
-        if entry is None:
-            turns.over.wait(PAUSE)
-            continue
-        turns.give_back(entry, host, subprocess.run([*CARRY, str(session), entry[0], host], check=False).returncode)
+@dataclass
+class Places:
+    """Who is at what. `room`: by host, how many batches at once."""
+
+    session: Path
+    turns: Turns
+    room: Counter[str]
+    working: dict[int, tuple[Entry, str]] = field(default_factory=dict)
+    over: bool = False
+
+    def begin(self) -> None:
+        """Whoever has room, and is not struck out, takes a batch as long as there are any."""
+        fleet = FleetFolder(self.session)
+        hosts = {name for name in self.room if not fleet.is_out(name)}
+        for host in sorted(hosts):
+            while not self.over and self.room[host] > 0 and (entry := self.turns.take(host, hosts)):
+                self.room[host] -= 1
+                self.working[self._forked(entry[0], host)] = entry, host
+
+    def _forked(self, batch: str, host: str) -> int:
+        if pid := os.fork():
+            return pid
+        status = 1
+        try:
+            status = carry.main(self.session, batch, host)
+        except BaseException:  # noqa: BLE001 - a child ends here, whatever happens
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+
+    def wait(self) -> None:
+        """Until one of them has ended."""
+        pid, status = os.wait()
+        if pid in self.working:
+            entry, host = self.working.pop(pid)
+            self.room[host] += 1
+            self.turns.give_back(entry, host, os.waitstatus_to_exitcode(status))
+
+    def stop(self, *_: object) -> None:
+        self.over = True
 
 
 def main(session: Path, tries: int) -> int:
     """How many batches are lost, 100 at most."""
     root = FleetFolder(session).root
-    turns = Turns((root / BATCHES).read_text().split(), tries)
-    signal.signal(signal.SIGHUP, lambda *_: turns.over.set())
+    turns = Turns(tries, [(name, ()) for name in (root / BATCHES).read_text().split()])
     room = [line.partition("/") for line in (root / LOGINS).read_text().split()]
-    hosts = {name for _, _, name in room}
-    threads = [
-        threading.Thread(target=work, args=(session, turns, name, hosts)) for n, _, name in room for _ in range(int(n))
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    places = Places(session, turns, Counter({name: int(n) for n, _, name in room}))
+    signal.signal(signal.SIGHUP, places.stop)
+    all_cases()  # whoever judges needs their rules
+    gc.freeze()  # what is loaded by now stays shared with the children
+    places.begin()
+    while places.working:
+        places.wait()
+        places.begin()
     return min(len(turns.lost), 100)
 
 

@@ -79,6 +79,11 @@ def way_of(accelerator: str, *, cold: bool) -> str:
     return f"{accelerator}, cold" if cold else accelerator
 
 
+def way_on(way: str, host: str) -> str:
+    """The same on another host, by its name in a list of hosts; "" is this one."""
+    return f"{way} on {host}" if host else way
+
+
 def duration_key(case: str, nic: str, kind: str, way: str) -> str:
     return f"{case}/{nic}/{kind}/{way}"
 

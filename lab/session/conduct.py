@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from lab.session.start_engine import LOG, handing_on, started
 from lab.units import Deadline, wait_until
@@ -66,6 +66,20 @@ class Conducted:
 
         there = (self.plan.folder / RESULTS).exists()  # the last that is written
         return session_of(self.plan, self.results) if there else write_reports(self.plan, Known(self.results))
+
+
+class Conducts(Protocol):
+    """What has a session done: `conduct` on this host, `lab.fleet.crew.conducted_by` on those of a list."""
+
+    def __call__(
+        self,
+        request: SessionRequest,
+        folder: Path,
+        listener: Listener,
+        *,
+        before: Callable[[Progress], None] = ...,
+        only: Callable[[Run], bool] | None = ...,
+    ) -> Conducted: ...
 
 
 def conduct(

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from lab.contracts import Progress
 from lab.experiments.found import all_cases
@@ -21,6 +23,7 @@ from lab.plan.learnt import (
     kernel_kind,
     learn,
     way_of,
+    way_on,
 )
 from lab.plan.session import SessionPlan
 from lab.report.model import RunResult, Session
@@ -43,17 +46,37 @@ def remember(plan: SessionPlan, session: Session, progress: Progress) -> None:
     """Learn from a session that has ended. Raises OSError when the cache cannot be written."""
     if not session.results:
         return
+    _keep(lesson_of(plan, session), progress)
+
+
+def remember_hosts(
+    plan: SessionPlan, results: Mapping[str, RunResult], hosts: Mapping[str, str], progress: Progress
+) -> None:
+    """Learn how long the runs of a session took on the host that did each. Raises OSError."""
+    if results:
+        _keep(Lesson(plan.name, plan.host, plan.pairs, _durations(plan, results.values(), hosts), None), progress)
+
+
+def _keep(lesson: Lesson, progress: Progress) -> None:
     with locked(learnt_file(), progress=progress):
-        write_record(learnt_file(), as_record(learn(load_learnt(), lesson_of(plan, session))))
+        write_record(learnt_file(), as_record(learn(load_learnt(), lesson)))
 
 
 def lesson_of(plan: SessionPlan, session: Session) -> Lesson:
     """What a session teaches: how long its sound runs took; what it got done, if it was finished and large enough."""
-    sound = [result for result in session.results if _counts(result) and not is_lost(result)]
+    return Lesson(session.name, plan.host, plan.pairs, _durations(plan, session.results), _rate(plan, session))
+
+
+def _durations(
+    plan: SessionPlan, results: Iterable[RunResult], hosts: Mapping[str, str] = MappingProxyType({})
+) -> tuple[tuple[str, float], ...]:
+    """Of sound runs and of pairs made for them. `hosts`: by run, the other host that did it."""
+    sound = [result for result in results if _counts(result) and not is_lost(result)]
     way = way_of(plan.accelerator, cold=plan.cold)
-    durations = [(_key(result, result.manifest.case, way), _seconds(result)) for result in sound]
-    pairs = [(_key(r, PAIR, way), r.manifest.seconds.provision) for r in sound if not r.manifest.pair.runs_before]
-    return Lesson(session.name, plan.host, plan.pairs, (*durations, *pairs), _rate(plan, session))
+    ways = {r.manifest.run: way_on(way, hosts.get(r.manifest.run, "")) for r in sound}
+    durations = [(_key(r, r.manifest.case, ways[r.manifest.run]), _seconds(r)) for r in sound]
+    fresh = [r for r in sound if not r.manifest.pair.runs_before]
+    return (*durations, *((_key(r, PAIR, ways[r.manifest.run]), r.manifest.seconds.provision) for r in fresh))
 
 
 def is_lost(result: RunResult) -> bool:

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import datetime
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
+from types import MappingProxyType
 
 from lab.contracts import BootableKernel, GuestImage, Progress
 from lab.drive.role import ensure_settings
@@ -25,7 +27,7 @@ from lab.kernels.reference import references
 from lab.pair.blame import check_disk
 from lab.plan.capacity import admit, pairs_that_fit
 from lab.plan.case import STANDARD, Shape
-from lab.plan.learnt import Learnt, host_key, kernel_kind, way_of
+from lab.plan.learnt import Learnt, host_key, kernel_kind, way_of, way_on
 from lab.plan.matrix import Run, expand
 from lab.plan.names import FAMILIES
 from lab.plan.nics import NICS
@@ -195,16 +197,16 @@ def most_pairs(request: SessionRequest, runs: Sequence[Run]) -> int:
 
 
 def _ordered(
-    runs: Sequence[Run], kernels: Sequence[BootableKernel], pairs: int, known: Learnt, way: str
+    runs: Sequence[Run], kernels: Sequence[BootableKernel], pairs: int, known: Learnt, ways: Sequence[str]
 ) -> tuple[Run, ...]:
-    """The running order by what is known of this host."""
+    """The running order by what is known of this host, or of those that do the runs: the mean of them."""
     kinds = {kernel.name: kernel_kind(kernel.base, kernel.fragments) for kernel in kernels}
 
     return running_order(
         runs,
         pairs,
-        lambda run: known.seconds(run, kinds[run.kernel], way),
-        lambda run: known.pair_seconds(run, kinds[run.kernel], way, PAIR_SECONDS),
+        lambda run: fmean(known.seconds(run, kinds[run.kernel], way) for way in ways),
+        lambda run: fmean(known.pair_seconds(run, kinds[run.kernel], way, PAIR_SECONDS) for way in ways),
     )
 
 
@@ -223,11 +225,12 @@ def prepare(
     progress: Progress,
     *,
     only: Callable[[Run], bool] | None = None,
-    elsewhere: int = 0,
+    elsewhere: Mapping[str, int] = MappingProxyType({}),
 ) -> SessionPlan:
     """Make all that the session needs and write its plan into `folder`: the cells that `only` wants, if given.
 
-    elsewhere: pairs that other hosts have room for, where they do the runs. Each then proves its own accelerator.
+    elsewhere: by their names, pairs that other hosts have room for, where they do the runs. Each then proves its own
+    accelerator.
     Raises BadInput, LabTrouble.
     """
     asked = check(request, progress)
@@ -245,7 +248,7 @@ def prepare(
     keys = {case: layer.key for case, layer in layers.items()}
     runs = expand(name, tested, spec.nics, cases, spec.repeat, asked.references, family, keys)
     runs = tuple(run for run in runs if only is None or only(run))
-    most = min(elsewhere, len(runs)) if elsewhere else most_pairs(request, runs)
+    most = min(sum(elsewhere.values()), len(runs)) if elsewhere else most_pairs(request, runs)
     session = folder / name
     session.mkdir(parents=True)
     accelerator, why = request.accelerator, ""
@@ -257,7 +260,7 @@ def prepare(
     host, known = host_shape(way), load_learnt()
     fixed = "as asked" if request.pairs else "what the hosts have room for" if elsewhere else ""
     at_once = Choice(most, fixed) if fixed else choose(known.rates.get(host, {}), most, host_size().cpus)
-    ordered = _ordered(runs, kernels, at_once.pairs, known, way)
+    ordered = _ordered(runs, kernels, at_once.pairs, known, [way_on(way, name) for name in elsewhere] or [way])
     plan = SessionPlan(
         name=name,
         started=started.isoformat(timespec="milliseconds"),

@@ -149,6 +149,30 @@ def test_the_controller_is_killed_and_resumed(two: Fleet, tmp_path: Path) -> Non
         assert {path: path.read_bytes() for path in before} == before
 
 
+def test_a_night_is_done_by_both_hosts(two: Fleet, tmp_path: Path) -> None:
+    """Its words are those of one host, and its sessions came from the fleet."""
+    (tmp_path / "night.toml").write_text(
+        'cases = ["hold", "copy-control"]\nnics = ["loopback", "virtio"]\nhours = 1\n'
+        '[[target]]\nname = "t"\nkernel = "6.12"\n'
+    )
+    argv = ["nightly", str(tmp_path / "night.toml"), "--results", str(tmp_path), "--hosts", str(two.inventory)]
+    done = subprocess.run(
+        [*LAB, *argv],
+        env={**os.environ, "PYTHONPATH": str(project_root())},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    folders = [path.parent for path in tmp_path.glob("20*/fleet")]
+    assert {a.host for folder in folders for a in FleetFolder(folder).all_attempts() if a.state == ENDED} == {
+        "one",
+        "two",
+    }
+    told = [json.loads(line) for folder in folders for line in (folder / "results.jsonl").read_text().splitlines()]
+    assert {(r["case"], r["nic"]): r["verdict"] for r in told if "verdict" in r} == EXPECTED
+
+
 def test_ctrl_c_ends_what_is_remote_and_keeps_its_evidence(two: Fleet, tmp_path: Path) -> None:
     with controlling(two, tmp_path, *RUNS) as session:
         await_work(session, "one")

@@ -19,6 +19,7 @@ from lab.collect.stored import read_file
 from lab.errors import BadInput, CommandFailed, FetchFailed, LabError
 from lab.evidence.bounds import OTHER
 from lab.host.filecache import MOVE_CACHE
+from lab.session.conduct import Conducts, Listener, conduct
 from lab.text.words import one_line
 from lab.units import MIB, Deadline, wait_until
 from lab.verdict.model import Word
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from lab.kernels.recipe import Recipe
     from lab.plan.session import SessionPlan
     from lab.report.model import RunResult
-    from lab.session.conduct import Listener
 
 RUN_SECONDS = 20.0
 FETCH_BYTES = 5 * MIB
@@ -46,10 +46,11 @@ NOT_PROOF = frozenset({Word.PASS, Word.SKIP, Word.DONE})
 
 @dataclass
 class Conductor:
-    """The laboratory of one search. `listener` is told of sessions as that of `lab run` is."""
+    """The laboratory of one search. `listener` is told of sessions as that of `lab run` is; `conduct` has them done."""
 
     search: Search
     listener: Listener
+    conduct: Conducts = conduct
     _kernels: dict[str, BootableKernel] = field(default_factory=dict)
     _costs: dict[tuple[str, str], float] = field(default_factory=dict)
     _built_last: str = ""
@@ -83,7 +84,6 @@ class Conductor:
 
     def run(self, suspect: Suspect, times: int, begun: Callable[[str], None], told: Callable[[Seen], None]) -> None:
         """One session. Raises KeyboardInterrupt when a signal ended it, LabTrouble."""
-        from lab.session.conduct import conduct
         from lab.spec.request import SessionRequest
 
         search, asked = self.search, self.search.asked
@@ -98,7 +98,7 @@ class Conductor:
         )
 
         def planned(plan: SessionPlan) -> None:
-            search.accelerator = plan.accelerator
+            search.accelerator = plan.accelerator.removeprefix("auto")  # of other hosts, each proves its own
             begun(plan.name)
             self.listener.planned(plan)
 
@@ -107,7 +107,7 @@ class Conductor:
             told(seen_of(result, plan.folder, plan.name))
             self.listener.verdict(plan, number, result)
 
-        done = conduct(request, self.results, replace(self.listener, planned=planned, verdict=verdict))
+        done = self.conduct(request, self.results, replace(self.listener, planned=planned, verdict=verdict))
         for run in done.plan.runs:
             if run.id not in done.results and not done.interrupted:
                 told(Seen(run.id, done.plan.name, Word.MISS.value, incidents=("lost",), why="it left no bundle"))

@@ -201,7 +201,8 @@ class Search:
     skipped    suspects that give no observation, and why
     told_revert  what became of the culprit's revert, "" while nothing did
     environment  lines of a report: host, accelerator, lab
-    seconds    spent so far;  accelerator  of the first session, so that all are alike
+    seconds    spent so far
+    accelerator  of the first session, so that all are alike; "" where each of several hosts has its own
     ended      how the search ended, and in words
     """
 

@@ -10,6 +10,7 @@ import pytest
 
 from bench.bare import by_hand
 from bench.engine import Ran
+from bench.fleet import Heard
 from bench.fresh_pairs import _rss_kib
 from bench.memory import pss_kib
 from bench.overhead import shares
@@ -19,6 +20,11 @@ from bench.verdicts import differences
 from lab.report.spent import Spent
 
 ROLLUP = "55d0-7ffd ---p 00000000 00:00 0 [rollup]\nRss:  200 kB\nPss:  120 kB\nPss_Anon: 7 kB\n"
+
+
+def test_the_stall_of_a_fleet_is_told_apart_by_its_loss(tmp_path: Path) -> None:
+    heard = Heard(tmp_path, ["a"], 3, times=[0.0, 1.0, 2.0, 9.0, 10.0], cut_at=2.0)
+    assert heard.stall() == (1.0, 7.0)
 
 
 def ran(**words: str) -> Ran:

@@ -26,7 +26,7 @@ def lab_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[World |
     monkeypatch.setattr("lab.host.interrupt.end_in_order", lambda: None)
 
     def use(world: World | None) -> None:
-        def conductor(search: Search, _listener: object) -> World:
+        def conductor(search: Search, _listener: object, _conduct: object) -> World:
             made = world or World(search.range, _named(search, "four"))
             made.range = search.range
             return made
@@ -89,10 +89,20 @@ def test_what_interrupts_it_loses_no_run_and_says_how_to_go_on(
     ended = run(*options(root))
     folder = folder_of(tmp_path)
     assert (ended.exit_code, len(load(folder).entries)) == (130, 8)
-    assert f"lab bisect --resume {folder}" in ended.stderr
+    assert f"lab bisect --resume {folder}\n" in ended.stderr
     resumed = run("--resume", str(folder))
     assert resumed.exit_code == 0, resumed.output
     assert len(load(folder).entries) == len(world.runs)
+
+
+def test_who_goes_on_is_told_the_hosts_as_well(tmp_path: Path, lab_of: Callable[[World | None], None]) -> None:
+    lab_of(None)
+    (tmp_path / "hosts.ini").write_text("one ansible_connection=local\n")
+    elsewhere = ["--hosts", str(tmp_path / "hosts.ini"), "--carrier", "local"]
+    ended = run(*options(forked(tmp_path / "r")), "--budget", "6runs", *elsewhere)
+    again = f"lab bisect --resume {folder_of(tmp_path)} {' '.join(elsewhere)} --budget MORE"
+    assert (ended.exit_code, again in ended.stderr) == (3, True), ended.output
+    assert run("--resume", str(folder_of(tmp_path)), "--budget", "200runs", *elsewhere).exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -122,10 +132,13 @@ def test_what_is_wrong_is_told_at_once_and_leaves_nothing(
 ) -> None:
     lab_of(None)
     wrong = ["--case", "nosuch", "--nic", "none", "--repo", str(tmp_path), "--good", "a", "--confidence", "7"]
-    wrong += ["--budget", "soon"]
+    wrong += ["--budget", "soon", "--hosts", str(tmp_path / "hosts.ini")]
     ended = run(*wrong)
     assert ended.exit_code == 2
-    assert all(word in ended.stderr for word in ("nosuch", "'none'", "--bad is missing", "--confidence 7", "'soon'"))
+    assert all(
+        word in ended.stderr
+        for word in ("nosuch", "'none'", "--bad is missing", "--confidence 7", "'soon'", "hosts.ini")
+    )
     assert not (tmp_path / "results").exists()
 
 

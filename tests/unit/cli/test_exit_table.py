@@ -309,6 +309,8 @@ ROWS: dict[tuple[str, str], tuple[list[str], int, str]] = {
     ("batch", "neither an order nor `--serve`"): (["lab batch", "lab batch order.json"], 2, "--out DIR, or --serve"),
     ("run --hosts", "no such list, a list that cannot be read, an unknown carrier, `--resume` without it"): (
         [
+            *("lab nightly night.toml --check --hosts nosuch", "lab mutants --hosts hosts.ini --carrier pigeon"),
+            "lab bisect --resume searched --hosts nosuch",
             *("lab run hold --hosts nosuch", "lab run hold --hosts senseless.json", "lab run --resume s1"),
             *("lab run hold --hosts hosts.ini --carrier pigeon", "lab run --hosts hosts.ini --resume nosuch"),
         ],

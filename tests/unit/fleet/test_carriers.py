@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.errors import BadInput
+from lab.errors import BadInput, HostTrouble
 from lab.fleet.attempts import AT_WORK, ENDED, STRIKES, FleetFolder
 from lab.fleet.batch import TRY_ELSEWHERE
 from lab.fleet.carriers import CARRIERS, JOBLOG, LOGINS, Work, environment, logins
@@ -39,10 +39,10 @@ def test_a_host_has_room_for_what_its_list_says_else_for_what_fits() -> None:
 
 
 def test_a_batch_goes_to_a_host_that_has_not_failed_it_and_not_for_ever() -> None:
-    turns, hosts = Turns(["a", "b"], tries=3), {"one", "two"}
+    turns, hosts = Turns(3, [("a", ()), ("b", ())]), {"one", "two"}
     first = turns.take("one", hosts)
     assert first == ("a", ())
-    turns.give_back(first, "one", TRY_ELSEWHERE)
+    turns.give_back(first, "one", -9)  # as 75: nobody knows better
     second = turns.take("one", hosts)
     assert second == ("b", ())
     assert turns.take("one", hosts) is None
@@ -53,12 +53,12 @@ def test_a_batch_goes_to_a_host_that_has_not_failed_it_and_not_for_ever() -> Non
     last = turns.take("one", hosts)
     assert last == ("a", ("one", "two"))
     turns.give_back(last, "one", TRY_ELSEWHERE)
-    assert turns.is_over()
+    assert turns.waiting == []
     assert turns.lost == ["a"]
 
 
 def test_a_batch_is_left_to_who_is_left() -> None:
-    turns = Turns(["a"], tries=5)
+    turns = Turns(5, [("a", ())])
     first = turns.take("one", {"one", "two"})
     assert first is not None
     turns.give_back(first, "one", TRY_ELSEWHERE)
@@ -86,7 +86,17 @@ def test_attempts_have_numbers_of_their_own_and_strikes_count_in_a_row(tmp_path:
 
 def test_an_unknown_carrier_is_told_before_anything_is_done(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="pigeon"):
-        conduct(SessionRequest(), tmp_path, Listener(), tmp_path / "nosuch", carrier="pigeon")
+        conduct(SessionRequest(), tmp_path, Listener(), inventory=tmp_path / "nosuch", carrier="pigeon")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("carrier", "lacks"), [("parallel", "GNU parallel"), ("slurm", "sbatch")])
+def test_a_carrier_that_is_not_installed_says_so(
+    carrier: str, lacks: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(HostTrouble, match=lacks):
+        CARRIERS[carrier](Work(tmp_path, ["a"], 1))
     assert list(tmp_path.iterdir()) == []
 
 

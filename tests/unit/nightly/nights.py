@@ -121,7 +121,6 @@ def one_night(file: Path, kernel: str, words: str, kill: int = 0, only: tuple[st
     replaced = {
         "source_of": killer(lambda target, folder, progress: sources.Source(kernel)),
         "made": killer(lambda name, progress: kernel_called(name)),
-        "conduct": killer(conducted(cases, killer(write_bundle))),
         "refresh_lists": lambda progress: (),
         "send": killer(post.send),
         "write_whole": write,
@@ -130,8 +129,9 @@ def one_night(file: Path, kernel: str, words: str, kill: int = 0, only: tuple[st
         setattr(nightly, name, value)
     records.write_whole = write
     root = file.parent / "results"
+    conduct = killer(conducted(cases, killer(write_bundle)))
     with nightly.alone(root):
-        return nightly.Nightly(nightly.Asked(file, spec, root, only), lambda _: None).work()
+        return nightly.Nightly(nightly.Asked(file, spec, root, only, conduct), lambda _: None).work()
 
 
 @dataclass(frozen=True)

@@ -137,6 +137,10 @@ def test_units_are_written_and_how_to_undo_them_is_said(
     assert "RuntimeMaxSec=7800" in service
     assert 'my $$dir 100%%/n.toml"' in service
     assert "--resume" in (folder / "lab-nightly-n-resume.service").read_text()
+    (tmp_path / "hosts.ini").write_text("one ansible_connection=local\n")
+    assert lab("nightly", file, "--install", "--hosts", tmp_path / "hosts.ini", "--carrier", "local").exit_code == 0
+    for name in names - {"lab-nightly-n.timer"}:
+        assert f'"--hosts" "{tmp_path}/hosts.ini" "--carrier" "local"' in (folder / name).read_text()
     assert lab("nightly", file, "--install", "--at", "25:00").exit_code == 2
     if verify := shutil.which("systemd-analyze"):
         (file.parent / "x").mkdir()

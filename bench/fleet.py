@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a fleet costs its controller: `python -m bench.fleet [--carrier local|parallel] [HOSTS:BATCHES ...]`.
+
+A host is a local process that speaks the real wire, waits as if guests ran, and sends a real small bundle; a batch is
+one run. GNU parallel, the connections, unpacking, judging, the archive and events are the real ones. In the middle, one
+host of ten is cut off. Times are those of the CPU, without the hosts' own: they say the same on a host that does other
+work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from bench.memory import pss_kib
+from lab.fleet.arrival import FLEET
+from lab.fleet.carriers import CARRIERS
+from lab.fleet.crew import Answer, Crew, filling
+from lab.host.paths import cache_root, runtime_dir, temporary_folder
+from lab.host.version import lab_code
+from lab.plan.session import PLAN_FILE, SessionPlan, dump
+from lab.report.model import RunResult
+from lab.session.conduct import Listener, watch
+from lab.session.start_engine import LOG
+from tests.unit.fleet import simulated
+from tests.unit.fleet.made import plan_in
+
+SIZES = ("10:100", "100:200", "500:500")
+AT_ONCE = 1.0
+"""Seconds of a batch for each host: what a controller can hand out, not what hosts can do, is the limit."""
+
+
+@dataclass
+class Heard:
+    """When each verdict came, and the memory that the controller's processes took at most, in KiB (PSS)."""
+
+    cut: Path
+    hosts: list[str]
+    half: int
+    times: list[float] = field(default_factory=list)
+    cut_at: float = 0.0
+    most: int = 0
+    _looked: float = 0.0
+
+    def verdict(self, _plan: SessionPlan, number: int, _result: RunResult) -> None:
+        self.times.append(time.monotonic())
+        if number == self.half:
+            for name in self.hosts[::10]:
+                (self.cut / name).touch()
+            self.cut_at = time.monotonic()
+
+    def doing(self, _: str) -> None:
+        """Called many times a second."""
+        if time.monotonic() - self._looked > 5:
+            self._looked = time.monotonic()
+            self.most = max(self.most, sum(memory_of(pid) for pid in descendants(os.getpid())))
+
+    def stall(self) -> tuple[float, float]:
+        """The longest time without a verdict before hosts were cut off, and from then on."""
+        gaps = [(b - a, b) for a, b in zip(self.times, self.times[1:], strict=False)]
+        before = [gap for gap, end in gaps if end <= self.cut_at]
+        after = [gap for gap, end in gaps if end > self.cut_at]
+        return max(before, default=0.0), max(after, default=0.0)
+
+
+def descendants(root: int) -> Iterator[int]:
+    """This process and those below it that are no simulated hosts."""
+    parents: dict[int, list[int]] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            told = (entry / "stat").read_text().rpartition(")")[2].split()
+            parents.setdefault(int(told[1]), []).append(int(entry.name))
+    waiting = [root]
+    while waiting:
+        pid = waiting.pop()
+        with contextlib.suppress(OSError):
+            if b"simulated.py" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+                yield pid
+                waiting += parents.get(pid, [])
+
+
+def memory_of(pid: int) -> int:
+    """KiB, what is shared with others in equal parts."""
+    with contextlib.suppress(OSError, StopIteration):
+        return pss_kib(Path(f"/proc/{pid}/smaps_rollup").read_text())
+    return 0
+
+
+def spent() -> float:
+    """CPU seconds of this process and of those that it has waited for."""
+    told = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in told)
+
+
+def session(folder: Path, batches: int) -> SessionPlan:
+    """That many runs, a batch each."""
+    plan = plan_in(folder / "results" / "s1", ("hold",), sockets=runtime_dir())
+    first = plan.runs[0]
+    runs = tuple(replace(first, repeat=n, batch=n, seconds=AT_ONCE) for n in range(batches))
+    plan = replace(plan, runs=runs)
+    (plan.folder / FLEET).mkdir(parents=True)
+    (plan.folder / PLAN_FILE).write_bytes(dump(plan, cache_root()))
+    return plan
+
+
+def measure(folder: Path, hosts: int, batches: int, carrier: str) -> dict[str, float]:
+    """One session over so many hosts."""
+    plan = session(folder, batches)
+    config = simulated.make(folder / "hosts", plan, AT_ONCE * hosts / 10)
+    names = [f"host{n:03}" for n in range(hosts)]
+    answers = tuple(
+        Answer(simulated.host(config, name), {"pairs": 1, "lab_code": lab_code(), "clock": time.time()})
+        for name in names
+    )
+    (folder / "hosts.ini").write_text("")
+    crew = Crew(folder / "hosts.ini", answers, carrier, lambda _: None)
+    heard = Heard(folder / "hosts" / "cut", names, batches // 2)
+    began, before = time.monotonic(), spent()
+    try:
+        done = watch(plan, crew, filling(Listener(verdict=heard.verdict, doing=heard.doing)))
+    finally:
+        crew.end()
+    wall = time.monotonic() - began
+    if len(done.results) < batches:
+        print((plan.folder / LOG).read_text()[-4000:], file=sys.stderr)
+    theirs = sum(map(float, (folder / "hosts" / "cpu").read_text().split()))
+    cpu, attempts = spent() - before - theirs, crew.fleet.all_attempts()
+    quiet, stalled = heard.stall()
+    return {
+        "hosts": hosts,
+        "batches": batches,
+        "lost": batches - len(done.results),
+        "twice": len(heard.times) - len(done.results),
+        "attempts": len(attempts),
+        "cpu_ms_a_batch": round(1000 * cpu / batches, 1),
+        "batches_a_second_of_one_cpu": round(batches / cpu, 2),
+        "wall_seconds": round(wall, 1),
+        "batches_a_second": round(batches / wall, 2),
+        "memory_mib": round(heard.most / 1024, 1),
+        "longest_gap_before": round(quiet, 1),
+        "longest_gap_after_the_loss": round(stalled, 1),
+        "load": round(os.getloadavg()[0], 1),
+    }
+
+
+def main() -> int:
+    """A line of JSON for each size; 1 where a batch was lost, or counted twice."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sizes", nargs="*", default=SIZES, metavar="HOSTS:BATCHES")
+    parser.add_argument("--carrier", choices=sorted(CARRIERS), default="parallel")
+    options = parser.parse_args()
+    kept = True
+    for size in options.sizes:
+        hosts, _, batches = size.partition(":")
+        with temporary_folder() as folder:
+            os.environ["LAB_CACHE"] = str(folder / "cache")
+            told = measure(folder, int(hosts), int(batches), options.carrier)
+        print(json.dumps(told), flush=True)
+        kept = kept and not told["lost"] and not told["twice"]
+    return 0 if kept else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
