@@ -18,7 +18,7 @@ from lab.text.terminal import say, say_traceback
 COMMANDS = (
     *("setup", "doctor", "run", "show", "judge", "report", "selftest", "shell"),
     *("kernels", "nics", "cases", "new", "mutants", "bisect", "kernel", "cache", "archive", "compare", "history"),
-    *("since", "nightly", "hosts", "batch"),
+    *("since", "site", "nightly", "hosts", "batch"),
 )
 """In the order of the help. Each has a module of its name, with a function or a group of commands of that name."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import quote
@@ -32,7 +32,7 @@ SHOWN_AS_TEXT = frozenset({"", ".log", ".jsonl", ".json", ".stderr"})
 class RunView:
     """One run as the page shows it. `anchor` is its unique id; `svg` is empty when the ledger has no points.
 
-    `waterfall` is empty where the bundle does not say where the time went.
+    `waterfall` is empty where the bundle does not say where the time went; `record` is a link to its manifest, or "".
     """
 
     anchor: str
@@ -41,11 +41,12 @@ class RunView:
     svg: Markup
     waterfall: Markup
     open: bool
+    record: str
 
 
 @dataclass(frozen=True)
 class FindingView:
-    """A finding with the relative link to the file that it points at; `href` is empty when it points at none."""
+    """A finding with the link to what it points at; `href` is empty when there is none."""
 
     finding: Finding
     href: str
@@ -80,6 +81,19 @@ def _question(results: Sequence[RunResult]) -> str:
 @functools.cache
 def page() -> Template:
     """The page's template, compiled with all that it includes: 0.2 s that can be spent before there is a session."""
+    environment = _environment()
+    for included in environment.list_templates(filter_func=lambda name: not name.startswith("site/")):
+        environment.get_template(included)
+    return environment.get_template("report.html.j2")
+
+
+def template(name: str) -> Template:
+    """One of the templates; every text that reaches it is escaped, printable and bounded."""
+    return _environment().get_template(name)
+
+
+@functools.cache
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("lab.report"),
         autoescape=True,
@@ -93,9 +107,7 @@ def page() -> Template:
     environment.globals.update(
         series_of=plot.series_of, cases=all_cases(), designs=all_designs(), kinds=waterfall.KINDS
     )
-    for included in environment.list_templates():
-        environment.get_template(included)
-    return environment.get_template("report.html.j2")
+    return environment
 
 
 def _views(results: Sequence[RunResult], drawn: Mapping[str, str]) -> list[RunView]:
@@ -106,15 +118,24 @@ def _views(results: Sequence[RunResult], drawn: Mapping[str, str]) -> list[RunVi
 def _view(number: int, result: RunResult, is_open: bool, drawn: str) -> RunView:
     # The number makes it unique, the name lets a reader guess it.
     anchor = f"run{number}-{re.sub('[^A-Za-z0-9]+', '-', result.manifest.run)}"
-    findings = tuple(
-        FindingView(f, href(result.bundle, f.pointer)) for f in wording.worst_first(result.verdict.findings)
-    )
+    record = href(result.bundle, "manifest.json")
+    return view(result, anchor, lambda pointer: href(result.bundle, pointer), record, drawn=drawn, is_open=is_open)
+
+
+def view(
+    result: RunResult, anchor: str, link: Callable[[str], str], record: str, *, drawn: str = "", is_open: bool = True
+) -> RunView:
+    """A run for the template `run.html.j2`.
+
+    link  from a finding's pointer to where a page shows it, "" for nowhere
+    """
+    findings = tuple(FindingView(f, link(f.pointer)) for f in wording.worst_first(result.verdict.findings))
     ledger = result.verdict.ledger
     title = f"Ledger of {ledger.client}, {result.manifest.case} on {result.manifest.kernel.name}, {result.manifest.nic}"
     svg = plot.curve(ledger, f"{anchor}-", title, drawn) if ledger.points else ""
     title = f"Where the time of {result.manifest.run} went"
     fall = waterfall.svg(result.timing, f"{anchor}-time-", title) if result.timing else ""
-    return RunView(anchor, result, findings, Markup(svg), Markup(fall), is_open)  # noqa: S704 - ElementTree escapes
+    return RunView(anchor, result, findings, Markup(svg), Markup(fall), is_open, record)  # noqa: S704 - ElementTree escapes
 
 
 def href(bundle: str, pointer: str) -> str:

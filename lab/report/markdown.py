@@ -40,7 +40,7 @@ def _surprise(surprise: Surprise) -> str:
     where = f"- **{_plain(surprise.case)}** on {_plain(column.kernel)}, {_plain(column.nic)}"
     known = "".join(f" Known: {_plain(issue)}" for issue in run.known)
     return (
-        f"{where}: {run.verdict.word.value}{times} instead of {_plain(run.instead_of)}. {_plain(sentence(run))}{known}"
+        f"{where}: {run.verdict.word.value}{times}, predicted {_plain(run.instead_of)}. {_plain(sentence(run))}{known}"
     )
 
 

@@ -14,7 +14,6 @@ from lab.plan.nics import NICS
 from lab.report.model import RunResult
 from lab.report.wording import WORST_FIRST, escape_judged, ratios, span
 from lab.verdict.model import Word
-from lab.verdict.predict import MEASURED
 
 MANY_KERNELS = 3
 """From so many kernels on there is a table for each NIC profile, with kernels across: the question is which is best."""
@@ -70,8 +69,7 @@ class Cell:
     @property
     def escapes(self) -> tuple[int, int] | None:
         """Smallest and largest escape of the runs that measured one."""
-        measured = [run for run in self.runs if run.verdict.word in MEASURED]
-        found = [size for run in measured if (size := escape_judged(run)) is not None]
+        found = [size for run in self.runs if (size := escape_judged(run)) is not None]
         return (min(found), max(found)) if found else None
 
     @property

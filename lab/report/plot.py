@@ -25,12 +25,15 @@ from lab.units import MIB
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.patches import FancyArrowPatch
 
 MAX_POINTS = 400
 MAX_MARKS = 12
 WIDTH, HEIGHT = 600, 300  # user units of the SVG, which matplotlib calls points
 LEFT, RIGHT, TOP, BOTTOM = 50, 46, 42, 40
-ROW = 16  # height of a row of mark numbers, and of a line of the standalone key
+ROW = 16  # height of a line of the standalone key
+APART = 26  # between the middles of two marks' numbers: on a phone two digits are 22 wide
+LEAD = 14  # from a mark's line to its number
 
 INK = "#20262c"
 
@@ -38,7 +41,7 @@ OWN = "curve-"
 """What all ids of a standalone picture begin with."""
 
 STAMP = "data-drawn-from"
-DRAWING = 2
+DRAWING = 3
 """To be raised when a ledger is drawn in another way: older pictures are not taken for one of today's then."""
 
 SVG = "http://www.w3.org/2000/svg"
@@ -276,22 +279,37 @@ def _frame(axes: Axes, ledger: Ledger) -> None:
 
 
 def _marks(axes: Axes, marks: Sequence[Mark]) -> None:
-    """Vertical lines with numbers above; a number too near its neighbour moves to the upper row."""
+    """Vertical lines, each with a stroke to its number above; numbers too near each other move apart."""
     low, high = axes.get_xlim()
-    scale = (WIDTH - LEFT - RIGHT) / (high - low)
-    taken = -float(ROW)
-    for mark in marks:
+    width = WIDTH - LEFT - RIGHT
+    places = [(mark.t - low) / (high - low) * width for mark in marks]
+    for mark, place, shown in zip(marks, places, apart(places, width), strict=True):
         kind = "oom" if mark.oom else "mark"
         axes.axvline(mark.t, gid=kind, color=INK, linewidth=1.4, linestyle="-" if mark.oom else (0, (2, 2)))
-        place = (mark.t - low) * scale
-        upper = place - taken < ROW
-        taken = taken if upper else place
-        _label(axes, str(mark.number), (mark.t, 1.0), (0, 5 + ROW * upper), "center")
+        if stroke := _label(axes, str(mark.number), (mark.t, 1.0), (shown - place, LEAD), "center", lead=True):
+            stroke.set_gid(kind)
 
 
-def _label(axes: Axes, text: str, at: tuple[float, float], offset: tuple[float, float], align: str) -> None:
-    """Text beside the axes: `at` is (seconds, share of the height), `offset` in SVG units from there."""
-    axes.annotate(
+def apart(places: Sequence[float], width: float) -> list[float]:
+    """Places in order, as near to what they were as leaves APART between two of them; none beyond `width`."""
+    shown: list[float] = []
+    for place in places:
+        shown.append(max(place, shown[-1] + APART) if shown else place)
+    last = width
+    for i in reversed(range(len(shown))):
+        shown[i] = min(shown[i], last)
+        last = shown[i] - APART
+    return shown
+
+
+def _label(
+    axes: Axes, text: str, at: tuple[float, float], offset: tuple[float, float], align: str, *, lead: bool = False
+) -> FancyArrowPatch | None:
+    """Text beside the axes: `at` is (seconds, share of the height), `offset` in SVG units from there.
+
+    lead  a stroke leads from there to the text, and is returned
+    """
+    return axes.annotate(
         text,
         at,
         xycoords=axes.get_xaxis_transform(),
@@ -300,7 +318,8 @@ def _label(axes: Axes, text: str, at: tuple[float, float], offset: tuple[float, 
         annotation_clip=False,
         horizontalalignment=align,
         parse_math=False,
-    )
+        arrowprops={"arrowstyle": "-", "shrinkA": 1, "shrinkB": 0, "color": INK} if lead else None,
+    ).arrow_patch
 
 
 def _key(figure: Figure, lines: Sequence[Series], marks: Sequence[Mark], height: float) -> None:

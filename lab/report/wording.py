@@ -13,6 +13,7 @@ from lab.text.words import one_line, printable
 from lab.units import mib
 from lab.verdict.cost import Cost
 from lab.verdict.model import Finding, Oom, OomOutcome, Word
+from lab.verdict.predict import MEASURED
 
 __all__ = ["one_line", "printable"]
 
@@ -59,9 +60,10 @@ def escape_of(ledger: Ledger) -> int | None:
 
 
 def escape_judged(result: RunResult) -> int | None:
-    """The escape where the case is about it and was judged; beside the PASS of another case it would only puzzle."""
+    """The escape where the case is about it and it was measured; beside the PASS of another case it would only puzzle,
+    and beside a MISS it would say something of the kernel."""
     case = all_cases().get(result.manifest.case)
-    if result.verdict.word is Word.SKIP:
+    if result.verdict.word is Word.SKIP or result.verdict.word not in MEASURED:
         return None
     return escape_of(result.verdict.ledger) if case is None or case.escapes else None
 
@@ -119,7 +121,7 @@ def prediction(result: RunResult) -> str:
     if result.as_predicted:
         return "as predicted"
     if result.disagrees:
-        return f"not as predicted: {printable(result.instead_of)}"
+        return f"{result.verdict.word.value}, predicted {printable(result.instead_of)}"
     return f"{printable(result.predicted)} was predicted"
 
 

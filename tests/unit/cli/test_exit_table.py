@@ -290,6 +290,16 @@ ROWS: dict[tuple[str, str], tuple[list[str], int, str]] = {
         2,
         "no such runs",
     ),
+    ("site", "the pages are written, or nothing is new; a bundle that cannot be read is told"): (
+        ["lab site site1 --results both; lab site site1 --results both", "lab site site2 --results spoilt"],
+        0,
+        "index.html",
+    ),
+    ("site", "no such results folder; a folder that holds something else"): (
+        ["lab site site3 --results nosuch", "lab site both --results results", "lab site file", "lab site results/x"],
+        2,
+        "no such folder|something else|no folder|lies in the results folder",
+    ),
     ("mutants", "`--list`"): (["lab mutants --list"], 0, "claimed by"),
     ("mutants", "unknown mutant or design, numbers out of range"): (
         ["lab mutants nosuch", "lab mutants --design nosuch", "lab mutants --repeat 0", "lab mutants -n x"],

@@ -33,7 +33,7 @@ def test_exit_code_1_for_another_verdict_and_the_findings_are_shown(lab: Lab, tm
     bundle = write_run(tmp_path / "b", "hold", predicted="PASS", kernel=KERNELS["stock"])
     judged = lab("judge", bundle)
     assert judged.exit_code == 1
-    assert judged.stdout.startswith("FAIL b: not as predicted: PASS")
+    assert judged.stdout.startswith("FAIL b: FAIL, predicted PASS")
     assert "billed" in judged.stdout
 
 

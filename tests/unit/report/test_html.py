@@ -49,13 +49,13 @@ def test_the_summary_and_the_surprises_come_first() -> None:
     order = ["3 are not as predicted.", "Not as predicted", "Verdicts", "Runs", "Kernels and hosts", "How to read this"]
     places = [text.index(part) for part in order]
     assert places == sorted(places)
-    assert "hold on precharge, e1000e-split FAIL instead of PASS" in text[: places[2]]
+    assert "hold on precharge, e1000e-split FAIL, predicted PASS" in text[: places[2]]
 
 
 def test_the_worst_surprise_comes_first() -> None:
     words = (Word.MISS, Word.PASS, Word.FAIL, Word.ERROR)
     text = page_of(*(builder.result(word, predicted="DONE") for word in words)).text
-    told = re.findall(r"(\w+)\s+instead of DONE", text.partition("Verdicts")[0])
+    told = re.findall(r"(\w+),\s+predicted DONE", text.partition("Verdicts")[0])
     assert told == ["FAIL", "ERROR", "MISS", "PASS"]
 
 
@@ -68,6 +68,20 @@ def test_every_cell_says_word_and_escape_and_leads_to_its_run() -> None:
     headers = page.all("th")
     assert headers
     assert all("scope" in a for a in headers)
+
+
+def test_a_row_leads_with_an_escape_only_where_the_case_is_about_one() -> None:
+    def row(run: RunResult) -> str:
+        shown = re.search(r"<summary>.*?</summary>", html.render(builder.session(run)), re.DOTALL)
+        assert shown
+        return " ".join(Page.parse(shown[0]).text.split())
+
+    assert (
+        row(builder.result(Word.FAIL, predicted="PASS"))
+        == "FAIL hold stock, virtio escape 251.0 MiB FAIL, predicted PASS"
+    )
+    assert row(builder.result(Word.PASS, "bytes-equal")) == "PASS bytes-equal stock, virtio as predicted"
+    assert row(builder.result(Word.MISS, predicted="PASS")) == "MISS hold stock, virtio MISS, predicted PASS"
 
 
 def test_open_are_the_surprises_and_the_first_fail() -> None:

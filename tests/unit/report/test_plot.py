@@ -4,6 +4,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -57,6 +58,21 @@ def test_an_oom_is_a_mark_of_its_own_kind() -> None:
     book = replace(book, marks=(*book.marks, (104.01, "memcg OOM kills zc-client")))
     assert [m.oom for m in plot.marks_of(book)] == [False, False, True, False]
     assert "oom" in classes(parsed(plot.curve(book, "p", "t")))
+
+
+@pytest.mark.parametrize("width", [0.01, 6.0])
+def test_numbers_of_marks_do_not_overlap(width: float) -> None:
+    book = replace(builder.ledger(), marks=tuple((106.0 - width * n / 12, f"mark {n}") for n in range(12)))
+    root = parsed(plot.curve(book, "p", "t"))
+    told = {str(text.text): float(text.get("x", 0)) for text in root.iter(f"{SVG}text") if text.get("y") == "28"}
+    places = [told[str(number)] for number in range(1, 13)]
+    assert min(after - before for before, after in pairwise(places)) >= plot.APART - 0.2
+    assert places[-1] <= plot.WIDTH - plot.RIGHT + 0.2
+
+
+def test_numbers_of_marks_stay_where_there_is_room() -> None:
+    assert plot.apart([10.0, 60.0, 61.0, 400.0], 504) == [10.0, 60.0, 86.0, 400.0]
+    assert plot.apart([500.0, 503.0], 504) == [478.0, 504]
 
 
 @pytest.mark.parametrize(

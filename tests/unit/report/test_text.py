@@ -61,7 +61,7 @@ def test_show_tells_the_run() -> None:
     shown = rendered(text.show(builder.result(Word.FAIL, predicted="PASS", oom=oom)))
     assert max(len(line.rstrip()) for line in shown.splitlines()) <= 80
     for part in (
-        "FAIL stock-virtio-hold-1: not as predicted: PASS",
+        "FAIL stock-virtio-hold-1: FAIL, predicted PASS",
         "global-kill-other",
         "copy@/lab/innocent",
         "251.0 MiB    held - charged",

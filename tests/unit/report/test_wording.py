@@ -18,14 +18,14 @@ def test_a_run_as_predicted_does_not_disagree() -> None:
 def test_any_other_word_than_the_predicted_disagrees(word: Word) -> None:
     run = builder.result(word, predicted="PASS")
     assert run.disagrees
-    assert wording.prediction(run) == "not as predicted: PASS"
+    assert wording.prediction(run) == f"{word}, predicted PASS"
 
 
 def test_a_kernel_that_died_is_no_fail_that_was_predicted() -> None:
     run = builder.dead()
     assert (run.as_predicted, run.disagrees) == (False, True)
-    assert wording.prediction(run) == "not as predicted: FAIL without a fault of the kernel"
-    assert wording.prediction(builder.dead("PASS")) == "not as predicted: PASS"
+    assert wording.prediction(run) == "FAIL, predicted FAIL without a fault of the kernel"
+    assert wording.prediction(builder.dead("PASS")) == "FAIL, predicted PASS"
 
 
 def test_a_pass_where_fail_was_predicted_disagrees() -> None:
@@ -37,6 +37,7 @@ def test_a_skip_says_nothing() -> None:
     assert (run.as_predicted, run.disagrees, wording.prediction(run)) == (False, False, "PASS was predicted")
     assert wording.escape_judged(run) is None
     assert wording.escape_judged(builder.result(Word.FAIL)) is not None
+    assert [wording.escape_judged(builder.result(word)) for word in (Word.ERROR, Word.MISS)] == [None, None]
 
 
 def test_the_summary_counts_words_and_disagreements() -> None:
