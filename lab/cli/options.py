@@ -37,5 +37,7 @@ Known = Annotated[
     Path | None,
     typer.Option("--known", envvar="LAB_KNOWN", help="File of known issues, in TOML (docs/archive.md)."),
 ]
-ResultsFolder = Annotated[Path | None, typer.Option("--results", help="Folder of sessions. Default: ./results")]
+ResultsFolder = Annotated[
+    Path | None, typer.Option("--results", envvar="LAB_RESULTS", help="Folder of sessions. Default: ./results")
+]
 Cold = Annotated[bool, typer.Option("--cold", help="Boot every guest instead of restoring saved ones (lab cache).")]
