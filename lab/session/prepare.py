@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from lab.contracts import EMBEDDED, BootableKernel, GuestImage, Progress
 from lab.drive.role import ensure_settings
@@ -47,6 +48,8 @@ from lab.spec.suite import SuiteSpec, unknown
 from lab.verdict.case import Case
 
 DEFAULT_SUITE = "default"
+EXPECTED: tuple[Literal["PASS", "FAIL", "ERROR", "DONE"], ...] = ("PASS", "FAIL", "ERROR", "DONE")
+"""What `--expect` takes: a MISS says nothing of a kernel, and what does not apply is a SKIP anyway."""
 
 
 def combine(request: SessionRequest) -> SuiteSpec:
@@ -63,6 +66,8 @@ def combine(request: SessionRequest) -> SuiteSpec:
         problems.append(f"--family {request.family!r} is none of {', '.join(FAMILIES)}")
     if request.accelerator not in ("auto", "kvm", "tcg"):
         problems.append(f"--accel {request.accelerator!r} is none of auto, kvm, tcg")
+    if request.expect not in ("", *EXPECTED):
+        problems.append(f"--expect {request.expect!r} is none of {', '.join(EXPECTED)}")
     if problems:
         raise BadInput(
             problems, hint="lab cases, lab nics, lab kernels list what there is; lab run --help says what options take"
@@ -278,6 +283,7 @@ def prepare(
             kernels=kernels,
             runs=ordered,
             cold=cold,
+            expect=next((word for word in EXPECTED if word == request.expect), ""),
             plugin=None if elsewhere else ensure_plugin_for(runs, accelerator, progress),
             layers=tuple(dict.fromkeys(layers[run.case] for run in ordered if run.layer)),
         )
