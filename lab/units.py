@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,6 +23,16 @@ T = TypeVar("T")
 def mib(value: float) -> str:
     """Bytes as text in MiB with one decimal: `268435456 -> "256.0 MiB"`."""
     return f"{value / MIB:.1f} MiB"
+
+
+_TIME = re.compile(r"(\d{1,6}(?:\.\d+)?) ?(h|min|m|s|)")
+_SECONDS = {"h": 3600.0, "min": 60.0, "m": 60.0, "s": 1.0, "": 1.0}
+
+
+def seconds_of(text: str) -> float | None:
+    """Of `2h`, `90min`, `90m`, `30s`, or a bare number of seconds; None for anything else."""
+    found = _TIME.fullmatch(text.strip())
+    return float(found[1]) * _SECONDS[found[2]] if found else None
 
 
 def utc_now() -> str:

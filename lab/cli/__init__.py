@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import typer
 
@@ -47,7 +48,20 @@ EPILOG = """\
 """
 
 
-def lab() -> None:
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        from lab.host.version import lab_version
+
+        say(f"lab {lab_version()}")
+        raise typer.Exit
+
+
+def lab(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_tell_version, help="Version, and the commit of a checkout."),
+    ] = False,
+) -> None:
     """Boots pairs of machines, maps TCP streams between them, and says whether the kernel billed every byte."""
 
 

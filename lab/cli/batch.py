@@ -33,7 +33,7 @@ def batch(
         return
     if order is None or out is None:
         raise BadInput(["lab batch takes ORDER.json and --out DIR, or --serve"])
-    from lab.cli.run import listening
+    from lab.cli.verdicts import listening
     from lab.fleet.batch import NO_SENSE, execute, read_order
 
     try:

@@ -45,14 +45,20 @@ def main(
     config: Annotated[
         list[Path] | None, typer.Option("--config", help="Config fragment for what is built; repeatable.")
     ] = None,
-    design: Annotated[str, typer.Option("--design", help="Design that the kernels claim to be.")] = "",
+    design: Annotated[
+        str,
+        typer.Option("--design", help="Design that the kernels claim to be.", autocompletion=complete.designs),
+    ] = "",
     sought: Annotated[
         str,
         typer.Option("--sought", help="Finding to look for, or PASS. Default: the failure that the bad end shows."),
     ] = "",
     confidence: Annotated[float, typer.Option("--confidence", help="How sure the answer has to be.")] = 0.99,
     budget: Annotated[str, typer.Option("--budget", help="Stop after 40runs, 2h, or '40runs|2h'.")] = "",
-    family: Annotated[str, typer.Option("--family", help="ipv4 or ipv6; default: either in turn.")] = "",
+    family: Annotated[
+        str,
+        typer.Option("--family", help="ipv4 or ipv6; default: either in turn.", autocompletion=complete.families),
+    ] = "",
     resume: Annotated[Path | None, typer.Option("--resume", metavar="DIR", help="Go on with a search.")] = None,
     results: ResultsFolder = None,
     hosts: Hosts = None,
@@ -185,7 +191,7 @@ def _searched(folder: Path, search: Search, conduct: Conducts, on: str) -> None:
     from lab.campaign.bisect.mail import mail
     from lab.campaign.bisect.model import Outcome
     from lab.campaign.bisect.record import held, save
-    from lab.cli.run import listening
+    from lab.cli.verdicts import listening
     from lab.host.records import write_whole
 
     again = f"lab bisect --resume {shlex.quote(str(folder))}{on}"

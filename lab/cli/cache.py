@@ -40,6 +40,7 @@ def list_states(
 def prune(
     unused_for: Days = 7,
     most: Annotated[float, MOST] = 12,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and remove nothing.")] = False,
 ) -> None:
     """Remove saved states that nobody used for long, or that are too much, or that an earlier boot of this host left.
 
@@ -47,9 +48,9 @@ def prune(
     """
     from lab.provision import states
 
-    removed = states.prune(timedelta(days=unused_for), int(most * 1024), boot=states.boot_id())
+    removed = states.prune(timedelta(days=unused_for), int(most * 1024), boot=states.boot_id(), dry_run=dry_run)
     for state, size in removed:
-        say(f"removed: {state.key}, {mib(size * MIB)}: {_about(state)}")
+        say(f"{'would remove' if dry_run else 'removed'}: {state.key}, {mib(size * MIB)}: {_about(state)}")
     if not removed:
         say("nothing to remove")
 

@@ -81,6 +81,43 @@ def own_kernels() -> Iterable[tuple[str, str]]:
     return [(name, "built with --name") for name in recipes.own_names()]
 
 
+def _words(*words: str) -> Callable[[str], Offers]:
+    return _never_fails(lambda: [(word, "") for word in words])
+
+
+accelerators = _words("auto", "kvm", "tcg")
+families = _words("ipv4", "ipv6")
+carriers = _words("parallel", "local", "slurm")
+uris = _words("embed", "qemu:///session", "qemu:///system")
+roles = _words("receiver", "sender")
+expected = _words("PASS", "FAIL", "ERROR", "DONE")
+
+
+@_never_fails
+def designs() -> Iterable[tuple[str, str]]:
+    """Kernel designs."""
+    from lab.experiments.found import all_designs
+
+    return [(name, design.summary) for name, design in all_designs().items()]
+
+
+@_never_fails
+def sessions() -> Iterable[tuple[str, str]]:
+    """Names of stored sessions, the newest first."""
+    from lab.cli.find import sessions as stored
+    from lab.host.paths import results_root
+
+    return [(folder.name, "session") for folder in stored(results_root())]
+
+
+@_never_fails
+def suites() -> Iterable[tuple[str, str]]:
+    """Names of suites."""
+    from lab.session.suites import read_suite, suite_names
+
+    return [(name, read_suite(name).description) for name in suite_names()]
+
+
 @_never_fails
 def mutants() -> Iterable[tuple[str, str]]:
     """Mutants by their full names."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperGroup
 
-from lab.errors import BadInput, LabError
+from lab.errors import BadInput, HostTrouble, LabError
 from lab.text.terminal import say
 from lab.text.words import MOST, clipped
 
@@ -75,11 +75,41 @@ def told(exc: LabError) -> str:
     return f"{text}\n  try: {exc.hint}" if exc.hint else text
 
 
+def _require_data() -> None:
+    """Raises HostTrouble for a lab that was installed away from its checkout."""
+    from lab.host.paths import project_root
+
+    if missing := [name for name in ("images", "playbooks", "suites") if not (project_root() / name).is_dir()]:
+        raise HostTrouble(
+            f"this lab was installed without its {', '.join(missing)}: {project_root()} has none",
+            hint="pipx install --editable CHECKOUT, or make setup in a checkout",
+        )
+
+
+def _use_settings(ctx: Any) -> None:  # noqa: ANN401 - see below
+    """Have lab.toml give the defaults of the command that comes. Raises BadInput; never where help is wanted."""
+    from typer.main import get_command
+
+    from lab.cli import assembled
+    from lab.cli.settings import defaults, named, read, settings_file
+
+    words = [*ctx._protected_args, *ctx.args]
+    path = None if {"-h", "--help"} & set(words) else settings_file()
+    if path is None:
+        return
+    tables = read(path)
+    ctx.default_map = defaults(path, tables, get_command(assembled()))  # all: the file may name any command
+    if used := tables.get(words[0] if words else ""):
+        say(f"defaults from {path}: {', '.join(named(used))}", err=True)
+
+
 class LabGroup(TyperGroup):
     """The command group; turns the lab's errors into a message and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - a click class, which newer typers no longer take from click
         try:
+            _require_data()
+            _use_settings(ctx)
             return super().invoke(ctx)
         except LabError as exc:
             say(told(exc), err=True)

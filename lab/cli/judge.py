@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lab.cli.exits import code_of
-from lab.cli.find import bundles_of, is_bundle, is_session
+from lab.cli.find import bundles_of, is_bundle, is_session, sessions
 from lab.errors import BadInput
 from lab.text.terminal import say
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def judge(
-    bundles: Annotated[list[Path], typer.Argument(help="Folders of runs, or of sessions: all their runs.")],
+    bundles: Annotated[list[Path], typer.Argument(help="Folders of runs, sessions, or of several of them.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line and run.")] = False,
 ) -> None:
     """Judge stored runs again, from their bytes alone.
@@ -45,7 +45,7 @@ def judge(
         else:
             _tell(results[-1], path, as_json=as_json)
     if problems:
-        raise BadInput(problems, hint="give the folder of a run, the one that holds manifest.json")
+        raise BadInput(problems, hint="give the folder of a run, the one that has a manifest.json, or of several")
     raise typer.Exit(code_of(results))
 
 
@@ -57,11 +57,20 @@ def _expanded(paths: Sequence[Path], problems: list[str]) -> list[Path]:
             inside = bundles_of(path)
             found += inside
             problems += [] if inside else [f"{path}: this session has left no bundle"]
-        elif path.is_dir():
+        elif is_bundle(path):
             found.append(path)
+        elif inside := _inside(path):
+            found += inside
+        elif path.is_dir():
+            problems.append(f"{path}: neither a run nor a folder of runs or sessions; none has a manifest.json")
         else:
             problems.append(f"{path}: there is no such folder")
     return found
+
+
+def _inside(path: Path) -> list[Path]:
+    """The bundles in a folder of bundles, or of sessions."""
+    return [*bundles_of(path), *(b for s in sessions(path)[::-1] for b in bundles_of(s))] if path.is_dir() else []
 
 
 def _tell(result: RunResult, bundle: Path, *, as_json: bool) -> None:

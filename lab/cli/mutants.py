@@ -31,7 +31,9 @@ def mutants(
     names: Annotated[
         list[str] | None, typer.Argument(help="Mutants; default: all.", autocompletion=complete.mutants)
     ] = None,
-    design: Annotated[str, typer.Option("--design", help="Only those of this kernel.")] = "",
+    design: Annotated[
+        str, typer.Option("--design", help="Only those of this kernel.", autocompletion=complete.designs)
+    ] = "",
     nic: Annotated[
         str, typer.Option("--nic", help="NIC profile for mutants that name none.", autocompletion=complete.nics)
     ] = "e1000e-split",
@@ -75,7 +77,8 @@ def _tried(
     """Build, run one session and judge. Raises BadInput with every mutant that does not build."""
     from lab.archive.reports import REPORT
     from lab.campaign.mutants import is_wanted, judge_mutants
-    from lab.cli.run import listening, pairs_of
+    from lab.cli.run import pairs_of
+    from lab.cli.verdicts import listening
     from lab.host.paths import results_folder
     from lab.session.prepare import combine
     from lab.spec.request import SessionRequest

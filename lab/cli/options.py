@@ -40,7 +40,9 @@ Known = Annotated[
     Path | None,
     typer.Option("--known", envvar="LAB_KNOWN", help="File of known issues, in TOML (docs/archive.md)."),
 ]
-ResultsFolder = Annotated[Path | None, typer.Option("--results", help="Folder of sessions. Default: ./results")]
+ResultsFolder = Annotated[
+    Path | None, typer.Option("--results", envvar="LAB_RESULTS", help="Folder of sessions. Default: ./results")
+]
 Cold = Annotated[bool, typer.Option("--cold", help="Boot every guest instead of restoring saved ones (lab cache).")]
 Hosts = Annotated[
     Path | None,
@@ -50,7 +52,11 @@ Hosts = Annotated[
 ]
 Carrier = Annotated[
     str,
-    typer.Option("--carrier", help="With --hosts: parallel (GNU parallel), local (a process of the lab's) or slurm."),
+    typer.Option(
+        "--carrier",
+        help="With --hosts: parallel (GNU parallel), local (a process of the lab's) or slurm.",
+        autocompletion=complete.carriers,
+    ),
 ]
 
 

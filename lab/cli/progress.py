@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rich.live import Live
+from rich.spinner import Spinner
 from rich.text import Text
 
 from lab.contracts import Progress
@@ -17,14 +20,24 @@ _EVERY = 5.0  # seconds between plain lines that only differ after their first c
 
 
 @contextmanager
-def shown() -> Iterator[Progress]:
-    """Standard output stays free for results."""
-    console = Console(stderr=True)
+def shown(console: Console | None = None) -> Iterator[Progress]:
+    """Standard output stays free for results.
+
+    console  on standard error; who has lines of its own to print meanwhile gives the one that it prints them on
+    """
+    console = console or Console(stderr=True)
     if not console.is_terminal:
         yield PlainLines()
         return
-    with console.status("") as status:
-        yield lambda text: status.update(Text(one_line(text)))
+    spinner = Spinner("dots")
+    with Live(spinner, console=console, transient=True, redirect_stdout=sys.stdout.isatty()):  # a file gets its lines
+        yield lambda text: spinner.update(text=_fitting(text, console.width - 2))
+
+
+def _fitting(text: str, width: int) -> Text:
+    told = Text(one_line(text))
+    told.truncate(max(width, 1), overflow="ellipsis")
+    return told
 
 
 class PlainLines:

@@ -57,7 +57,7 @@ def selftest(
 
     [cyan]lab selftest drivers/net/ping.py --source ~/linux --nic virtio[/cyan]
     """
-    from lab.cli.run import listening
+    from lab.cli.verdicts import listening
     from lab.host.paths import results_folder
     from lab.report.parts import as_record
     from lab.session.conduct import conduct

@@ -15,7 +15,8 @@ import importlib.util
 import pkgutil
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from itertools import combinations
 from pathlib import Path
 from types import ModuleType
 
@@ -28,6 +29,8 @@ from lab.plan.design import Design
 from lab.verdict.case import Case
 
 PACKAGE, MODULE, VALUE, GROUP = "suites", "experiment", "EXPERIMENT", "lab.experiments"
+MOST_NAMED = 3
+"""Cases of the same name that are told of two experiments."""
 
 
 def is_experiment(folder: Path) -> bool:
@@ -42,11 +45,15 @@ def all_experiments() -> Mapping[str, Experiment]:
     Raises BadInput for folders that cannot be loaded, and when two cases have one name.
     """
     found = dict(_found())
-    names = [name for experiment in found.values() for name in experiment.cases]
-    twice = [f"two experiments have a case {name!r}" for name in sorted({n for n in names if names.count(n) > 1})]
-    if twice:
-        raise BadInput(twice, hint="give one of them another name")
+    both = [(one, other, found[one].cases.keys() & found[other].cases) for one, other in combinations(found, 2)]
+    if twice := [f"{one} and {other} both have {_cases(names)}" for one, other, names in both if names]:
+        raise BadInput(twice, hint="give one of them another name; what another checkout has, its own lab runs")
     return found
+
+
+def _cases(names: Collection[str]) -> str:
+    told = ", ".join(sorted(names)[:MOST_NAMED])
+    return f"the case {told}" if len(names) == 1 else f"{len(names)} cases: {told}{', …' * (len(names) > MOST_NAMED)}"
 
 
 def _found() -> Iterator[tuple[str, Experiment]]:

@@ -22,12 +22,11 @@ from lab.experiments.found import case_named
 from lab.fleet.batch import RESULT, is_done
 from lab.host.filecache import locked
 from lab.host.records import parse_record
-from lab.plan.design import Predicted
 from lab.plan.matrix import Run
 from lab.plan.session import SessionPlan
 from lab.report.model import RunResult
 from lab.text.words import clipped, printable
-from lab.verdict.predict import predict
+from lab.verdict.predict import foretold
 
 FLEET = "fleet"
 """The folder of a session for what its hosts did."""
@@ -92,7 +91,7 @@ def _result(plan: SessionPlan, run: Run, bundle: Path) -> RunResult:
 def _told(plan: SessionPlan, run: Run, result: RunResult) -> Iterator[tuple[str, object, object]]:
     """What the manifest says of things that were decided here, and what that was."""
     manifest, kernel = result.manifest, plan.kernel(run.kernel)
-    predicted = Predicted.SKIP if manifest.skip else predict(case_named(run.case), run.design, run.nic)
+    predicted = foretold(case_named(run.case), run, plan.expect, skipped=bool(manifest.skip))
     yield "run", manifest.run, run.id
     yield "session", manifest.session, plan.name
     yield "case", manifest.case, run.case

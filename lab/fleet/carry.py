@@ -32,7 +32,7 @@ from lab.host.filecache import locked
 from lab.host.interrupt import SIGNALS
 from lab.host.paths import cache_root
 from lab.host.version import lab_code, lab_version
-from lab.host.workers import registered
+from lab.host.workers import ENOUGH, registered
 from lab.plan.matrix import Run
 from lab.plan.session import PLAN_FILE, SessionPlan, load
 from lab.session.events import tell
@@ -80,7 +80,7 @@ class Carry:
         return status
 
     def _run(self) -> int:
-        if not self.todo():
+        if not self.todo() or (self.plan.sockets / ENOUGH).exists():
             return 0
         if self.fleet.is_out(self.host.name) or self.stopping.is_set():
             return TRY_ELSEWHERE

@@ -35,7 +35,7 @@ from lab.host.records import write_whole
 from lab.host.version import lab_code
 from lab.host.workers import ENDING, STOP_LIMIT, at_work
 from lab.plan.session import EVENTS_FILE, PLAN_FILE, SessionPlan, dump
-from lab.session.conduct import Conducted, Conducts, Listener, watch
+from lab.session.conduct import Conducted, Conducts, Listener, Until, watch
 from lab.session.learnt import load_learnt, remember_hosts
 from lab.session.start_engine import LOG
 from lab.text.words import one_line
@@ -302,10 +302,12 @@ def conduct(
             raise
         return plan
 
-    return _conducted(make, listener, inventory, carrier)
+    return _conducted(make, listener, inventory, carrier, Until.asked(request))
 
 
-def resume(session: Path, listener: Listener, inventory: Path, *, carrier: str = "parallel") -> Conducted:
+def resume(
+    session: Path, listener: Listener, inventory: Path, *, carrier: str = "parallel", until: Until | None = None
+) -> Conducted:
     """Have those runs of a session done that have left no bundle: its controller was killed, or interrupted."""
     from lab.archive.reports import RESULTS, stored_plan
 
@@ -320,7 +322,7 @@ def resume(session: Path, listener: Listener, inventory: Path, *, carrier: str =
             path.unlink()
         return plan
 
-    return _conducted(make, listener, inventory, carrier)
+    return _conducted(make, listener, inventory, carrier, until)
 
 
 def _set_aside(events: Path) -> None:
@@ -331,7 +333,7 @@ def _set_aside(events: Path) -> None:
 
 
 def _conducted(
-    make: Callable[[Path, Crew], SessionPlan], listener: Listener, inventory: Path, carrier: str
+    make: Callable[[Path, Crew], SessionPlan], listener: Listener, inventory: Path, carrier: str, until: Until | None
 ) -> Conducted:
     from lab.host.interrupt import end_in_order
     from lab.provision.private import private_folder
@@ -351,7 +353,7 @@ def _conducted(
         stack.callback(crew.end)
         plan = make(sockets, crew)
         listener.planned(plan)
-        done = watch(plan, crew, filling(listener))
+        done = watch(plan, crew, filling(listener), until)
         with contextlib.suppress(OSError):
             remember_hosts(plan, done.results, _who_did(plan.folder / EVENTS_FILE), listener.progress)
         return done

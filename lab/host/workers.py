@@ -16,6 +16,8 @@ from lab.units import Deadline, wait_until
 STOP_LIMIT = timedelta(seconds=40)
 ENDING = "ending"
 """Marks a private folder whose session is told to stop: nobody begins to work for it any more."""
+ENOUGH = "enough"
+"""Marks a private folder whose session begins no more runs; those at work go on to their end."""
 
 
 def identity(pid: int) -> str:

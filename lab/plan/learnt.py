@@ -57,6 +57,10 @@ class Learnt:
         measured = self.durations.get(duration_key(run.case, run.nic, kind, way), ())
         return median(measured) if measured else run.seconds
 
+    def has_measured(self, run: Run, kind: str, way: str) -> bool:
+        """Whether runs like this one were measured."""
+        return bool(self.durations.get(duration_key(run.case, run.nic, kind, way)))
+
     def pair_seconds(self, run: Run, kind: str, way: str, otherwise: float) -> float:
         """How long it is expected to take to make a pair for a run; `otherwise` where none was seen being made."""
         measured = self.durations.get(duration_key(PAIR, run.nic, kind, way), ())

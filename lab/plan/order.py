@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 from lab.plan.matrix import Run
@@ -59,6 +59,22 @@ def makespan(batches: Iterable[Batch], pairs: int, length: Callable[[Batch], flo
     for seconds in sorted(map(length, batches), reverse=True):
         heapq.heapreplace(busy, busy[0] + seconds)
     return max(busy)
+
+
+def seconds_left(runs: Iterable[Run], done: Collection[str], pairs: int, pair_seconds: Seconds) -> float:
+    """Seconds until all runs of a plan are done, by what each is expected to take (Run.seconds).
+
+    done  ids of those that are. A batch of which some are has its pair already.
+    """
+    batches: dict[int, list[Run]] = {}
+    for run in runs:
+        batches.setdefault(run.batch, []).append(run)
+
+    def length(batch: Batch) -> float:
+        left = [run.seconds for run in batch if run.id not in done]
+        return sum(left) + (pair_seconds(batch[0]) if len(left) == len(batch) else 0)
+
+    return makespan(map(tuple, batches.values()), pairs, length)
 
 
 def next_batch(mine: float, others: Iterable[float], waiting: Iterable[float]) -> int | None:

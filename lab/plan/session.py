@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache as once
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
@@ -38,6 +38,7 @@ class SessionPlan:
     plugin       the QEMU plugin that counts instructions, where a run needs it
     cold         every pair boots; else it is restored from a saved state
     notes        what is worth telling before anything runs
+    expect       the word that every run is expected to get; "" for what its case predicts
     layers       programs that experiments bring, each beside the image in the guests of its runs
     """
 
@@ -60,6 +61,7 @@ class SessionPlan:
     accelerator_why: str = ""
     notes: tuple[str, ...] = ()
     layers: tuple[GuestImage, ...] = ()
+    expect: Literal["", "PASS", "FAIL", "ERROR", "DONE"] = ""
 
     def brought(self, kernel: str, case: str) -> Path:
         """Where lies what a case brings for guests of a kernel; it goes when the session is over."""

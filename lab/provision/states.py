@@ -218,14 +218,17 @@ def boot_id() -> str:
 
 
 def prune(
-    max_age: timedelta = MAX_AGE, max_mib: int = MAX_MIB, *, boot: str = ""
+    max_age: timedelta = MAX_AGE, max_mib: int = MAX_MIB, *, boot: str = "", dry_run: bool = False
 ) -> tuple[tuple[SavedState, int], ...]:
-    """Remove what is too old or too much, and what an earlier boot of this host left; those states, with their MiB."""
+    """Remove what is too old or too much, and what an earlier boot of this host left; those states, with their MiB.
+
+    dry_run  removes nothing
+    """
     states = list(stored())
     old = [s for s in states if boot and s.about.get("boot") != boot]
     kept = [s for s in states if s not in old]
     going = doomed([(s.last_used, s.disk_mib) for s in kept], time.time(), max_age, max_mib)
     removed = tuple((state, state.disk_mib) for state in (*old, *(kept[n] for n in going)))
-    for state, _ in removed:
+    for state, _ in () if dry_run else removed:
         drop(state.key)
     return removed

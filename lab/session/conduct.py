@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -49,12 +49,48 @@ class Listener:
 
 
 @dataclass(frozen=True)
+class Stop:
+    """Why a session began no more runs, and whether that was for a verdict."""
+
+    why: str
+    verdict: bool = False
+
+
+@dataclass(frozen=True)
+class Until:
+    """When a session begins no more runs: after a verdict that is worse than expected, or at a deadline."""
+
+    first: bool = False
+    deadline: Deadline | None = None
+
+    @classmethod
+    def asked(cls, request: SessionRequest) -> Until:
+        """Time runs from now."""
+        limit = timedelta(seconds=request.seconds)
+        return cls(request.first, Deadline.after("the session", limit) if limit else None)
+
+    def reached(self, results: Iterable[RunResult]) -> Stop | None:
+        from lab.verdict.model import Word
+
+        worse = (r for r in results if r.disagrees and r.verdict.word in (Word.FAIL, Word.ERROR, Word.MISS))
+        if self.first and (one := next(worse, None)):
+            return Stop(f"{one.manifest.run} is {one.verdict.word}, predicted {one.instead_of}", verdict=True)
+        if self.deadline is not None and self.deadline.expired:
+            return Stop(f"{self.deadline.limit.total_seconds():g} s are over")
+        return None
+
+
+@dataclass(frozen=True)
 class Conducted:
-    """A session that is over: whether a signal ended it, and the results of runs whose verdict was told."""
+    """A session that is over: whether a signal ended it, and the results of runs whose verdict was told.
+
+    stop  why runs were not begun, where there are any and it was no signal
+    """
 
     plan: SessionPlan
     interrupted: bool
     results: Mapping[str, RunResult]
+    stop: Stop | None = None
 
     @property
     def log(self) -> Path:
@@ -99,6 +135,7 @@ def conduct(
     from lab.host.size import require_files
     from lab.provision.private import private_folder
 
+    until = Until.asked(request)
     require_files()
     end_in_order()  # a SIGTERM before the first worker, or after the last, must tidy up as well
     with contextlib.ExitStack() as stack:
@@ -109,32 +146,38 @@ def conduct(
         before(listener.progress)
         plan = prepare(request, folder, sockets, listener.progress, only=only)
         listener.planned(plan)
-        return watch(plan, engine, listener)
+        return watch(plan, engine, listener, until)
 
 
-def watch(plan: SessionPlan, engine: Runner, listener: Listener) -> Conducted:
-    """Have an engine run a plan to its end, telling each verdict. Raises HostTrouble.
+def watch(plan: SessionPlan, engine: Runner, listener: Listener, until: Until | None = None) -> Conducted:
+    """Have an engine run a plan to its end, or `until` no more runs begin, telling each verdict. Raises HostTrouble.
 
     Workers may outlive an engine that was killed: they are waited for, so that what they leave is reported.
     """
-    from lab.host.workers import at_work, stop
+    from lab.host import workers
     from lab.provision.sweep import TIDY_LIMIT
 
     news = News(plan, listener)
+    stop: Stop | None = None
     with handing_on(engine):
         engine.begin(plan)
 
         def step() -> tuple[int | None, object]:
+            nonlocal stop
             news.catch_up()
+            if until and not stop and (stop := until.reached(news.results.values())):
+                with contextlib.suppress(FileNotFoundError):  # the engine has ended, and its folder is gone
+                    (plan.sockets / workers.ENOUGH).touch()
             listener.doing(news.status())
             return engine.poll(), news.status()
 
         wait_until(step, deadline=Deadline.after("the runs", FOR_EVER), pause=timedelta(milliseconds=50))
-        if at_work(plan.sockets):
+        if workers.at_work(plan.sockets):
             listener.progress("the engine is gone: waiting for its workers to put their evidence away")
-            stop(plan.sockets, TIDY_LIMIT)
+            workers.stop(plan.sockets, TIDY_LIMIT)
         news.catch_up()
-    return Conducted(plan, bool(engine.signals), news.results)
+    begun_all = len(news.results) == len(plan.runs)
+    return Conducted(plan, bool(engine.signals), news.results, None if begun_all else stop)
 
 
 @dataclass

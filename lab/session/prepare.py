@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from types import MappingProxyType
+from typing import Literal
 
-from lab.contracts import BootableKernel, GuestImage, Progress
+from lab.contracts import EMBEDDED, BootableKernel, GuestImage, Progress
 from lab.drive.role import ensure_settings
 from lab.errors import BadInput
 from lab.experiments.contract import Asked
@@ -47,6 +50,8 @@ from lab.spec.suite import SuiteSpec, unknown
 from lab.verdict.case import Case
 
 DEFAULT_SUITE = "default"
+EXPECTED: tuple[Literal["PASS", "FAIL", "ERROR", "DONE"], ...] = ("PASS", "FAIL", "ERROR", "DONE")
+"""What `--expect` takes: a MISS says nothing of a kernel, and what does not apply is a SKIP anyway."""
 
 
 def combine(request: SessionRequest) -> SuiteSpec:
@@ -63,6 +68,8 @@ def combine(request: SessionRequest) -> SuiteSpec:
         problems.append(f"--family {request.family!r} is none of {', '.join(FAMILIES)}")
     if request.accelerator not in ("auto", "kvm", "tcg"):
         problems.append(f"--accel {request.accelerator!r} is none of auto, kvm, tcg")
+    if request.expect not in ("", *EXPECTED):
+        problems.append(f"--expect {request.expect!r} is none of {', '.join(EXPECTED)}")
     if problems:
         raise BadInput(
             problems, hint="lab cases, lab nics, lab kernels list what there is; lab run --help says what options take"
@@ -127,7 +134,7 @@ def check(request: SessionRequest, progress: Progress = lambda _: None) -> Check
             named = resolve(more) if more else ()
     except BadInput as exc:
         problems.append(exc)
-    if spec is None or resolved is None:
+    if problems or spec is None or resolved is None:
         hints = [exc.hint for exc in problems if exc.hint]
         raise BadInput([line for exc in problems for line in exc.problems], hint="; ".join(hints))
     comparing = any(case_named(name).compares for name in spec.cases)
@@ -236,6 +243,9 @@ def prepare(
     asked = check(request, progress)
     spec = asked.spec
     check_disk(folder)
+    if request.connect != EMBEDDED and not elsewhere:  # before anything is made: with --accel nobody else would ask
+        with connect(request.connect, sockets / "probe"):
+            pass
     cases = [case_named(case) for case in spec.cases]
     layers = _layers(cases, progress)  # what does not build is told before anything is fetched
     image = ensure_image(progress)
@@ -249,40 +259,51 @@ def prepare(
     runs = expand(name, tested, spec.nics, cases, spec.repeat, asked.references, family, keys)
     runs = tuple(run for run in runs if only is None or only(run))
     most = min(sum(elsewhere.values()), len(runs)) if elsewhere else most_pairs(request, runs)
-    session = folder / name
-    session.mkdir(parents=True)
-    accelerator, why = request.accelerator, ""
-    if not elsewhere:
-        progress("proving the accelerator")
-        accelerator, why = choose_accelerator(request, kernels, image, session, sockets)
-    cold = request.cold or bool(cannot_save(request.connect))
-    way = way_of(accelerator, cold=cold)
-    host, known = host_shape(way), load_learnt()
-    fixed = "as asked" if request.pairs else "what the hosts have room for" if elsewhere else ""
-    at_once = Choice(most, fixed) if fixed else choose(known.rates.get(host, {}), most, host_size().cpus)
-    ordered = _ordered(runs, kernels, at_once.pairs, known, [way_on(way, name) for name in elsewhere] or [way])
-    plan = SessionPlan(
-        name=name,
-        started=started.isoformat(timespec="milliseconds"),
-        command=request.command,
-        folder=session,
-        sockets=sockets,
-        connect=request.connect,
-        accelerator=accelerator,
-        accelerator_why=why,
-        pairs=min(at_once.pairs, len({run.batch for run in ordered})),
-        pairs_why=at_once.why,
-        host=host,
-        image=image,
-        kernels=kernels,
-        runs=ordered,
-        cold=cold,
-        plugin=None if elsewhere else ensure_plugin_for(runs, accelerator, progress),
-        layers=tuple(dict.fromkeys(layers[run.case] for run in ordered if run.layer)),
-    )
-    plan = replace(plan, notes=_bring(plan, request, progress))
-    write_whole(session / PLAN_FILE, dump(plan, cache_root()))
+    with _folder_of(folder / name) as session:
+        accelerator, why = request.accelerator, ""
+        if not elsewhere:
+            progress("proving the accelerator")
+            accelerator, why = choose_accelerator(request, kernels, image, session, sockets)
+        cold = request.cold or bool(cannot_save(request.connect))
+        way = way_of(accelerator, cold=cold)
+        host, known = host_shape(way), load_learnt()
+        fixed = "as asked" if request.pairs else "what the hosts have room for" if elsewhere else ""
+        at_once = Choice(most, fixed) if fixed else choose(known.rates.get(host, {}), most, host_size().cpus)
+        ordered = _ordered(runs, kernels, at_once.pairs, known, [way_on(way, name) for name in elsewhere] or [way])
+        plan = SessionPlan(
+            name=name,
+            started=started.isoformat(timespec="milliseconds"),
+            command=request.command,
+            folder=session,
+            sockets=sockets,
+            connect=request.connect,
+            accelerator=accelerator,
+            accelerator_why=why,
+            pairs=min(at_once.pairs, len({run.batch for run in ordered})),
+            pairs_why=at_once.why,
+            host=host,
+            image=image,
+            kernels=kernels,
+            runs=ordered,
+            cold=cold,
+            expect=next((word for word in EXPECTED if word == request.expect), ""),
+            plugin=None if elsewhere else ensure_plugin_for(runs, accelerator, progress),
+            layers=tuple(dict.fromkeys(layers[run.case] for run in ordered if run.layer)),
+        )
+        plan = replace(plan, notes=_bring(plan, request, progress))
+        write_whole(session / PLAN_FILE, dump(plan, cache_root()))
     return plan
+
+
+@contextlib.contextmanager
+def _folder_of(session: Path) -> Iterator[Path]:
+    """The folder of a session, which goes again where there is no plan of it in the end."""
+    session.mkdir(parents=True)
+    try:
+        yield session
+    except BaseException:
+        shutil.rmtree(session, ignore_errors=True)
+        raise
 
 
 def _layers(cases: Sequence[Case], progress: Progress) -> dict[str, GuestImage]:

@@ -23,6 +23,9 @@ class SessionRequest:
               what else it is told by that command
     reference the kernel that cases which compare set beside each other one; "" for the stock one of its kind
     family    what streams go over, ipv4 or ipv6; "" for either in turn
+    expect    the word that every run is expected to get; "" for what its case predicts
+    first     whether no run begins after one that failed, erred or missed and was not to
+    seconds   from its start after which a session begins no run; 0 for no limit
     """
 
     names: tuple[str, ...] = ()
@@ -36,6 +39,9 @@ class SessionRequest:
     command: str = ""
     reference: str = ""
     family: str = ""
+    expect: str = ""
+    first: bool = False
+    seconds: float = 0.0
     cold: bool = False
     experiment: str = ""
     options: Mapping[str, str] = field(default_factory=dict)

@@ -32,7 +32,7 @@ from lab.trial.steps import Steps
 from lab.units import utc_now
 from lab.verdict.case import Case
 from lab.verdict.model import Word
-from lab.verdict.predict import predict
+from lab.verdict.predict import foretold
 
 
 class Trial:
@@ -135,8 +135,8 @@ class Trial:
 
     @property
     def predicted(self) -> Predicted:
-        """What the tables predict; SKIP where the run does not apply."""
-        return Predicted.SKIP if self.life.skip else predict(self.case, self.run.design, self.run.nic)
+        """What is expected of the run."""
+        return foretold(self.case, self.run, self.plan.expect, skipped=bool(self.life.skip))
 
     @property
     def verdict(self) -> Word:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from lab.errors import BadInput
 from lab.plan.design import STOCK, Predicted
+from lab.plan.matrix import Run
 from lab.plan.nics import NICS
 from lab.verdict.case import Case
 from lab.verdict.model import Word
@@ -46,6 +47,13 @@ def predict(case: Case, design: str, nic: str) -> Predicted:
     told = case.expect.get(acts_as(case, design, nic), Predicted.OPEN)
     possible = not case.proved or case.traffic is None or case.traffic.preflight.possible(NICS[nic])
     return told if possible or told is Predicted.SKIP else Predicted.ERROR
+
+
+def foretold(case: Case, run: Run, expect: str, *, skipped: bool) -> Predicted:
+    """What a run is expected to get: SKIP where it does not apply, else `expect`, else what its case predicts."""
+    if skipped:
+        return Predicted.SKIP
+    return Predicted(expect) if expect else predict(case, run.design, run.nic)
 
 
 def agrees(word: Word, predicted: str, *, kernel_fault: bool = False) -> bool:

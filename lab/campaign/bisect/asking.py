@@ -18,12 +18,11 @@ from lab.plan.design import design_of
 from lab.plan.names import FAMILIES
 from lab.plan.nics import NICS
 from lab.spec.suite import unknown
+from lab.units import seconds_of
 from lab.verdict.model import Word
 
 HINT = "lab bisect --help; lab cases and lab nics list what there is"
 _RUNS = re.compile(r"(\d{1,6}) ?runs?")
-_TIME = re.compile(r"(\d{1,6}(?:\.\d+)?) ?(h|min|m|s)")
-_SECONDS = {"h": 3600.0, "min": 60.0, "m": 60.0, "s": 1.0}
 
 
 def kind_of(packages: str, repo: str, series: str, ends: Sequence[str]) -> Kind:
@@ -43,11 +42,11 @@ def budget_of(text: str) -> Budget:
     """`40runs`, `2h`, `90min`, or several with `|` between. Raises BadInput."""
     runs, seconds = 0, 0.0
     for part in filter(None, (part.strip() for part in text.split("|"))):
-        if found := _RUNS.fullmatch(part):
+        if (found := _RUNS.fullmatch(part)) and int(found[1]):
             runs = int(found[1])
-        elif found := _TIME.fullmatch(part):
-            seconds = float(found[1]) * _SECONDS[found[2]]
-        if not found or not (runs or seconds):
+        elif not part.isdigit() and (told := seconds_of(part)):
+            seconds = told
+        else:
             raise BadInput([f"--budget {text!r}: write 40runs, 2h, or '40runs|2h'"])
     return Budget(runs, seconds)
 

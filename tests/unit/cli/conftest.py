@@ -26,6 +26,7 @@ def lab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Lab:
     """Run `lab ARGS...` in this process, in an empty folder, 80 columns wide."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LAB_KNOWN", "")
+    monkeypatch.setenv("LAB_CONFIG", "")
     for name, value in {"COLUMNS": "80", "TERM": "dumb", "LAB_RESULTS": str(tmp_path / "results")}.items():
         monkeypatch.setenv(name, value)
     return lambda *args: CliRunner().invoke(APP, [str(arg) for arg in args])

@@ -34,6 +34,17 @@ def test_a_state_is_listed() -> None:
     assert json.loads(said("list", "--json"))["key"] == "k1"
 
 
+def test_a_dry_run_removes_nothing() -> None:
+    assert "would remove: k1" in said("prune", "--most", "0", "--dry-run")
+    assert [state.key for state in stored()] == ["k1"]
+
+
+def test_less_than_nothing_is_refused() -> None:
+    refused = CliRunner().invoke(assembled("cache"), ["cache", "prune", "--most", "-1"])
+    assert refused.exit_code == 2
+    assert [state.key for state in stored()] == ["k1"]
+
+
 def test_a_state_that_is_removed_is_told() -> None:
     assert "removed: k1" in said("prune", "--most", "0")
     assert list(stored()) == []

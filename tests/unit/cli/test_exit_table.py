@@ -22,6 +22,7 @@ from lab.host.paths import project_root
 from tests.unit.campaign.world import World, line_of, searched
 from tests.unit.cli.conftest import write_run, write_session
 from tests.unit.fleet.made import order_of, plan_in
+from tests.unit.kernels.binaries import vmlinux
 from tests.unit.verdict.machine import KERNELS
 from tests.unit.verdict.told import with_digest
 
@@ -43,6 +44,11 @@ ROWS: dict[tuple[str, str], tuple[list[str], int, str]] = {
         "",
     ),
     ("any", "its output is closed"): (["lab cases >&-", "lab cases <&- >&- 2>&-", "nohup lab cases >/dev/null"], 0, ""),
+    ("any", "a `lab.toml` with something wrong: all of it is told"): (
+        ["LAB_CONFIG=wrong.toml lab nics", "LAB_CONFIG=nosuch lab cache list"],
+        2,
+        "hours: no such command|no such file",
+    ),
     ("any", "its output is a full disk"): (["lab cases >/dev/full"], 3, "No space left on device"),
     ("run", "unknown case, suite or NIC profile; numbers out of range"): (
         ["lab run nosuch", "lab run hold --nic nosuch", "lab run hold -n 0", "lab run hold --repeat 99999999999"],
@@ -56,6 +62,25 @@ ROWS: dict[tuple[str, str], tuple[list[str], int, str]] = {
     ),
     ("run", "a kernel that is not there"): (["lab run hold --kernel /nosuch"], 2, "/nosuch: there is no such file"),
     ("run", "too few files may be open (`ulimit -n 64`)"): (["ulimit -n 64; lab run hold"], 3, "64 files at once"),
+    ("run", "a time or an expected word that is none; options that make no sense beside each other"): (
+        ["lab run --timeout soon", "lab run hold --expect MISS", "lab run --dry-run --resume x", "lab run --of s"],
+        2,
+        "lab: ",
+    ),
+    ("run --dry-run", "what would be run"): (
+        ["lab run hold --kernel ./vmlinux --nic virtio --dry-run"],
+        0,
+        "1 run, 1 at once",
+    ),
+    ("run --rerun-failed", "nothing failed"): (["lab run --rerun-failed --of s1 --results both"], 0, "as predicted"),
+    (
+        "run --rerun-failed",
+        "no such session, or none stored; suites, cases, `--nic` or `--repeat` beside it",
+    ): (
+        ["lab run --rerun-failed --of nosuch", "lab run --rerun-failed --results empty", "lab run hold --rerun-failed"],
+        2,
+        "lab: ",
+    ),
     ("run --for-bisect", "a command that makes no sense, an unknown option, a kernel that is not there: git stops"): (
         [
             "lab run nosuch --for-bisect",
@@ -114,7 +139,8 @@ ROWS: dict[tuple[str, str], tuple[list[str], int, str]] = {
         "MISS|ERROR",
     ),
     ("judge", "nothing but SKIPs, as the run that made them"): (["lab judge skipped"], 3, "igb needs QEMU 8"),
-    ("judge", "no such folder, a folder without a manifest, or a manifest that cannot be read"): (
+    ("judge", "a folder of runs or sessions: as all of them"): (["lab judge good"], 0, "as predicted"),
+    ("judge", "no such folder, one without a run, or a manifest that cannot be read"): (
         ["lab judge nosuch", "lab judge empty", "lab judge file", "lab judge broken", "lab judge passed empty"],
         2,
         "lab: ",
@@ -155,7 +181,11 @@ ROWS: dict[tuple[str, str], tuple[list[str], int, str]] = {
     ("nics --measure", "every profile was skipped"): (["PATH=empty lab nics --measure --nic igb"], 3, "skipped: "),
     ("cases", "the list"): (["lab cases"], 0, "hold"),
     ("cache list", "the list"): (["lab cache list"], 0, "0 states"),
-    ("cache prune", "done, or nothing to do"): (["lab cache prune"], 0, "nothing to remove"),
+    ("cache prune", "done, or nothing to do; `--dry-run`"): (
+        ["lab cache prune", "lab cache prune --dry-run"],
+        0,
+        "nothing to remove",
+    ),
     ("cache prune", "a number out of range"): (
         ["lab cache prune --most nan", "lab cache prune --unused-for=-1"],
         2,
@@ -396,6 +426,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_session(made / "results", "s1", ("hold",))
     write_run(made / "results" / "s1" / "failed.x", "hold", kernel=KERNELS["stock"])
     write_run(made / "passed", "hold")
+    write_run(made / "good" / "a", "hold")
+    (made / "vmlinux").write_bytes(vmlinux())
     write_run(made / "failed", "hold", kernel=KERNELS["stock"])
     write_run(made / "foreseen", "hold", predicted="FAIL", kernel=KERNELS["stock"])
     incident = {"kind": "qemu-exit", "guest": "receiver", "detail": "killed", "t": "2026-01-01T00:00:00+00:00"}
@@ -479,7 +511,12 @@ def forked(line: str, folder: Path, env: dict[str, str], said: Path) -> tuple[in
 )
 def test_a_row_of_the_table(line: str, code: int, said: str, folder: Path, tmp_path: Path) -> None:
     given = {key: value for key, value in os.environ.items() if not key.startswith(("LAB_", "PYTEST_"))}
-    env = given | {"LAB_CACHE": str(tmp_path / "cache"), "LAB_RUNTIME": str(tmp_path), "COLUMNS": "200"}
+    env = given | {
+        "LAB_CONFIG": "",
+        "LAB_CACHE": str(tmp_path / "cache"),
+        "LAB_RUNTIME": str(tmp_path),
+        "COLUMNS": "200",
+    }
     ended, text = (by_shell if re.search("[<>|;]|nohup", line) else forked)(line, folder, env, tmp_path / "said")
     assert ended == code, text
     assert "Traceback" not in text

@@ -1,18 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-only
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
+from typer.main import get_command
 from typer.testing import CliRunner
 
 import lab.cli
 from lab.cli import COMMANDS, assembled, named
 from lab.cli.exits import LAB_FAILED, UNTESTABLE, LabGroup, told
 from lab.errors import BadInput, HostTrouble
+from lab.host.version import lab_version
 from tests.unit.cli.conftest import Lab
 
 
@@ -30,6 +36,62 @@ def test_every_command_has_help_that_fits_80_columns(lab: Lab, command: str) -> 
     helped = lab(command, "--help")
     assert helped.exit_code == 0
     assert max(map(len, helped.stdout.splitlines())) <= 80
+
+
+def test_the_version_has_the_commit_of_a_checkout(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab_version.cache_clear()
+    monkeypatch.setattr("lab.host.version._commit", lambda: "259570e1a2b3.dirty")
+    assert re.fullmatch(r"lab \d+\.\d+\.\d+\+g259570e1a2b3\.dirty\n", lab("--version").stdout)
+    lab_version.cache_clear()
+    monkeypatch.setattr("lab.host.version._commit", lambda: "")
+    assert re.fullmatch(r"lab \d+\.\d+\.\d+\n", lab("--version").stdout)
+    lab_version.cache_clear()
+
+
+def test_a_lab_that_was_installed_away_from_its_checkout_says_so(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "suites").mkdir()
+    monkeypatch.setattr("lab.host.paths.project_root", lambda: tmp_path)
+    told = lab("nics")
+    assert told.exit_code == LAB_FAILED
+    assert "without its images, playbooks" in told.stderr
+    assert "pipx install --editable" in told.stderr
+
+
+FIXED = {
+    "accel": {"auto", "kvm", "tcg"},
+    "family": {"ipv4", "ipv6"},
+    "carrier": {"parallel", "local"},
+    "connect": {"embed", "qemu:///session", "qemu:///system"},
+    "role": {"receiver", "sender"},
+    "expect": {"PASS", "FAIL", "ERROR", "DONE"},
+    "nic": {"virtio", "e1000e-split", "vmxnet3"},
+    "suite": {"default", "fast", "thread"},
+    "design": {"stock", "precharge"},
+}
+"""What the shell offers for an option of this name, wherever there is one; of open sets, some."""
+
+
+def _options(group: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - a click class
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from ((f"{name} {within}", param) for within, param in _options(command))
+        else:
+            yield from ((name, param) for param in command.params)
+
+
+def test_every_option_with_a_fixed_set_completes_it() -> None:
+    everything: Any = get_command(assembled())
+    seen: set[str] = set()
+    context = everything.make_context("lab", ["nics"], resilient_parsing=True)
+    for command, param in _options(everything):
+        if param.name in FIXED and param.param_type_name == "option":
+            offered = {item.value for item in param.shell_complete(context, "")}
+            assert FIXED[param.name] <= offered, f"lab {command} --{param.name}"
+            assert [item.value for item in param.shell_complete(context, "nosuch")] == []
+            seen.add(param.name)
+    assert seen == set(FIXED)
 
 
 def _app_that_raises(exc: BaseException) -> typer.Typer:

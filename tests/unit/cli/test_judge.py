@@ -51,7 +51,17 @@ def test_all_problems_are_told_and_good_bundles_are_judged_all_the_same(lab: Lab
     assert json.loads(judged.stdout)["verdict"] == "PASS"
     assert "2 problems" in judged.stderr
     assert "absent: there is no such folder" in judged.stderr
-    assert "empty: manifest.json: absent" in judged.stderr
+    assert "empty: neither a run nor a folder of runs" in judged.stderr
+
+
+def test_a_folder_of_bundles_or_of_sessions_is_all_of_them(lab: Lab, tmp_path: Path) -> None:
+    loose = [write_run(tmp_path / "loose" / name, "hold") for name in ("a", "b")]
+    _, first = write_session(tmp_path / "results", "20260101-000000-aaaa", ("hold", "copy-control"))
+    _, second = write_session(tmp_path / "results", "20260102-000000-aaaa", ("hold",))
+    for folder, held in ((tmp_path / "loose", loose), (tmp_path / "results", [*sorted(first), *second])):
+        judged = lab("judge", folder, "--json")
+        assert [json.loads(line)["bundle"] for line in judged.stdout.splitlines()] == list(map(str, held))
+        assert judged.exit_code == 0
 
 
 def test_a_session_without_bundles_is_bad_input(lab: Lab, tmp_path: Path) -> None:

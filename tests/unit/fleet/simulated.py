@@ -54,8 +54,12 @@ def make(folder: Path, plan: SessionPlan, seconds: float, slow: dict[str, float]
 
 def host(config: Path, name: str) -> FleetHost:
     from lab.fleet.inventory import FleetHost
+    from lab.host.paths import project_root
 
-    return FleetHost(name, (sys.executable, "-S", "-P", str(Path(__file__).resolve()), str(config), name), 1)
+    finds_the_lab = f"PYTHONPATH={project_root()}"  # -S leaves out where packages are installed
+    return FleetHost(
+        name, ("env", finds_the_lab, sys.executable, "-S", "-P", str(Path(__file__).resolve()), str(config), name), 1
+    )
 
 
 class Simulated:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -96,8 +97,19 @@ def test_a_folder_that_cannot_be_loaded_is_bad_input(folder: Path, name: str, te
 def test_a_case_with_a_name_that_is_taken_is_refused(folder: Path) -> None:
     case = folder / "cases" / "hold_little.py"
     case.write_text(case.read_text().replace("def hold_little", "def hold"))
-    with pytest.raises(BadInput, match="two experiments have a case 'hold'"):
+    with pytest.raises(BadInput, match=rf"rx_zerocopy and {folder} both have the case hold\n"):
         with_folders([str(folder)])
+
+
+def test_an_experiment_of_another_checkout_is_one_problem_however_many_cases_it_has(folder: Path) -> None:
+    shutil.rmtree(folder)
+    shutil.copytree(suites_dir() / "rx_zerocopy", folder)
+    with pytest.raises(BadInput) as caught:
+        with_folders([f"{folder}:hold"])
+    (problem,) = caught.value.problems
+    assert "both have" in problem
+    assert len(problem) < len(str(folder)) + 120
+    assert "its own lab" in caught.value.hint
 
 
 def test_its_rules_judge(folder: Path) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,6 +124,52 @@ def test_nothing_to_compare_with_is_refused_where_a_case_compares() -> None:
         check(SessionRequest(names=("cost", "hold"), kernels=("mine",)))
     assert "--reference" in caught.value.hint
     assert check(SessionRequest(names=("hold",), kernels=("mine",))).references == {}
+
+
+def test_a_reference_that_is_not_there_is_refused_whether_a_case_compares_or_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def resolve(names: Sequence[str]) -> tuple[LocalKernel, ...]:
+        if "nosuch" in names:
+            raise BadInput(["kernel 'nosuch' is not known."])
+        return (own("plain", "stock"),)
+
+    monkeypatch.setattr(session, "resolve", resolve)
+    for case in ("hold", "cost"):
+        with pytest.raises(BadInput, match="'nosuch' is not known"):
+            check(SessionRequest(names=(case,), kernels=("plain",), reference="nosuch"))
+
+
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("uri", ["bogus", "qemu+unix:///session?socket=/nosuch"])
+def test_a_hypervisor_that_cannot_be_reached_is_told_before_anything_is_made(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        pytest.fail("made before anybody asked the hypervisor")
+
+    monkeypatch.setattr(session, "ensure_image", never)
+    monkeypatch.setattr(session, "_layers", never)
+    request = SessionRequest(names=("hold",), kernels=("plain",), connect=uri, accelerator="tcg")
+    with pytest.raises(HostTrouble, match="libvirt cannot open"):
+        session.prepare(request, tmp_path, tmp_path, lambda _: None)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("kernels")
+def test_a_session_that_comes_to_no_plan_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: object) -> None:
+        assert len(list(tmp_path.iterdir())) == 1
+        raise HostTrouble("no accelerator")
+
+    for name in ("ensure_image", "ensure_settings", "ensure_init"):
+        monkeypatch.setattr(session, name, lambda *_: IMAGE)
+    monkeypatch.setattr(session, "_layers", lambda *_: {})
+    monkeypatch.setattr(session, "make_bootable", lambda kernel, **_: bootable(kernel.name))
+    monkeypatch.setattr(session, "choose_accelerator", refuses)
+    with pytest.raises(HostTrouble, match="no accelerator"):
+        session.prepare(SessionRequest(names=("hold",), kernels=("plain",)), tmp_path, tmp_path, lambda _: None)
+    assert not list(tmp_path.iterdir())
 
 
 IMAGE = GuestImage(Path("/image"), "ab" * 32, "key")
