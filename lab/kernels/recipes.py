@@ -48,13 +48,13 @@ def overlays() -> tuple[str, ...]:
     return tuple(sorted([*configs, *series]))
 
 
-def mutants() -> tuple[BuildName, ...]:
-    """Every one-defect patch, as the kernel it makes: the directory names the kernel it goes on."""
+def mutants(base: str = "") -> tuple[BuildName, ...]:
+    """Every one-defect patch, as the kernel it would make on a base: the directory names the kernel it goes on."""
     found = []
     for patch in sorted((images() / "mutants").glob("*/*.patch")):
         on = parse_name(patch.parent.name)
         if on is not None:
-            found.append(BuildName("", on.stem, on.overlays, patch.stem))
+            found.append(BuildName("" if base == DEFAULT_BASE else base, on.stem, on.overlays, patch.stem))
     return tuple(found)
 
 
