@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from lab.errors import BadInput
+from lab.errors import BadInput, tried
 from lab.experiments.found import all_cases
+from lab.host.records import tell
 from lab.kernels import recipes
 from lab.kernels.delivered import read_series
 from lab.kernels.naming import BuildName
 from lab.kernels.series import Patch
+from lab.kernels.tree import fits
 from lab.plan.matrix import Run
 from lab.plan.nics import NICS
 from lab.report.model import RunResult
@@ -74,19 +76,25 @@ class Judged:
     outcome: Outcome
 
 
-def chosen(names: Sequence[str], design: str, nic: str) -> tuple[Mutant, ...]:
-    """The mutants asked for: all, those of a design, or by name. Raises BadInput with every problem."""
-    known = recipes.mutants()
+def chosen(names: Sequence[str], design: str, nic: str, base: str = "") -> tuple[Mutant, ...]:
+    """The mutants asked for: all, those of a design, or by name. base "" is the default, for which all were made; of
+    all on another those that fit, the others are told. Raises BadInput with every problem."""
+    known = recipes.mutants(base)
     problems = unknown("mutant", names, [word for m in known for word in (m.mutant, str(m))])
     problems += unknown("design", [design] if design else [], sorted({m.stem for m in known}))
     problems += unknown("NIC profile", [nic], tuple(NICS))
+    if base:
+        tried(problems, lambda: recipes.recipe_of(f"{base}:stock"))
     found = [m for m in known if not names or m.mutant in names or str(m) in names]
     mutants = []
     for parts in found:
-        if not design or design in (parts.stem, str(replace(parts, mutant=""))):
+        if not design or design in (parts.stem, _on(parts)):
             mutants += _read(parts, nic, problems)
+    if base and not problems:
+        mutants = _fitting(mutants, problems if names else None)
     if not problems and not mutants:
-        problems.append(f"there is no mutant under {recipes.images() / 'mutants'}.")
+        there = recipes.images() / "mutants"
+        problems.append(f"there is no mutant under {there}{f' that fits base {base}' if base else ''}.")
     if problems:
         raise BadInput(problems, hint=HINT)
     return tuple(mutants)
@@ -160,7 +168,7 @@ def _decisive(runs: Sequence[RunResult]) -> list[Finding]:
 
 
 def _read(parts: BuildName, nic: str, problems: list[str]) -> list[Mutant]:
-    path = recipes.images() / "mutants" / str(replace(parts, mutant="")) / f"{parts.mutant}.patch"
+    path = recipes.images() / "mutants" / _on(parts) / f"{parts.mutant}.patch"
     try:
         patches = read_series(path).patches
         if len(patches) != 1:
@@ -169,3 +177,26 @@ def _read(parts: BuildName, nic: str, problems: list[str]) -> list[Mutant]:
     except BadInput as exc:
         problems += exc.problems
         return []
+
+
+def _on(parts: BuildName) -> str:
+    """The kernel a mutant's patch goes on, as its directory is named."""
+    return str(replace(parts, base="", mutant=""))
+
+
+def _fitting(mutants: Iterable[Mutant], problems: list[str] | None) -> list[Mutant]:
+    """Those whose patches go on their base, as far as it is unpacked here. The others are problems where they were
+    asked for, else told."""
+    found = []
+    for mutant in mutants:
+        try:
+            recipe = recipes.recipe_of(mutant.name)
+            fits(recipe.base, recipe.series)
+            found.append(mutant)
+        except BadInput as exc:
+            if problems is None:
+                first = exc.problems[0].splitlines()[0]
+                tell(f"left out: {mutant.name}: {first}")
+            else:
+                problems += [f"{mutant.name}: {problem}" for problem in exc.problems]
+    return found

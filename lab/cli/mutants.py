@@ -34,6 +34,9 @@ def mutants(
     design: Annotated[
         str, typer.Option("--design", help="Only those of this kernel.", autocompletion=complete.designs)
     ] = "",
+    base: Annotated[
+        str, typer.Option("--base", help="On 7.3, or what else is a base: the mutants that fit there.")
+    ] = "",
     nic: Annotated[
         str, typer.Option("--nic", help="NIC profile for mutants that name none.", autocompletion=complete.nics)
     ] = "e1000e-split",
@@ -57,7 +60,7 @@ def mutants(
     """
     from lab.campaign.mutants import chosen
 
-    wanted = chosen(names or (), design, nic)
+    wanted = chosen(names or (), design, nic, base)
     if list_only:
         print_entries((m.name, [m.defect, f"claimed by {m.claim} on {m.nic} as {m.caught_as}"]) for m in wanted)
         return

@@ -52,7 +52,7 @@ class Experiment:
     """A package of suites/ that has an `experiment.py` with one of these, called EXPERIMENT.
 
     question  what it asks, as the heading of a report
-    designs   the kernel designs it argues about, by name; patches of each lie in images/kernels/NAME
+    designs   the kernel designs it argues about, by name; patches of each lie in images/kernels/NAME/LINE
     cases     by name, in the order in which they are shown; each says how it makes traffic
     more      where its cases are found elsewhere; None where the list is all
     older     how its bundles of earlier days are read that have no manifest, by the name of the file they have instead

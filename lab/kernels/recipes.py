@@ -18,6 +18,7 @@ from lab.kernels.delivered import read_series
 from lab.kernels.fragments import Fragment, as_modules, parse
 from lab.kernels.given import name_given, read_fragment, series_given
 from lab.kernels.naming import DEFAULT_BASE, OWN_NAME, BuildName, means_packaged, parse_name
+from lab.kernels.ranges import version_of
 from lab.kernels.recipe import Recipe
 from lab.kernels.series import Patch, Series
 
@@ -37,23 +38,23 @@ def own_names() -> tuple[str, ...]:
 
 def designs() -> tuple[str, ...]:
     """Designs that can be built: stock, and those with a series."""
-    return tuple(name for name in all_designs() if name == "stock" or _patches_in(images() / name))
+    return tuple(name for name in all_designs() if name == "stock" or _has_series(images() / name))
 
 
 def overlays() -> tuple[str, ...]:
     """What may follow a `+`: config fragments and series that stack on any design."""
     configs = [p.stem for p in (images() / "config").glob("*.config") if p.stem != GUEST]
-    series = [p.name for p in images().iterdir() if p.name not in (*all_designs(), *_NOT_SERIES) and _patches_in(p)]
+    series = [p.name for p in images().iterdir() if p.name not in (*all_designs(), *_NOT_SERIES) and _has_series(p)]
     return tuple(sorted([*configs, *series]))
 
 
-def mutants() -> tuple[BuildName, ...]:
-    """Every one-defect patch, as the kernel it makes: the directory names the kernel it goes on."""
+def mutants(base: str = "") -> tuple[BuildName, ...]:
+    """Every one-defect patch, as the kernel it would make on a base: the directory names the kernel it goes on."""
     found = []
     for patch in sorted((images() / "mutants").glob("*/*.patch")):
         on = parse_name(patch.parent.name)
         if on is not None:
-            found.append(BuildName("", on.stem, on.overlays, patch.stem))
+            found.append(BuildName("" if base == DEFAULT_BASE else base, on.stem, on.overlays, patch.stem))
     return tuple(found)
 
 
@@ -70,7 +71,7 @@ def recipe_of(name: str) -> Recipe:
         raise BadInput([f"kernel {name!r}: not a name; write [BASE:]DESIGN[+OVERLAY...][~MUTANT]."])
     problems: list[str] = []
     start = _start(parts, problems)
-    series, fragments = _overlaid(parts, problems)
+    series, fragments = _overlaid(parts, start.base if start else None, problems)
     mutant = _mutant(parts, problems)
     if problems or start is None:
         raise BadInput(problems, hint="lab kernel list")
@@ -144,9 +145,10 @@ def _start(parts: BuildName, problems: list[str]) -> _Start | None:
             problems.append(f"kernel {parts}: there is no series {images() / parts.stem}.")
             return None
         base = tried(problems, lambda: find_base(parts.base or DEFAULT_BASE))
-        directory = images() / parts.stem
-        series = read_series(directory) if _patches_in(directory) else Series()
-        return _Start(parts.stem, base, series, (_guest(),)) if base else None
+        if base is None:
+            return None
+        series = Series() if parts.stem == "stock" else _series(parts, parts.stem, base, problems)
+        return _Start(parts.stem, base, series, (_guest(),))
     if parts.stem not in own_names():
         problems.append(f"kernel {parts}: no design and no kernel built with --name is called {parts.stem!r}.")
         return None
@@ -167,14 +169,14 @@ def _kept(record: Mapping[str, Any]) -> _Start:
     return _Start(record["design"], Base(**record["base"]), series, fragments)
 
 
-def _overlaid(parts: BuildName, problems: list[str]) -> tuple[Series, tuple[Fragment, ...]]:
+def _overlaid(parts: BuildName, base: Base | None, problems: list[str]) -> tuple[Series, tuple[Fragment, ...]]:
     series, fragments = Series(), list[Fragment]()
     for word in parts.overlays:
         config = images() / "config" / f"{word}.config"
         if config.is_file() and word != GUEST:
             fragments.append(read_fragment(config))
         elif word in overlays():
-            series = series + read_series(images() / word)
+            series = series + (_series(parts, word, base, problems) if base else Series())
         else:
             problems.append(f"kernel {parts}: no overlay {word!r}; there are {', '.join(overlays()) or 'none'}.")
     return series, tuple(fragments)
@@ -200,8 +202,32 @@ def _guest() -> Fragment:
     return read_fragment(images() / "config" / f"{GUEST}.config")
 
 
-def _patches_in(directory: Path) -> list[Path]:
-    return sorted(directory.glob("*.patch"))
+def _series(parts: BuildName, name: str, base: Base, problems: list[str]) -> Series:
+    """Of the series of a design or overlay, that for the base: the newest that was not made for a later line. One that
+    lies in no directory of a line is for all."""
+    lines = _lines(images() / name)
+    if not lines:
+        return read_series(images() / name)
+    at = version_of(base.version)
+    fitting = [line for line in lines if at and line <= at]
+    if not fitting:
+        there = ", ".join(lines[line].name for line in sorted(lines))
+        problems.append(
+            f"kernel {parts}: no series of {name} is for {base.label} ({base.version or 'version not known'}); "
+            f"there are some for Linux {there}, and what comes after."
+        )
+        return Series()
+    return read_series(lines[max(fitting)])
+
+
+def _lines(directory: Path) -> dict[tuple[int, int], Path]:
+    """The directories of series that were made for a line, `6.12`."""
+    found = {version_of(path.parent.name): path.parent for path in directory.glob("*/*.patch")}
+    return {line: path for line, path in found.items() if line}
+
+
+def _has_series(directory: Path) -> bool:
+    return any(directory.glob("*.patch")) or bool(_lines(directory))
 
 
 def _own_dir() -> Path:

@@ -331,8 +331,14 @@ ROWS: dict[tuple[str, str], tuple[list[str], int, str]] = {
         "no such folder|something else|no folder|lies in the results folder",
     ),
     ("mutants", "`--list`"): (["lab mutants --list"], 0, "claimed by"),
-    ("mutants", "unknown mutant or design, numbers out of range"): (
-        ["lab mutants nosuch", "lab mutants --design nosuch", "lab mutants --repeat 0", "lab mutants -n x"],
+    ("mutants", "unknown mutant or design, no base, numbers out of range"): (
+        [
+            "lab mutants nosuch",
+            "lab mutants --design nosuch",
+            "lab mutants --base a/b",
+            "lab mutants --repeat 0",
+            "lab mutants -n x",
+        ],
         2,
         "lab: |Invalid value",
     ),

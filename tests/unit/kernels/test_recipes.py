@@ -26,8 +26,9 @@ def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
     root = tmp_path / "images" / "kernels"
     for path in (
-        "put-hook/0001-a",
-        "put-hook/0002-b",
+        "put-hook/6.12/0001-a",
+        "put-hook/6.12/0002-b",
+        "put-hook/7.3/0001-c",
         "recycling/0001-r",
         "mutants/put-hook/one",
         "mutants/put-hook+recycling/two",
@@ -43,7 +44,8 @@ def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def found(spec: str, *, refresh: bool = False) -> Base:
         if spec.startswith("9"):
             raise BadInput([f"base {spec!r} is not known."])
-        return Base(spec, "package", f"linux-source-{spec}", f"key of {spec}", f"linux-source-{spec}")
+        version = "" if spec == "odd" else f"{spec}.4-1"
+        return Base(spec, "package", f"linux-source-{spec}", f"key of {spec}", f"linux-source-{spec}", version)
 
     monkeypatch.setattr("lab.kernels.recipes.find_base", found)
     return root
@@ -74,6 +76,30 @@ def test_a_mutant_of_the_bare_design_goes_on_a_stacked_one_too() -> None:
     assert list(map(str, recipes.mutants())) == ["put-hook~one", "put-hook+recycling~two"]
 
 
+@pytest.mark.parametrize(
+    ("base", "subjects"),
+    [
+        ("6.12", ["0001-a", "0002-b", "0001-r"]),
+        ("6.18", ["0001-a", "0002-b", "0001-r"]),
+        ("7.3", ["0001-c", "0001-r"]),
+        ("7.10", ["0001-c", "0001-r"]),
+    ],
+)
+def test_a_base_takes_the_newest_series_that_was_not_made_for_a_later_line(base: str, subjects: list[str]) -> None:
+    assert [p.subject for p in one(f"{base}:put-hook+recycling").series.patches] == subjects
+
+
+@pytest.mark.parametrize(("base", "version"), [("6.1", "6.1.4"), ("odd", "version not known")])
+def test_a_base_that_no_series_was_made_for_is_told(base: str, version: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        one(f"{base}:put-hook+recyling")
+    assert caught.value.problems == (
+        f"kernel {base}:put-hook+recyling: no series of put-hook is for linux-source-{base} ({version}); "
+        "there are some for Linux 6.12, 7.3, and what comes after.",
+        f"kernel {base}:put-hook+recyling: no overlay 'recyling'; there are debug, odd, recycling.",
+    )
+
+
 def test_stock_needs_no_patch_and_takes_another_base() -> None:
     assert one("6.1:stock").series.patches == ()
     assert one("6.1:stock").base.spec == "6.1"
@@ -102,7 +128,7 @@ def test_every_mistake_in_every_name_is_told() -> None:
 
 def test_a_kernel_of_ones_own_is_named_also_when_its_files_are_gone(images: Path, tmp_path: Path) -> None:
     mine = tmp_path / "mine"
-    shutil.copytree(images / "put-hook", mine)
+    shutil.copytree(images / "put-hook" / "6.12", mine)
     recipe = recipes.custom("6.1", str(mine), [images / "config" / "debug.config"], "mine-v2")
     recipes.remember(recipe)
     shutil.rmtree(mine)
@@ -127,7 +153,7 @@ def test_all_that_is_wrong_with_a_kernel_of_ones_own_is_told_at_once(tmp_path: P
     ("name", "reference"),
     [
         ("put-hook", "stock"),
-        ("6.1:put-hook+recycling+debug~one", "6.1:stock+recycling+debug"),
+        ("6.18:put-hook+recycling+debug~one", "6.18:stock+recycling+debug"),
         ("put-hook@precharge", "stock"),
         ("stock+debug", "stock+debug"),
     ],

@@ -10,8 +10,9 @@ import pytest
 from lab.campaign.mutants import Judged, Mutant, Outcome, chosen, is_wanted, judge_mutants, mutant_of
 from lab.cli.mutants import _of_case, as_record, code_of, summary
 from lab.errors import BadInput
+from lab.kernels.base import Base
 from lab.kernels.naming import parse_name
-from lab.kernels.series import Patch
+from lab.kernels.series import Patch, Series
 from lab.report.model import RunResult
 from lab.verdict.model import Word
 from tests.known import expand
@@ -148,3 +149,50 @@ def test_names_that_are_none_are_told(tmp_path: Path, monkeypatch: pytest.Monkey
         "unknown design",
         "unknown NIC profile",
     ]
+
+
+PATCH = "From: A <a@b>\nSubject: [PATCH] {0}\n\nDefect: d\nCaught-by: hold\n---\n"
+PATCH += "diff --git a/{0} b/{0}\nnew file mode 100644\n--- /dev/null\n+++ b/{0}\n@@ -0,0 +1 @@\n+x\n"
+
+
+@pytest.fixture
+def on_any_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mutants `one` and `old` of put-hook, of which `old` goes on 6.12 alone."""
+    for path in ("put-hook/6.12/0001-a", "mutants/put-hook/one", "mutants/put-hook/old"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"{path}.patch").write_text(PATCH.format(Path(path).name))
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "guest.config").write_text("CONFIG_A=y\n")
+    monkeypatch.setattr("lab.kernels.recipes.images", lambda: tmp_path)
+
+    def found(spec: str) -> Base:
+        if spec.startswith("9"):
+            raise BadInput([f"base {spec!r} is not known."])
+        return Base(spec, "package", spec, f"key of {spec}", spec, f"{spec}.4-1")
+
+    def fits(base: Base, series: Series) -> bool:
+        if base.spec != "6.12" and series.patches[-1].subject == "old":
+            raise BadInput(['patch 2 of 2, "old", does not apply:\n  hunk 1'])
+        return True
+
+    monkeypatch.setattr("lab.kernels.recipes.find_base", found)
+    monkeypatch.setattr("lab.campaign.mutants.fits", fits)
+
+
+@pytest.mark.usefixtures("on_any_base")
+def test_another_base_has_the_mutants_that_fit_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert [m.name for m in chosen([], "", "virtio")] == ["put-hook~old", "put-hook~one"]
+    assert capsys.readouterr().err == ""
+    (one,) = chosen([], "put-hook", "virtio", "7.3")
+    assert (one.name, one.control) == ("7.3:put-hook~one", "7.3:put-hook")
+    assert 'left out: 7.3:put-hook~old: patch 2 of 2, "old", does not apply:' in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("on_any_base")
+def test_a_mutant_that_was_asked_for_has_to_fit_and_a_base_to_be_known() -> None:
+    with pytest.raises(BadInput) as caught:
+        chosen(["old"], "", "virtio", "7.3")
+    assert caught.value.problems == ('7.3:put-hook~old: patch 2 of 2, "old", does not apply:\n  hunk 1',)
+    with pytest.raises(BadInput) as caught:
+        chosen([], "", "virtio", "9.9")
+    assert caught.value.problems == ("base '9.9' is not known.",)
