@@ -9,6 +9,7 @@ of a Slurm credential, two minutes. SIGHUP: what waits is cancelled, and what ru
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import signal
 import subprocess
@@ -18,15 +19,19 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from lab.fleet.attempts import FleetFolder
 from lab.fleet.carriers import AWAY, BATCHES, CARRY, LOGINS
+from lab.units import Deadline
 
 PAUSE = 2.0
 """Seconds from one look at the queue to the next."""
 GRACE = 120
 """Seconds that an attempt has to end in order before Slurm's time limit."""
+ANSWER = 60.0
+"""Seconds for a command of Slurm's."""
 
 
 @dataclass
@@ -52,7 +57,7 @@ class Array:
         return f"lab-{self.session.name}"
 
     def submit(self, numbers: Iterable[int], without: Collection[str] = ()) -> None:
-        """Give these elements to Slurm, for hosts that are not `without`. Raises subprocess.CalledProcessError."""
+        """Give these elements to Slurm, for hosts that are not `without`. Raises subprocess.SubprocessError."""
         wanted = list(numbers)
         nodes = set(told("sinfo", "--noheader", "--Node", "--format=%N").split())
         excluded = sorted((nodes - self.hosts) | set(without))
@@ -80,6 +85,8 @@ class Array:
                 self._ended(number)
         except subprocess.CalledProcessError as exc:
             print(f"{exc.cmd[0]}: {exc.stderr.strip()}", file=sys.stderr, flush=True)
+        except subprocess.TimeoutExpired as exc:
+            print(exc, file=sys.stderr, flush=True)
 
     def _ended(self, number: int) -> None:
         name = self.names[number]
@@ -97,12 +104,15 @@ class Array:
     def cancel(self) -> None:
         """Nothing more is begun; who is at work ends in order."""
         for what in (["--state=PENDING"], ["--batch", "--signal=INT", "--state=RUNNING"]):
-            subprocess.run(["scancel", f"--name={self.job}", *what], check=False)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                subprocess.run(["scancel", f"--name={self.job}", *what], check=False, timeout=ANSWER)
 
 
 def told(*argv: str) -> str:
-    """What a command of Slurm's says. Raises subprocess.CalledProcessError."""
-    return subprocess.run(argv, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL).stdout
+    """What a command of Slurm's says. Raises subprocess.SubprocessError."""
+    return subprocess.run(
+        argv, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=ANSWER
+    ).stdout
 
 
 def main(session: Path, tries: int) -> int:
@@ -118,7 +128,8 @@ def main(session: Path, tries: int) -> int:
         array.look()
     if array.working:
         array.cancel()
-    while array.working:
+    ending = Deadline.after("elements that were told to end", timedelta(seconds=2 * GRACE))
+    while array.working and not ending.expired:
         array.look()
         time.sleep(PAUSE)  # Slurm tells nobody when a job has ended
     return min(len(array.lost), 100)
