@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from lab.session.conduct import Conducts
 
 MAIL, LOG = "report.txt", "git-bisect.log"
+ANEW = {"resume", "budget", "hosts", "carrier"}
+"""Parameters that a search that goes on may be given anew."""
 
 bisect = typer.Typer(rich_markup_mode="rich", invoke_without_command=True)
 
@@ -89,8 +91,7 @@ def main(
 
     end_in_order()  # make must not outlive a SIGTERM
     if resume is not None:
-        others = [case, packages, repo, good, bad, series, base, *(config or ()), sought, design, family]
-        _resumed(resume, budget, any(others), results, hosts, carrier)
+        _resumed(resume, budget, _typed(context) - ANEW, hosts, carrier)
         return
     problems: list[str] = [] if case else ["--case is missing"]
     limit = tried(problems, lambda: budget_of(budget))
@@ -164,13 +165,19 @@ def _on(hosts: Path | None, carrier: str) -> str:
     return f" --hosts {shlex.quote(str(hosts))} --carrier {shlex.quote(carrier)}" if hosts else ""
 
 
-def _resumed(folder: Path, budget: str, others: bool, results: Path | None, hosts: Path | None, carrier: str) -> None:
+def _typed(context: typer.Context) -> set[str]:
+    """Names of the parameters that stand on the command line: lab.toml and the environment give defaults."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+
+
+def _resumed(folder: Path, budget: str, others: set[str], hosts: Path | None, carrier: str) -> None:
     from dataclasses import replace
 
     from lab.campaign.bisect.asking import budget_of
     from lab.campaign.bisect.record import load
 
-    if others or results is not None:
+    if others:
         raise BadInput(
             ["--resume goes on with what was asked for; --budget and --hosts alone can be given anew"],
             hint=f"lab bisect --resume {folder}",

@@ -95,6 +95,15 @@ def test_what_interrupts_it_loses_no_run_and_says_how_to_go_on(
     assert len(load(folder).entries) == len(world.runs)
 
 
+def test_a_search_that_goes_on_is_asked_for_nothing_else(
+    tmp_path: Path, lab_of: Callable[[World | None], None]
+) -> None:
+    lab_of(None)
+    ended = run("--resume", str(tmp_path / "x"), "--nic", "virtio")
+    assert ended.exit_code == 2
+    assert "--budget and --hosts alone can be given anew" in ended.stderr
+
+
 def test_who_goes_on_is_told_the_hosts_as_well(tmp_path: Path, lab_of: Callable[[World | None], None]) -> None:
     lab_of(None)
     (tmp_path / "hosts.ini").write_text("one ansible_connection=local\n")

@@ -19,6 +19,7 @@ from junitparser import JUnitXml
 from lab.collect.bundle import BundleWriter
 from lab.evidence.bundle import record_of
 from lab.text.terminal import Console, say, say_traceback
+from tests.known import CASES
 from tests.unit.cli.conftest import write_run, write_session
 from tests.unit.verdict.told import with_digest
 
@@ -206,5 +207,6 @@ def test_a_run_that_surprised_pytest_is_told_in_clean_lines(tmp_path: Path) -> N
     trial.result = judged(bundle, "b")
     trial.run = type("Run", (), {"id": "b"})()
     trial.life = type("Life", (), {"skip": "x"})()
+    trial.plan, trial.case = type("Plan", (), {"expect": ""})(), CASES["hold"]
     assert not FORBIDDEN.search(repr(trial))
     assert BundleWriter(bundle).root == bundle
