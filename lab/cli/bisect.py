@@ -143,12 +143,19 @@ def log(folder: Folder) -> None:
 
 
 @bisect.command()
-def report(folder: Folder) -> None:
+def report(
+    folder: Folder,
+    kcidb: Annotated[
+        str, typer.Option("--kcidb", metavar="ORIGIN", help="Print its culprit as an issue of KernelCI's KCIDB (v5.3).")
+    ] = "",
+) -> None:
     """Print the report of a search, to be sent to a list."""
+    from lab.campaign.bisect.kcidb import issue
     from lab.campaign.bisect.mail import mail
     from lab.campaign.bisect.record import load
 
-    say(mail(load(_found(folder))).rstrip("\n"))
+    search = load(_found(folder))
+    say((issue(search, kcidb) if kcidb else mail(search)).rstrip("\n"))
 
 
 def _found(folder: Path) -> Path:

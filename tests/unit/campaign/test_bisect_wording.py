@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from lab.campaign.bisect.commits import commits_between
+from lab.campaign.bisect.kcidb import issue
 from lab.campaign.bisect.mail import mail
 from lab.campaign.bisect.model import Asked, Outcome
 from lab.campaign.bisect.wording import log, marks, percent, shown
+from lab.errors import BadInput
 from lab.text.words import printable
 from tests.unit.campaign.histories import forked
 from tests.unit.campaign.world import World, line_of, search_in, searched
@@ -34,6 +37,26 @@ def test_git_replays_the_log_and_names_the_culprit(tmp_path: Path, subject: str)
     )
     assert f"{culprit} is the first bad commit" in done.stdout
     assert git(repository, "bisect", "log").count("git bisect skip") == text.count("git bisect skip")
+
+
+def test_a_culprit_is_an_issue_of_kcidb() -> None:
+    (found,) = json.loads(issue(searched(World(line_of(12), "c5")), "mine"))["issues"]
+    assert (found["misc"]["culprit"], found["culprit"]["code"]) == ("c5", True)
+    assert found["misc"]["confidence"] >= 0.99
+    assert set(found["misc"]["fail_runs"]) == {"c4", "c5"}
+    assert "c5" in found["report_subject"]
+
+
+def test_kcidb_io_takes_the_issue() -> None:
+    kcidb_io = pytest.importorskip("kcidb_io")
+    version = kcidb_io.schema.V5_3 if hasattr(kcidb_io.schema, "V5_3") else kcidb_io.schema.LATEST
+    version.validate(json.loads(issue(searched(World(line_of(12), "c5")), "mine")))
+
+
+def test_what_is_no_issue_of_kcidb_is_told_with_all_that_is_wrong() -> None:
+    with pytest.raises(BadInput) as caught:
+        issue(searched(World(line_of(3), "", passing=1.0)), "Mine!")
+    assert len(caught.value.problems) == 2
 
 
 def test_a_search_that_is_not_sure_tells_git_only_what_is_sure(tmp_path: Path) -> None:

@@ -395,6 +395,12 @@ ROWS: dict[tuple[str, str], tuple[list[str], int, str]] = {
     ("bisect log", "a folder without a search"): (["lab bisect log empty"], 2, "no search in it"),
     ("bisect report", "a search, finished or not"): (["lab bisect report searched"], 0, "regzbot introduced: c3"),
     ("bisect report", "a folder without a search"): (["lab bisect report empty"], 2, "no search in it"),
+    ("bisect report", "`--kcidb`, a culprit"): (["lab bisect report searched --kcidb mine"], 0, '"code": true'),
+    ("bisect report", "`--kcidb`, an origin that is none"): (
+        ["lab bisect report searched --kcidb M!"],
+        2,
+        "an origin is letters",
+    ),
     ("doctor", "the lab cannot run here"): (["PATH=empty lab doctor"], 3, "cannot run here yet"),
 }
 
