@@ -4,7 +4,7 @@
 On put-hook's series follow 64 commits or some more, merges among them. Most do nothing that a case sees. Three do:
 
 pin    the charge of a page ends when it is unmapped, though a pipe has it    pin-vmsplice fails from there on
-bytes  one in eight mappings of a socket gets one wrong byte                  bytes-equal fails in one run of three
+bytes  one in three mappings of a socket gets one wrong byte                  bytes-equal fails in some runs
 map    vm_insert_pages() refuses pages without a mapping, as it refused       preflight says ERROR from there on
        typed pages in 7.1-rc1 to rc5 (db359fccf212, 54cf41c969da)
 
@@ -51,7 +51,7 @@ BYTES: tuple[Edit, ...] = (
     (
         "net/ipv4/tcp.c",
         "\tvma->vm_ops = &tcp_vm_ops;\n\treturn 0;\n",
-        "\tvma->vm_ops = &tcp_vm_ops;\n\ttcp_prefetch_next = !get_random_u32_below(8);\n\treturn 0;\n",
+        "\tvma->vm_ops = &tcp_vm_ops;\n\ttcp_prefetch_next = !get_random_u32_below(3);\n\treturn 0;\n",
     ),
     (
         "net/ipv4/tcp.c",
