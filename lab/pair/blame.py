@@ -32,6 +32,9 @@ class Watched(Protocol):
     def death(self) -> Death | None: ...
 
     @property
+    def ended(self) -> str: ...
+
+    @property
     def telemetry(self) -> Path: ...
 
     def emulator_answers(self, limit: timedelta) -> bool: ...
@@ -100,7 +103,10 @@ def _free(folder: Path) -> int:
 
 
 def _of_silence(guest: Watched, detail: str, limits: Limits) -> Fault:
-    """A kernel is blamed for silence only when disk and QEMU are proved to be well."""
+    """A kernel is blamed for silence only when disk and QEMU are proved to be well, and its init, which tells whose
+    program has ended, has told nothing."""
+    if guest.ended:
+        return Fault("lost", guest.role, f"its {guest.ended} has ended; {detail}")
     if _free(guest.telemetry) < DISK_FULL:
         return Fault("host", guest.role, f"no disk left for captures; {detail}")
     if not guest.emulator_answers(limits.silence):

@@ -30,6 +30,7 @@ from lab.provision.libvirt_api import Domain
 from lab.provision.process import find_emulator
 from lab.provision.saved import save, take_in
 from lab.provision.watch import Watch, Watched
+from lab.text.words import one_line
 from lab.units import KIB, Deadline
 
 ECHO_AGAIN = timedelta(milliseconds=500)
@@ -60,6 +61,8 @@ class Signals:
     said: deque[str] = field(default_factory=lambda: deque(maxlen=8))
     flood: str = ""
     """Why the ready port is not listened to any more; "" while it is."""
+    ended: str = ""
+    """A program of its own whose end it has told, telemetry or the SSH server; "" while both run."""
     abandoned: bool = False
     """Whether whoever waited for this guest has given up."""
 
@@ -87,18 +90,14 @@ class Signals:
                 case {"event": "ready"}:
                     self.ready = True
                     self.clock = (_seconds(message.get("t", 0)), time.monotonic())
-                case {"event": "awake"}:
-                    self.ready = True
+                case {"event": "awake" | "admitted" | "resting" | "refused" as event}:
+                    setattr(self, "ready" if event == "awake" else event, True)
                 case {"event": "echo"}:
                     self.echoes += 1
-                case {"event": "admitted"}:
-                    self.admitted = True
                 case {"event": "settled", "settings": int(settings)}:
                     self.settled = settings
-                case {"event": "resting"}:
-                    self.resting = True
-                case {"event": "refused"}:
-                    self.refused = True
+                case {"event": "died", "program": str(program)}:
+                    self.ended = one_line(program, 40)
                 case {"event": "link", "carrier": carrier}:
                     self.carrier = bool(carrier)
             self.changed.notify_all()
@@ -127,6 +126,11 @@ class Guest:
     @property
     def death(self) -> Death | None:
         return self.signals.death
+
+    @property
+    def ended(self) -> str:
+        """The program whose end its init has told, "" for none."""
+        return self.signals.ended
 
     @property
     def telemetry(self) -> Path:

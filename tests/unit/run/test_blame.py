@@ -87,6 +87,15 @@ def test_a_silent_guest_has_hung(trouble: LabTrouble, tmp_path: Path) -> None:
     assert "no telemetry for 0.15 s" in fault.detail
 
 
+def test_a_silent_guest_whose_telemetry_has_ended_has_not(tmp_path: Path) -> None:
+    """Somebody killed it: the guest's init, which still runs, has told so."""
+    subject = guest(tmp_path)
+    subject.signals.heard('{"t":9.1,"event":"died","program":"lab-telemetry","status":9}')
+    fault = blame(LATE, [subject], SHORT)
+    assert (fault.kind, fault.guest) == ("lost", "receiver")
+    assert fault.detail.startswith("its lab-telemetry has ended; no telemetry for 0.15 s")
+
+
 def test_a_silent_guest_whose_qemu_does_not_answer_has_not(tmp_path: Path) -> None:
     fault = blame(LOST, [guest(tmp_path, qemu_answers=False)], SHORT)
     assert (fault.kind, fault.guest) == ("qemu-exit", "receiver")
