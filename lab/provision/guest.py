@@ -30,7 +30,6 @@ from lab.provision.libvirt_api import Domain
 from lab.provision.process import find_emulator
 from lab.provision.saved import save, take_in
 from lab.provision.watch import Watch, Watched
-from lab.text.words import one_line
 from lab.units import KIB, Deadline
 
 ECHO_AGAIN = timedelta(milliseconds=500)
@@ -62,7 +61,7 @@ class Signals:
     flood: str = ""
     """Why the ready port is not listened to any more; "" while it is."""
     ended: str = ""
-    """A program of its own whose end it has told, telemetry or the SSH server; "" while both run."""
+    """lab-telemetry once it has told that this has ended; "" before."""
     abandoned: bool = False
     """Whether whoever waited for this guest has given up."""
 
@@ -96,8 +95,8 @@ class Signals:
                     self.echoes += 1
                 case {"event": "settled", "settings": int(settings)}:
                     self.settled = settings
-                case {"event": "died", "program": str(program)}:
-                    self.ended = one_line(program, 40)
+                case {"event": "died", "program": "lab-telemetry" as program}:
+                    self.ended = program
                 case {"event": "link", "carrier": carrier}:
                     self.carrier = bool(carrier)
             self.changed.notify_all()

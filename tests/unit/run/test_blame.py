@@ -91,6 +91,9 @@ def test_a_silent_guest_whose_telemetry_has_ended_has_not(tmp_path: Path) -> Non
     """Somebody killed it: the guest's init, which still runs, has told so."""
     subject = guest(tmp_path)
     subject.signals.heard('{"t":9.1,"event":"died","program":"lab-telemetry","status":9}')
+    other = guest(tmp_path)
+    other.signals.heard('{"t":9.1,"event":"died","program":"dropbear","status":9}')
+    assert blame(LATE, [other], SHORT).kind == "hang"
     fault = blame(LATE, [subject], SHORT)
     assert (fault.kind, fault.guest) == ("lost", "receiver")
     assert fault.detail.startswith("its lab-telemetry has ended; no telemetry for 0.15 s")
