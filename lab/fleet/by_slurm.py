@@ -15,16 +15,16 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from lab.errors import DeadlinePassed
 from lab.fleet.attempts import FleetFolder
 from lab.fleet.carriers import AWAY, BATCHES, CARRY, LOGINS
-from lab.units import Deadline
+from lab.units import Deadline, wait_until
 
 PAUSE = 2.0
 """Seconds from one look at the queue to the next."""
@@ -101,6 +101,12 @@ class Array:
             self.working.discard(number)
             self.lost.append(name)
 
+    def at_rest(self) -> tuple[bool | None, object]:
+        """Whether Slurm is done with all of them; it tells nobody by itself."""
+        if self.working:
+            self.look()
+        return (None if self.working else True), [self.names[number] for number in sorted(self.working)]
+
     def cancel(self) -> None:
         """Nothing more is begun; who is at work ends in order."""
         for what in (["--state=PENDING"], ["--batch", "--signal=INT", "--state=RUNNING"]):
@@ -128,10 +134,9 @@ def main(session: Path, tries: int) -> int:
         array.look()
     if array.working:
         array.cancel()
-    ending = Deadline.after("elements that were told to end", timedelta(seconds=2 * GRACE))
-    while array.working and not ending.expired:
-        array.look()
-        time.sleep(PAUSE)  # Slurm tells nobody when a job has ended
+    with contextlib.suppress(DeadlinePassed):
+        ending = Deadline.after("elements that were told to end", timedelta(seconds=2 * GRACE))
+        wait_until(array.at_rest, deadline=ending, pause=timedelta(seconds=PAUSE))
     return min(len(array.lost), 100)
 
 

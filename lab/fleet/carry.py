@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -28,6 +28,7 @@ from lab.fleet.inventory import FleetHost
 from lab.fleet.link import Link, Sent, linked
 from lab.fleet.orders import batches, order_for
 from lab.fleet.stream import Bounds, unpack
+from lab.host.atonce import beside
 from lab.host.filecache import locked
 from lab.host.interrupt import SIGNALS
 from lab.host.paths import cache_root
@@ -89,7 +90,7 @@ class Carry:
             return 0
         attempt = self.fleet.begin(self.batch, self.host.name)
         try:
-            with self._giving_up_when_beaten():
+            with beside(self._give_up_when_beaten, "beaten"):
                 return self._attempt(attempt)
         except BadInput as exc:  # it would make no sense anywhere
             self.fleet.end(attempt, ENDED, exc.message)
@@ -157,25 +158,13 @@ class Carry:
         self.doing(f"struck: {why}")
         return TRY_ELSEWHERE
 
-    @contextlib.contextmanager
-    def _giving_up_when_beaten(self) -> Iterator[None]:
+    def _give_up_when_beaten(self, over: threading.Event) -> None:
         """Where another host has done the batch meanwhile, this one ends what it does in order."""
-        over = threading.Event()
-
-        def watch() -> None:
-            while not over.wait(LOOK):
-                if self.fleet.is_settled(self.batch):
-                    self.beaten = not self.stopping.is_set()
-                    self.stopping.set()
-                    return
-
-        watcher = threading.Thread(target=watch, name="beaten", daemon=True)
-        watcher.start()
-        try:
-            yield
-        finally:
-            over.set()
-            watcher.join()
+        while not over.wait(LOOK):
+            if self.fleet.is_settled(self.batch):
+                self.beaten = not self.stopping.is_set()
+                self.stopping.set()
+                return
 
     def _fetch(self, link: Link, attempt: Attempt, *, given_up: bool) -> None:
         folder = self.fleet.folder(attempt)

@@ -20,6 +20,7 @@ from lab.fleet.artefacts import found
 from lab.fleet.inventory import FleetHost
 from lab.fleet.orders import Artefact, WorkOrder, dump_order
 from lab.fleet.wire import DATA, PIECE, Beating, LinkLost, Wire
+from lab.host.atonce import beside
 from lab.host.commands import missing
 from lab.text.words import clipped, one_line
 from lab.units import MIB
@@ -99,7 +100,7 @@ class Link:
     def batch(self, order: WorkOrder, spool: Path, doing: Callable[[str], None]) -> Sent:
         """Have an order done. Raises LinkLost, HostTrouble, and BadInput where the host cannot make sense of it."""
         self.wire.tell(ask="batch", order=dump_order(order).decode(), now=time.time())
-        with self._stop_when_told():
+        with beside(self._stop_when_told, "stop"):
             while "ended" not in (told := self._heard()):
                 doing(one_line(str(told.get("doing", "")), SAID))
             self.wire.tell(**{"go on": True})
@@ -135,24 +136,13 @@ class Link:
             spool, digest.hexdigest(), code if isinstance(code, int) else 75, told, end.get("interrupted") is True
         )
 
-    @contextlib.contextmanager
-    def _stop_when_told(self) -> Iterator[None]:
-        over = threading.Event()
-
-        def watch() -> None:
-            while not over.is_set():
-                if self.stopping.wait(0.2):
-                    with contextlib.suppress(LinkLost):
-                        self.wire.tell(stop=True)
-                    return
-
-        watcher = threading.Thread(target=watch, name="stop", daemon=True)
-        watcher.start()
-        try:
-            yield
-        finally:
-            over.set()
-            watcher.join()
+    def _stop_when_told(self, over: threading.Event) -> None:
+        """Has the host end what it does in order, once this end is told to stop."""
+        while not over.is_set():
+            if self.stopping.wait(0.2):
+                with contextlib.suppress(LinkLost):
+                    self.wire.tell(stop=True)
+                return
 
 
 @contextlib.contextmanager

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
@@ -27,6 +28,19 @@ def entered(stack: contextlib.ExitStack, managers: Mapping[K, contextlib.Abstrac
         there = [manager for key, manager in managers.items() if entering[key].exception() is None]
         stack.callback(_leave, there)
     return {key: value.result() for key, value in entering.items()}
+
+
+@contextlib.contextmanager
+def beside(work: Callable[[threading.Event], None], name: str) -> Iterator[None]:
+    """Do `work` in a thread while the block lasts: the event that it is given is set at the end, and it is awaited."""
+    over = threading.Event()
+    thread = threading.Thread(target=work, args=(over,), name=name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _leave(managers: Sequence[contextlib.AbstractContextManager[T]]) -> None:

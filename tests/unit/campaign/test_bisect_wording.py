@@ -50,7 +50,12 @@ def test_a_culprit_is_an_issue_of_kcidb() -> None:
 def test_kcidb_io_takes_the_issue() -> None:
     kcidb_io = pytest.importorskip("kcidb_io")
     version = kcidb_io.schema.V5_3 if hasattr(kcidb_io.schema, "V5_3") else kcidb_io.schema.LATEST
-    version.validate(json.loads(issue(searched(World(line_of(12), "c5")), "mine")))
+    document = json.loads(issue(searched(World(line_of(12), "c5")), "mine"))
+    assert version.is_compatible_exactly(document)
+    version.validate(document)
+    del document["issues"][0]["origin"]
+    with pytest.raises(Exception, match="origin"):
+        version.validate(document)
 
 
 def test_what_is_no_issue_of_kcidb_is_told_with_all_that_is_wrong() -> None:
