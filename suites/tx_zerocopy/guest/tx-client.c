@@ -22,6 +22,7 @@
 #define PROGRESS_US 100000
 #define KEPT (1ul << 20) /* bytes more that it keeps are worth a line, however soon */
 #define STILL_US 1000000 /* sockets of which nothing has moved for so long are full */
+#define FIRST_US 10000000 /* the same, as long as the first notification of one is awaited */
 #define TICK_MS 50
 #define MAX_SOCKETS 1024
 #define NOBODY 65534
@@ -154,15 +155,27 @@ static void refuse(struct lane *l)
 		self.now.refusal = errno;
 }
 
+/*
+ * A peer that waits acknowledges no more than its window, and a notification waits for the whole of a send and of those
+ * that followed it. So what is kept begins with one page, and its notification comes before there is more: without it
+ * nobody would know whether the kernel copies what it keeps.
+ */
+static bool awaits_first(const struct lane *l)
+{
+	return self.behaviour == KEEP && l->sends == 1 && !l->heard[0];
+}
+
 /* One send; false when the socket takes no more. */
 static bool send_some(struct lane *l)
 {
 	bool zerocopy = self.behaviour != COPY;
+	size_t size;
 	ssize_t took;
 
-	if (l->start == l->end && !refill(l))
+	if (awaits_first(l) || (l->start == l->end && !refill(l)))
 		return false;
-	took = send(l->fd, l->slots[l->slot].at + l->start, l->end - l->start,
+	size = self.behaviour == KEEP && !l->sends && l->end > PAGE ? PAGE : l->end - l->start;
+	took = send(l->fd, l->slots[l->slot].at + l->start, size,
 		    MSG_NOSIGNAL | (zerocopy ? MSG_ZEROCOPY : 0));
 	if (took < 0 && errno == ENOBUFS)
 		refuse(l);
@@ -220,19 +233,21 @@ static void look_for_the_end(bool more)
 {
 	/* What is acknowledged or let go moves as well: soon there is room again. Each of them only grows. */
 	uint64_t now = now_us(), moved = self.now.sent + self.now.completed + (self.now.sent - self.now.unacked), k;
-	bool refused = false;
+	bool refused = false, first = false;
 
 	if (moved > moved_then) {
 		moved_then = moved;
 		still_since = now;
 	}
-	for (k = 0; k < self.lane_count; k++)
+	for (k = 0; k < self.lane_count; k++) {
 		refused |= self.lanes[k].refused;
+		first |= awaits_first(&self.lanes[k]);
+	}
 	if (self.failed)
 		hold_now("error");
 	else if (!more)
 		hold_now("complete");
-	else if (now - still_since >= STILL_US && (self.now.sent || refused))
+	else if (now - still_since >= (first ? FIRST_US : STILL_US) && (self.now.sent || refused))
 		hold_now(refused ? "refused" : "full");
 }
 
@@ -387,7 +402,7 @@ static unsigned fill_poll(void)
 		return 1;
 	for (k = 0; k < self.lane_count; k++) {
 		struct lane *l = &self.lanes[k];
-		bool wants = phase == SENDING && has_more(l) && !l->refused &&
+		bool wants = phase == SENDING && has_more(l) && !l->refused && !awaits_first(l) &&
 			     (l->start < l->end || self.behaviour != RING || is_ours(l, &l->slots[(l->slot + 1) % SLOTS]));
 
 		/* POLLERR, which a notification raises, comes unasked. A peer that hung up would raise it for ever. */

@@ -82,6 +82,15 @@ def test_a_peer_that_waits_fills_the_socket_until_it_may_go(tools: Tools) -> Non
         assert (got["received"], status) == (full["sent"], 0)
 
 
+def test_a_window_smaller_than_a_send_leaves_nobody_without_a_notification(tools: Tools) -> None:
+    own = ("--bytes", 16 * MIB, "--sndbuf", 4 * MIB, "--chunk", MIB, "--sockets", 2)
+    with talking(tools, "keep", own, ("--waits", "--rcvbuf", 64 << 10, "--sockets", 2)) as (client, _):
+        full = client.until("holding")
+        assert full["held"] > MIB
+        assert full["notified"] == 2  # one of each connection, and of a page
+        assert full["completed"] == 2 * 4096
+
+
 @pytest.mark.parametrize("behaviour", ["keep", "copy"])
 def test_what_is_reset_is_held_no_more(tools: Tools, behaviour: str) -> None:
     own, peer = ("--bytes", 16 * MIB, "--sndbuf", 256 << 10), ("--waits", "--rcvbuf", 64 << 10)
