@@ -38,12 +38,15 @@ class Line:
 class Group:
     """A cgroup of a case beside its clients' own: to hold theirs, or for one of their processes to go to.
 
-    within  the one that it lies in, None for the one that all of a run's lie in;  limit  its memory.max, None for none
+    within  the one that it lies in, None for the one that all of a run's lie in
+    limit   its memory.max, None for none
+    high    its memory.high, None for none
     """
 
     name: str
     within: Group | None = None
     limit: int | None = None
+    high: int | None = None
 
     @property
     def path(self) -> str:

@@ -88,10 +88,11 @@ class Steps(Counting):
         """The cgroups of the case in which no client begins. One that holds others hands the controller on to them."""
         holders = {group.within for group in self.case.groups} | {client.within for client in self.case.clients}
         for group in self.case.groups:
-            at, limit = cgroup_of(group.path), "max" if group.limit is None else group.limit
-            hand_on = f" && echo +memory > {at}/cgroup.subtree_control" if group in holders else ""
+            at, bounds = cgroup_of(group.path), {"memory.max": group.limit, "memory.high": group.high}
+            made = [f"mkdir {at}", *(f"echo {n} > {at}/{file}" for file, n in bounds.items() if n is not None)]
+            made += [f"echo +memory > {at}/cgroup.subtree_control"] * (group in holders)
             with self._step("make cgroup", group=group.path):
-                self.ready.tested.check(["sh", "-c", f"mkdir {at} && echo {limit} > {at}/memory.max{hand_on}"])
+                self.ready.tested.check(["sh", "-c", " && ".join(made)])
 
     def _start(self, spec: ClientSpec, port: int) -> None:
         with self._part("start client", work=True):

@@ -26,7 +26,7 @@ from lab.verdict.measure import (
 )
 from lab.verdict.model import Finding
 from suites.rx_zerocopy.rules.bills import CHECKPOINTS, SHARP, bills, growth, state_of
-from suites.rx_zerocopy.rules.exercised import took_delivered
+from suites.rx_zerocopy.rules.exercised import Proof, took_delivered
 from suites.rx_zerocopy.rules.limits import MAPPING
 
 # -- moved -----------------------------------------------------------------------------------------------------------
@@ -273,3 +273,36 @@ def _refused(evidence: Evidence, name: str) -> bool:
     log = evidence.clients.get(name)
     last = log.last("holding") if log else None
     return last is not None and last.fields.get("errno") == errno.ENOMEM and last.fields.get("call") == MAPPING
+
+
+# -- over-high -------------------------------------------------------------------------------------------------------
+
+HARD = ("max", "oom", "oom_kill")
+"""What memory.events counts where a hard limit was met."""
+
+
+@rule("throttled")
+def throttled(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
+    """The cgroup with the memory.high was told of it, and nothing worse was done to anybody in it."""
+    held = evidence.receiver.checkpoint("held")
+    group = held.cgroups.get(TOP) if held else None
+    if held is None or group is None or "high" not in group.events:
+        return [unclear("throttled", f"no memory.events of /lab/{TOP} at `held`", CHECKPOINTS)]
+    high, worse = group.events["high"], {name: n for name in HARD if (n := group.events.get(name, 0))}
+    message = f"/lab/{TOP} was above memory.high {high} times by memory.events, " + (
+        "and met a hard limit: " + ", ".join(f"{name} {n}" for name, n in worse.items()) if worse else "and no more"
+    )
+    return [(passed if high and not worse else failed)("throttled", message, at_sample(held))]
+
+
+def past_high(high: int) -> Proof:
+    """over-high: at `held` the client held more than memory.high of the cgroup above it."""
+
+    def asked(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
+        held = evidence.receiver.checkpoint("held")
+        event = state_of(evidence, ledger.client, held.t) if held else None
+        kept = keeps(event) if event else 0
+        message = f"{ledger.client} held {mib(kept)}, and memory.high of /lab/{TOP} is {mib(high)}"
+        yield (passed if kept > high else unclear)("exercised", message, at_sample(held) if held else CHECKPOINTS)
+
+    return asked

@@ -169,6 +169,10 @@ class Machine:
             above = above.within
         return False
 
+    def over_high(self, group: Group) -> int:
+        """How often the kernel counts that a cgroup is above its memory.high: once a batch of 64 pages."""
+        return 0 if group.high is None else max(0, self.group_charge(group) - group.high) // (64 * PAGE_SIZE)
+
     def _sock(self, client: Client) -> int:
         return round(client.queued * TRUESIZE + client.twice) * self.kernel.sock
 
@@ -314,7 +318,7 @@ class Machine:
                 "peak": self.group_charge(g),
                 "max": -1 if g.limit is None else g.limit,
                 "procs": sum(c.procs for c in self.clients.values() if g.name in (c.moved_to, c.shares_in)),
-                "events": {},
+                "events": {"high": self.over_high(g), "max": 0, "oom": 0, "oom_kill": 0},
                 "stat": {"sock": 0},
             }
             for n, g in enumerate(self.groups)

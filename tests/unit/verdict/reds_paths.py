@@ -55,6 +55,15 @@ def no_group(checkpoint: str, name: str) -> Callable[[Story], object]:
     return in_checkpoint(checkpoint, change)
 
 
+def told_above(checkpoint: str, **counts: int) -> Callable[[Story], object]:
+    """What memory.events of the cgroup above the client's counts at one moment."""
+    return in_checkpoint(checkpoint, lambda line: line["cg"]["top"]["events"].update(counts))
+
+
+def no_events(line: Json) -> None:
+    line["cg"]["top"]["events"] = {}
+
+
 def above_all(extra: int) -> Callable[[Story], object]:
     """So much more is charged to the cgroup that all of a run's lie in."""
 
@@ -146,6 +155,13 @@ PATH_REDS: tuple[Red, ...] = (
     Red("exercised", "nobody was refused", E, spoilt("hierarchy", client("right", "holding", errno=0))),
     Red("exact", "nothing is charged on any level", F, partial(story, "hierarchy", KERNELS["stock"])),
     Red("exact", "the one apart pays too", F, spoilt("hierarchy", bill("held", apart=4 * MIB, beside=4 * MIB))),
+    Red("exact", "free past memory.high", F, spoilt("over-high", bill("held", abuser=-2 * MIB, top=-2 * MIB))),
+    Red("throttled", "nothing is charged", F, partial(story, "over-high", KERNELS["stock"])),
+    Red("throttled", "nobody was told", F, spoilt("over-high", told_above("held", high=0))),
+    Red("throttled", "the OOM killer came", F, spoilt("over-high", told_above("held", oom_kill=1))),
+    Red("throttled", "no memory.events", E, spoilt("over-high", in_checkpoint("held", no_events))),
+    Red("returned", "charged after memory.high", F, spoilt("over-high", charged("released", "abuser", 4 * MIB))),
+    Red("exercised", "less than memory.high", E, spoilt("over-high", client("abuser", "holding", held=31 * MIB))),
     Red("exact", "parts are free", F, partial(story, "partial", KERNELS["stock"])),
     Red("exact", "still charged for a part", F, spoilt("partial", charged("drop", "abuser", 5 * MIB))),
     Red("exact", "no more charged for what moved", F, spoilt("partial", charged("move", "abuser", -5 * MIB))),

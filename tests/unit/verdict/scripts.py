@@ -324,6 +324,7 @@ SCRIPTS = {
     "partial": _partial,
     "moved": _moved,
     "hierarchy": _levels,
+    "over-high": _levels,
     "turnover": _turned,
     "turnover-4g": _turned,
     "bystander": _bystander,
