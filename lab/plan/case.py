@@ -65,6 +65,7 @@ class ClientSpec:
     ring       bytes of anonymous memory that a copying client reuses; 0 keeps everything
     rcvbuf     SO_RCVBUF of each socket; the kernel lets twice as much queue. 0 leaves it to the kernel
     leave      bytes at the end of each socket's stream that it does not take
+    most       bytes that it keeps when it takes no more; 0 for no such bound
     unkillable the OOM killer may not take it, so its limit has to hold by refusing
     lowered    what memory.max is set to while it runs, None for no change
     within     where its cgroup lies, None for beside those of the other clients
@@ -84,6 +85,7 @@ class ClientSpec:
     rcvbuf: int = 0
     verify: bool = False
     leave: int = 0
+    most: int = 0
     unkillable: bool = False
     lowered: int | None = None
     within: Group | None = None

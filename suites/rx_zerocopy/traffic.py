@@ -27,6 +27,8 @@ def client_argv(client: ClientSpec, port: int, seed: int) -> tuple[str, ...]:
         argv += ["--rcvbuf", str(client.rcvbuf)]
     if client.leave:
         argv += ["--leave", str(client.leave)]
+    if client.most:
+        argv += ["--most", str(client.most)]
     if client.unkillable:
         argv += ["--unkillable"]
     if client.verify:

@@ -39,6 +39,8 @@ uint64_t delivered(const struct client *c)
 
 uint64_t remaining(const struct client *c)
 {
+	if (c->most && kept_bytes(c) >= c->most)
+		return 0;
 	return c->bytes ? c->bytes - c->sockets * c->leave - delivered(c) : UINT64_MAX;
 }
 

@@ -353,6 +353,7 @@ static void parse_options(int argc, char **argv)
 		 false},
 		{"leave", OPT_NUMBER, &self.leave, "N", "bytes of each stream to leave in its socket", 1, INT32_MAX,
 		 false},
+		{"most", OPT_NUMBER, &self.most, "N", "take no more once it keeps N bytes", 1, INT64_MAX, false},
 		{"unkillable", OPT_FLAG, &self.unkillable, NULL, "oom_score_adj -1000; own memory taken ahead", 0, 0, false},
 		{"ring", OPT_NUMBER, &self.ring, "N", "copy: reuse N bytes, default 0: keep all", 0, INT64_MAX, false},
 	};

@@ -60,6 +60,7 @@ struct client {
 	uint64_t chunk;
 	uint64_t ring;
 	uint64_t leave; /* bytes at the end of each stream that stay in the socket */
+	uint64_t most;	/* bytes kept after which no more are taken; 0: all are */
 	bool verify, unkillable;
 
 	struct lane *lanes; /* one for each of `sockets` */

@@ -75,6 +75,14 @@ def test_takes_no_byte_more_than_it_was_told(tools: Tools, behaviour: str) -> No
         assert broken["errno"] > 0
 
 
+def test_takes_no_more_once_it_keeps_enough(tools: Tools) -> None:
+    most = ("--most", MIB, "--chunk", 64 << 10)
+    with tools.client("copy", *most, "--bytes", 64 * MIB) as (client, port), tools.sender(port):
+        holding = client.until("holding")
+        assert holding.text("reason") == "complete"
+        assert MIB <= holding["held"] <= MIB + (128 << 10)
+
+
 def test_killed_sender_ends_delivery(tools: Tools) -> None:
     with tools.client("copy", "--ring", 65536) as (client, port):
         with tools.sender(port, "--rate", MIB) as sender:
