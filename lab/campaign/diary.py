@@ -69,6 +69,7 @@ class Night:
 
     spent    seconds of work, of all the processes that had a part in it
     targets  that are done, with a few words each;  worse  whether something got worse;  failed  targets not tested
+    searches commands that look for what brought a new failure, each with what came of it, "" as long as none has
     """
 
     __pydantic_config__ = STRICT
@@ -79,6 +80,7 @@ class Night:
     targets: Mapping[str, str] = field(default_factory=dict)
     worse: bool = False
     failed: tuple[str, ...] = ()
+    searches: Mapping[str, str] = field(default_factory=dict)
     ended: bool = False
 
 
@@ -98,6 +100,11 @@ class Diary:
         assert self.night is not None  # noqa: S101 - it is at work
         night = replace(self.night, targets={**self.night.targets, target: words}, worse=self.night.worse or worse)
         return replace(self, books={**self.books, target: book}, night=night, posts=(*self.posts, *posts))
+
+    def searching(self, commands: tuple[str, ...]) -> Diary:
+        """And these searches are to follow."""
+        assert self.night is not None  # noqa: S101 - it is at work
+        return replace(self, night=replace(self.night, searches={**dict.fromkeys(commands, ""), **self.night.searches}))
 
 
 _ADAPTER: TypeAdapter[Diary] = TypeAdapter(Diary)

@@ -18,14 +18,13 @@ from typing import cast
 from lab.archive.compare import Change, Kind, worst_first
 from lab.archive.index import Index
 from lab.archive.letter import Bisect, news_of
-from lab.archive.rows import KernelRow
 from lab.campaign.tracks import View
-from lab.report.mail import POLICY, Letter, message
+from lab.report.mail import POLICY, Letter, message, plain
 from lab.report.wording import count
-from lab.spec.night import Mail, Target
+from lab.spec.night import Mail
 from lab.text.words import one_line
 
-__all__ = ["Letter", "Written", "bisecting", "letter_of", "mail_bytes", "read_mail", "words_of", "written"]
+__all__ = ["Letter", "Written", "culprit_bytes", "letter_of", "mail_bytes", "read_mail", "words_of", "written"]
 
 
 @dataclass(frozen=True)
@@ -95,29 +94,21 @@ def words_of(kernel: str, view: View, letter: Letter) -> str:
     return one_line(f"{runs}, {', '.join([*(told or ['nothing new']), *more])}")
 
 
-def bisecting(folder: Path, target: Target) -> Bisect:
-    """The command that finds the commit, for this target."""
-
-    def command(change: Change, good: KernelRow, bad: KernelRow) -> str:
-        run = change.witness
-        if run is None or good.sha256 == bad.sha256:
-            return ""
-        head = f"lab bisect --case {run.case_name} --nic {run.nic}"
-        if target.repo:
-            ends = [row.base.rpartition("#")[2] for row in (good, bad)]
-            repo = folder / Path(target.repo).expanduser()
-            return f"{head} --repo {repo} --good {ends[0]} --bad {ends[1]}" if ends[0] != ends[1] and all(ends) else ""
-        packages = not (good.base or bad.base) and good.name != bad.name
-        return f"{head} --packages {good.name}..{bad.name}" if packages else ""
-
-    return command
-
-
 def mail_bytes(letter: Letter, mail: Mail, began: str) -> bytes:
     """The mail as it is handed over, the same however often it is made of the same letter and night."""
+    return bytes(message(letter, *_head(mail, began)))
+
+
+def culprit_bytes(text: str, mail: Mail, began: str) -> bytes:
+    """The report of a search, whose first line is its subject, as a mail."""
+    subject, _, body = text.partition("\n\n")
+    return bytes(plain(subject.removeprefix("Subject: "), body, *_head(mail, began)))
+
+
+def _head(mail: Mail, began: str) -> tuple[tuple[str, ...], str, str]:
+    """To, From and Date."""
     sender = mail.sender or f"{getpass.getuser()}@{socket.gethostname()}"
-    to = mail.to or (sender,)
-    return bytes(message(letter, to, sender, format_datetime(datetime.fromisoformat(began))))
+    return mail.to or (sender,), sender, format_datetime(datetime.fromisoformat(began))
 
 
 def read_mail(path: Path) -> EmailMessage:

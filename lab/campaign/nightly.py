@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from lab.archive.fill import catch_up
 from lab.archive.index import Index, use_index
 from lab.archive.select import of_command
-from lab.campaign import letters
+from lab.campaign import culprits, letters
 from lab.campaign.diary import FOLDER, Book, Diary, Night, Post, read_diary, write_diary
 from lab.campaign.sources import Source, made, refresh_lists, source_of
 from lab.campaign.tracks import SESSIONS, View, command_of, is_of, issues_met, turned, view_of
@@ -44,6 +44,8 @@ STALE = timedelta(hours=20)
 """A night that was cut off longer ago is not gone on with: its runs count for the next."""
 ROUNDS = 10
 """Sessions of one target in a night."""
+SEARCHABLE = 60.0
+"""Seconds that have to be left for a search to be begun."""
 MARGIN = 1.2
 """What is expected to take a time may take so much longer."""
 
@@ -156,6 +158,9 @@ class Nightly:
                     self.passed_over(target, "not reached in time")
                     continue
                 self.target(target)
+        self.deliver()  # what changed is told before a search, which may take all the time that is left
+        with self.timed():
+            self.search()
         return self.close()
 
     @contextlib.contextmanager
@@ -254,7 +259,7 @@ class Nightly:
             notes += [f"{track} gives a verdict again" for track, seen in view.seen.items() if seen.back]
             notes += [f"{track} is not run any more" for track in book.tracks if track not in wanted]
             notes += [f"{target.name} can be tested again"] if book.broken else []
-            finder = letters.bisecting(self.asked.path.parent, target)
+            finder = culprits.bisecting(self.asked.path.parent, target)
             letter = letters.letter_of(index, root, target.name, view, notes, finder, str(report))
             return letters.written(replace(letter, reported_by=mail.reported_by), view), turned(view, after, wanted)
 
@@ -262,8 +267,37 @@ class Nightly:
         posts = self.posted(target.name, written)
         words = letters.words_of(kernel.name, view, written.letter)
         write_whole(report, written.table.encode())
-        self.keep(self.diary.told(target.name, after, words, posts, worse=written.worse))
+        self.keep(
+            self.diary.told(target.name, after, words, posts, worse=written.worse).searching(self.wanted(written))
+        )
         self.log(f"{target.name}: {words}")
+
+    def wanted(self, written: letters.Written) -> tuple[str, ...]:
+        """The searches that follow from what is told."""
+        return tuple(news.bisect for news in written.letter.news if news.bisect) if self.asked.spec.bisect else ()
+
+    def search(self) -> None:
+        """Look for what brought the new failures, one after the other, as long as there is time."""
+        for number, (command, came_to) in enumerate(self.night.searches.items(), 1):
+            if came_to:
+                continue
+            if self.left < SEARCHABLE:
+                self.log(f"no time is left for: {command}")
+                continue
+            self.log(f"search: {command}")
+            folder = self.folder / f"bisect-{number}"
+            try:
+                found = culprits.look_for(
+                    command, folder, self.asked.root, self.left / MARGIN, self.asked.conduct, self.log
+                )
+            except LabError as exc:
+                found = culprits.Found(f"not searched: {str(exc).splitlines()[0]}", "")
+            mail = letters.culprit_bytes(found.mail, self.asked.spec.mail, self.night.began) if found.mail else b""
+            posts = self.post(f"culprit-{number}", mail) if mail else ()
+            searches = {**self.night.searches, command: found.line}
+            night = replace(self.night, searches=searches)
+            self.keep(replace(self.diary, night=night, posts=(*self.diary.posts, *posts)))
+            self.log(found.line)
 
     def cannot(self, target: Target, exc: LabError) -> None:
         """A target that cannot be had. A series that does not apply is told once; trouble of this host is no news."""
@@ -285,8 +319,12 @@ class Nightly:
         """The mail of a target, on the disk; none where nothing changed."""
         if not (written.letter.news or written.letter.notes):
             return ()
-        file = self.folder / f"mail-{target}.eml"
-        write_whole(file, letters.mail_bytes(written.letter, self.asked.spec.mail, self.night.began))
+        return self.post(target, letters.mail_bytes(written.letter, self.asked.spec.mail, self.night.began))
+
+    def post(self, name: str, mail: bytes) -> tuple[Post, ...]:
+        """A mail, on the disk."""
+        file = self.folder / f"mail-{name}.eml"
+        write_whole(file, mail)
         return (Post(str(file.relative_to(self.asked.folder)), sent=not self.asked.spec.mail.to),)
 
     def close(self) -> Ended:

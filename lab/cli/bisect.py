@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from lab.campaign.bisect.model import Search
     from lab.session.conduct import Conducts
 
-MAIL, LOG = "report.txt", "git-bisect.log"
 ANEW = {"resume", "budget", "hosts", "carrier"}
 """Parameters that a search that goes on may be given anew."""
 
@@ -200,23 +199,16 @@ def _resumed(folder: Path, budget: str, others: set[str], hosts: Path | None, ca
 def _searched(folder: Path, search: Search, conduct: Conducts, on: str) -> None:
     """Run it to its end, keeping all of it in the folder whatever happens. `on`: options of a command that resumes."""
     from lab.campaign.bisect import wording
-    from lab.campaign.bisect.engine import Engine
-    from lab.campaign.bisect.laboratory import Conductor
-    from lab.campaign.bisect.mail import mail
     from lab.campaign.bisect.model import Outcome
-    from lab.campaign.bisect.record import held, save
+    from lab.campaign.bisect.record import held
+    from lab.campaign.bisect.work import MAIL, search_on
     from lab.cli.verdicts import listening
-    from lab.host.records import write_whole
 
     again = f"lab bisect --resume {shlex.quote(str(folder))}{on}"
     with held(folder), _told_how(again):
-        save(folder, search)
         say(f"{wording.headline(search)}; kept in {folder}", err=True)
         with listening() as listener:
-            engine = Engine(search, Conductor(search, listener, conduct), lambda now: save(folder, now), _note)
-            engine.go()
-        write_whole(folder / MAIL, mail(search).encode("utf-8", "replace"))
-        write_whole(folder / LOG, "\n".join([*wording.log(search), ""]).encode("utf-8", "replace"))
+            search_on(folder, search, listener, conduct, _note)
     for line in wording.shown(search):
         say(line)
     say(f"report: {folder / MAIL}")

@@ -113,20 +113,24 @@ def body(letter: Letter) -> str:
 def message(letter: Letter, to: Iterable[str], sender: str, date: str) -> EmailMessage:
     """The mail with its head. The same letter of the same date has the same Message-ID, so that one which is sent twice
     after a crash is one to whoever reads it."""
-    text = body(letter)
+    return plain(subject(letter), body(letter), to, sender, date)
+
+
+def plain(about: str, text: str, to: Iterable[str], sender: str, date: str) -> EmailMessage:
+    """A mail of plain text."""
     mail = EmailMessage(policy=POLICY)
-    mail["Subject"] = f"[lab] {subject(letter)}"
+    mail["Subject"] = f"[lab] {one_line(about)}"
     mail["From"] = sender
     mail["To"] = ", ".join(to)
     mail["Date"] = date
-    mail["Message-ID"] = message_id(letter, sender, date)
+    mail["Message-ID"] = message_id(text, sender, date)
     mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's vacation answers it
     mail.set_content(text, cte="7bit" if text.isascii() else "8bit")
     return mail
 
 
-def message_id(letter: Letter, sender: str, date: str) -> str:
-    told = hashlib.sha256("\0".join((body(letter), sender, date)).encode()).hexdigest()[:32]
+def message_id(text: str, sender: str, date: str) -> str:
+    told = hashlib.sha256("\0".join((text, sender, date)).encode()).hexdigest()[:32]
     host = sender.rpartition("@")[2].strip("> ") or "localhost"
     return f"<lab-{told}@{host}>"
 

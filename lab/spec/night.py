@@ -80,6 +80,7 @@ class NightSpec(_Strict):
     """A nightly.
 
     hours    that it may take, builds and repeats included
+    bisect   whether the time that is left goes to the search for what brought a new failure
     results  the folder of sessions, by default that of `lab run`;  known  a file of known issues
     Both are relative to the file.
     """
@@ -91,6 +92,7 @@ class NightSpec(_Strict):
     nics: tuple[Line, ...] = ()
     repeat: Annotated[int, Field(ge=1, le=MAX_REPEAT)] = 1
     pairs: Annotated[int, Field(ge=0, le=1000)] = 0
+    bisect: bool = True
     results: Line = ""
     known: Line = ""
     mail: Mail = Mail()

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.campaign import nightly, sources
+from lab.campaign import culprits, nightly, sources
 from lab.contracts import BootableKernel, GuestImage
+from lab.errors import BadInput
 from lab.host import post, records
 from lab.host.paths import cache_root
 from lab.plan.matrix import Run
@@ -109,6 +110,16 @@ def write_bundle(plan: SessionPlan, run: Run, kernel: BootableKernel, word: str)
     work.rename(plan.folder / run.id)
 
 
+def looked_for(command: str, folder: Path, results: Path, *_: object) -> culprits.Found:
+    """What stands in for a search: it finds a culprit, and leaves a mark wherever it was begun."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (results.parent / "searched").open("a") as stream:
+        stream.write(f"{folder.name}: {command}\n")
+    if (results.parent / "unsearchable").exists():
+        raise BadInput(["there is no such package"])
+    return culprits.Found("culprit: k2", f"Subject: [bisected] k2\n\n{command}\n")
+
+
 def one_night(file: Path, kernel: str, words: str, kill: int = 0, only: tuple[str, ...] = ()) -> nightly.Ended:
     """One night, in which a kernel gives `words` (P, F or M, by the case in the order of the file), and which ends
     itself by SIGKILL before its `kill`-th step that changes the disk or runs something (0: never). For a process of its
@@ -127,6 +138,7 @@ def one_night(file: Path, kernel: str, words: str, kill: int = 0, only: tuple[st
     }
     for name, value in replaced.items():
         setattr(nightly, name, value)
+    culprits.look_for = killer(looked_for)
     records.write_whole = write
     root = file.parent / "results"
     conduct = killer(conducted(cases, killer(write_bundle)))

@@ -60,8 +60,9 @@ def test_one_mail_for_each_change_and_one_line_where_nothing_changed(file: Path)
     assert sent(file) == []
     second = told(night(file, "k2", "FP"))
     assert "1 new fail" in second
-    assert subjects(file) == ["[lab] hold on e1000e-split: new fail since k2"]
-    (mail,) = sent(file)
+    assert subjects(file) == ["[lab] hold on e1000e-split: new fail since k2", "[lab] [bisected] k2"]
+    mail, culprit = sent(file)
+    assert "lab bisect --case hold --nic e1000e-split --packages k1..k2" in culprit
     body = mail.partition("\n\n")[2]
     for wanted in (
         "Bad         k2",
@@ -75,8 +76,33 @@ def test_one_mail_for_each_change_and_one_line_where_nothing_changed(file: Path)
     assert "nothing new, 1 still failing" in told(night(file, "k3", "FP"))
     assert "1 fixed" in told(night(file, "k4", "PP"))
     assert told(night(file, "k5", "PP")).endswith("nothing new")
-    assert subjects(file)[1:] == ["[lab] hold on e1000e-split: fixed since k4"]
-    assert "Reported-by" not in sent(file)[1]
+    assert subjects(file)[2:] == ["[lab] hold on e1000e-split: fixed since k4"]
+    assert "Reported-by" not in sent(file)[2]
+
+
+def searched(file: Path) -> list[str]:
+    path = file.parent / "searched"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_what_brought_each_new_failure_is_looked_for_after_all_is_told(file: Path) -> None:
+    told(night(file, "k1", "PP"))
+    (file.parent / "unsearchable").touch()
+    assert "1 new fail" in told(night(file, "k2", "FP"))
+    assert searched(file) == ["bisect-1: lab bisect --case hold --nic e1000e-split --packages k1..k2"]
+    logs = "".join(path.read_text() for path in (file.parent / "results" / ".nightly" / "night").glob("*/log"))
+    assert "not searched: there is no such package" in logs
+    told(night(file, "k3", "FP"))
+    assert len(searched(file)) == 1  # what was told was looked for
+    assert len(sent(file)) == 1
+
+
+def test_a_file_may_ask_for_no_search(file: Path) -> None:
+    file.write_text(f"bisect = false\n{FILE}")
+    told(night(file, "k1", "PP"))
+    told(night(file, "k2", "FP"))
+    assert searched(file) == []
+    assert len(sent(file)) == 1
 
 
 def rows(file: Path) -> dict[str, int]:
@@ -98,7 +124,8 @@ def test_killed_before_each_step_it_tells_the_same_once(file: Path) -> None:
             break
         assert done.status == -signal.SIGKILL, done.said
     assert step > 8  # a night has so many steps at least, and was killed before each of its first
-    assert subjects(file) == ["[lab] hold on e1000e-split: new fail since k2"]
+    assert subjects(file) == ["[lab] hold on e1000e-split: new fail since k2", "[lab] [bisected] k2"]
+    assert {line.partition(":")[0] for line in searched(file)} == {"bisect-1"}
     after = {key: number for key, number in rows(file).items() if key not in before}
     assert sorted(after.values())[-1] <= 4 + step  # what was run is not run again for each kill
     diary = read_diary(file.parent / "results" / ".nightly" / "night")
@@ -106,7 +133,7 @@ def test_killed_before_each_step_it_tells_the_same_once(file: Path) -> None:
     assert diary.night is not None
     assert diary.night.ended
     assert told(night(file, "k3", "FP")).endswith("1 still failing")
-    assert len(sent(file)) == 1
+    assert len(sent(file)) == 2
 
 
 def test_a_mail_that_nobody_takes_waits_for_the_next_night(file: Path) -> None:
