@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The page pools of the network, by generic netlink: the dumps page-pool-get and page-pool-stats-get of the family
- * `netdev` (Documentation/netlink/specs/netdev.yaml). A kernel without the family, or without a dump, tells nothing of
- * it: 950ab53b77ab ("net: page_pool: implement GET in the netlink API") is of v6.8, and statistics need
- * CONFIG_PAGE_POOL_STATS. Its numbers are written down here because linux/netdev.h is younger than the headers of
- * Debian 12.
+ * `netdev` (Documentation/netlink/specs/netdev.yaml, net/core/page_pool_user.c). Pools are told since v6.8, and their
+ * statistics with CONFIG_PAGE_POOL_STATS; a kernel without that tells nothing of it. The numbers are written down here
+ * because linux/netdev.h is younger than the headers of Debian 12.
  */
 #define _GNU_SOURCE
 #include <errno.h>
