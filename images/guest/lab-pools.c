@@ -195,8 +195,11 @@ static bool is_good_end(const struct nlmsghdr *h)
 	return h->nlmsg_type == NLMSG_DONE && status == 0;
 }
 
-/* Whether all of an answer came. It is made by the calls of the one who asks, so there is nothing to wait for. */
-static bool take_answer(int fd, struct pools *p)
+/*
+ * Whether all of an answer came: one message, or a dump to its end; the kernel does not mark the messages of this dump
+ * as parts of one (genlmsg_iput()). It is made by the calls of the one who asks, so there is nothing to wait for.
+ */
+static bool take_answer(int fd, struct pools *p, bool is_dump)
 {
 	static char buf[32 << 10] __attribute__((aligned(NLMSG_ALIGNTO)));
 	ssize_t n;
@@ -210,7 +213,7 @@ static bool take_answer(int fd, struct pools *p)
 			if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR)
 				return is_good_end(h);
 			take_message(p, h);
-			if (!(h->nlmsg_flags & NLM_F_MULTI))
+			if (!is_dump)
 				return true;
 			left -= NLMSG_ALIGN(h->nlmsg_len) < left ? NLMSG_ALIGN(h->nlmsg_len) : left;
 		}
@@ -221,7 +224,7 @@ static bool take_answer(int fd, struct pools *p)
 static bool dump(int fd, struct pools *p, uint8_t command)
 {
 	p->command = command;
-	return ask_kernel(fd, p->family, command, NLM_F_DUMP, NULL) && take_answer(fd, p);
+	return ask_kernel(fd, p->family, command, NLM_F_DUMP, NULL) && take_answer(fd, p, true);
 }
 
 static void write_pool(struct json *j, const struct pool *pool)
@@ -245,7 +248,7 @@ static void pools_by(int fd, struct json *j)
 	static struct pools p;
 	unsigned i;
 
-	if (!ask_kernel(fd, GENL_ID_CTRL, CTRL_CMD_GETFAMILY, 0, FAMILY) || !take_answer(fd, &p) || !p.family ||
+	if (!ask_kernel(fd, GENL_ID_CTRL, CTRL_CMD_GETFAMILY, 0, FAMILY) || !take_answer(fd, &p, false) || !p.family ||
 	    !dump(fd, &p, PAGE_POOL_GET))
 		return;
 	dump(fd, &p, PAGE_POOL_STATS_GET); /* each pool that it comes to is told whole, and the others without */

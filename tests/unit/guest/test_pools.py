@@ -29,7 +29,7 @@ int main(void)
 	return json_emit(&j) ? 0 : 1;
 }
 """
-ERROR, DONE, CONTROL, MULTI = 2, 3, 16, 2
+ERROR, DONE, CONTROL = 2, 3, 16
 FAMILY = 20
 GET, STATS = 5, 9
 EVERY = range(8, 19)
@@ -45,8 +45,9 @@ def number(kind: int, value: int) -> bytes:
     return attr(kind, struct.pack("=I", value) if value < 1 << 32 else struct.pack("=Q", value))
 
 
-def message(kind: int, payload: bytes, flags: int = MULTI) -> bytes:
-    return struct.pack("=IHHII", 16 + len(payload), kind, flags, 0, 1) + payload
+def message(kind: int, payload: bytes) -> bytes:
+    """Without NLM_F_MULTI, which this family's dumps lack."""
+    return struct.pack("=IHHII", 16 + len(payload), kind, 0, 0, 1) + payload
 
 
 def row(command: int, *attrs: bytes) -> bytes:
@@ -67,7 +68,7 @@ def end(status: int = 0, kind: int = DONE) -> bytes:
     return message(kind, struct.pack("=i", status))
 
 
-FOUND = message(CONTROL, struct.pack("=BBH", 1, 2, 0) + attr(2, b"netdev\0") + attr(1, struct.pack("=H", FAMILY)), 0)
+FOUND = message(CONTROL, struct.pack("=BBH", 1, 2, 0) + attr(2, b"netdev\0") + attr(1, struct.pack("=H", FAMILY)))
 POOL = {"napi_id": 513, "inflight": 300, "inflight_mem": 300 * 4096}
 
 
