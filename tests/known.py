@@ -27,8 +27,8 @@ def judge(evidence: Evidence, case: Case | None = None) -> Verdict:
     return decide.judge(evidence, case or case_named(evidence.manifest.case))
 
 
-def predicted(design: str, nic: str, case: str) -> Predicted:
-    return predict.predict(CASES[case], design, nic)
+def predicted(design: str, nic: str, case: str, release: str = "6.12.0") -> Predicted:
+    return predict.predict(CASES[case], design, nic, release)
 
 
 def inapplicable(design: str, nic: str, case: str) -> str:

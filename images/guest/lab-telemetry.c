@@ -28,8 +28,9 @@ static const char about[] =
 	"For ever: locked in memory, never chosen by the OOM killer, no allocation after the\n"
 	"start. A line that the reader does not take is dropped; seq counts it all the same.\n"
 	"At its socket it can be asked for a sample between two of its interval.\n"
-	"A checkpoint has event checkpoint and its name; with --pages also the number of\n"
-	"plain, free, mapped_uncharged, offline and charged pages of the whole machine (needs root);\n"
+	"A checkpoint has event checkpoint, its name, and what the kernel tells of its page pools;\n"
+	"with --pages also the number of plain, free, mapped_uncharged, offline and charged pages\n"
+	"of the whole machine (needs root);\n"
 	"with --socket the one that listens there takes a sample before it and one after it.\n"
 	"With --canary it leaves a line in the kernel's log, and tells what the log has of it.\n"
 	"Fields: t, seq, meminfo, vmstat, pcp_pages, tainted, net, dying, cg. See docs/formats.md.\n";
@@ -51,8 +52,10 @@ static void compose(struct json *j, const char *event, int64_t seq)
 	json_num(j, "seq", seq);
 	sample_system(j);
 	sample_cgroups(j, root, &children);
-	if (once)
+	if (once) {
 		sample_parent(j, root);
+		sample_pools(j);
+	}
 	if (pages)
 		sample_pages(j, &children);
 	if (canary)

@@ -41,6 +41,9 @@ void sample_system(struct json *j);
 void sample_cgroups(struct json *j, const char *root, struct children *found);
 void sample_parent(struct json *j, const char *root); /* after its children: what they were charged is in it */
 
+/* lab-pools.c: no field where the kernel tells nothing of its page pools */
+void sample_pools(struct json *j);
+
 /* lab-pages.c */
 void sample_pages(struct json *j, const struct children *children);
 

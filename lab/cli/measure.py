@@ -31,13 +31,14 @@ NOTHING = 0.01
 @dataclass(frozen=True)
 class Measured:
     """One profile on this host. `shares` of the transfers, 0 to 1, under an accelerator, or why there are none:
-    `skipped`, or `trouble`."""
+    `skipped`, or `trouble`. release is that of the kernel."""
 
     nic: str
     shares: tuple[float, ...] = ()
     skipped: str = ""
     trouble: str = ""
     accelerator: str = ""
+    release: str = ""
 
     @property
     def profile(self) -> NicProfile:
@@ -48,7 +49,7 @@ class Measured:
         """What contradicts the table's promise; "" when nothing does. Within the promise, shares may differ."""
         if not self.shares:
             return ""
-        if not self.profile.mappable:
+        if not self.profile.maps_on(self.release):
             return "maps, though it should not" if max(self.shares) > NOTHING else ""
         return "below its floor" if min(self.shares) < self.profile.floor else ""
 
@@ -103,7 +104,7 @@ def measure_all(
         try:
             with ready_pair(hypervisor, request, lambda what, name=nic.name: progress(f"{name}: {what}")) as ready:  # type: ignore[misc]
                 shares = tuple(_transfer(ready, n, progress) for n in range(REPEATS))
-                yield Measured(nic.name, shares, accelerator=accelerator)
+                yield Measured(nic.name, shares, accelerator=accelerator, release=kernel.release)
         except LabTrouble as exc:
             yield Measured(nic.name, trouble=exc.message)
 

@@ -57,10 +57,25 @@ class Kmsg:
 
 
 @dataclass(frozen=True)
+class PagePool:
+    """A page pool of the network at one moment: whose it is ("" for a device that has gone), and its numbers.
+
+    counts  `inflight` (pages), `inflight_mem` (bytes) and counters of pages by the names of netdev.yaml, with `_` for
+            `-`; those alone that the kernel told: without CONFIG_PAGE_POOL_STATS it has no counters
+    """
+
+    netdev: str
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class Sample:
-    """One line of telemetry. `name`, `pages`, `parent` and `kmsg` are set on checkpoints only.
+    """One line of telemetry. `name`, `pages`, `parent`, `kmsg` and `pools` are set on checkpoints only.
 
     parent   the cgroup above those of the clients
+    pools    page pools by the kernel's number; None where the kernel has nothing that tells of them, and in bundles
+             from before it was asked
+    pools_left_out  how many more there were than a checkpoint has room for
     tainted  /proc/sys/kernel/tainted; None in bundles from before it was told
     role     the guest that took it
     """
@@ -79,6 +94,8 @@ class Sample:
     tainted: int | None = None
     parent: CgroupSample | None = None
     kmsg: Kmsg | None = None
+    pools: Mapping[int, PagePool] | None = None
+    pools_left_out: int = 0
     role: str = "receiver"
 
 

@@ -12,13 +12,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from lab.evidence.bounds import NUMBER, SECONDS
 from lab.evidence.lines import cut
-from lab.evidence.model import CgroupSample, Kmsg, PageCounts, Sample
+from lab.evidence.model import CgroupSample, Kmsg, PageCounts, PagePool, Sample
 
 Count = Annotated[int, Field(ge=0, le=NUMBER)]
 Seconds = Annotated[float, Field(ge=0, le=SECONDS, allow_inf_nan=False)]
 Name = Annotated[str, Field(max_length=256)]
+PoolId = Annotated[str, Field(pattern=r"^[0-9]{1,20}$")]
 Counts = Annotated[dict[Name, Count], Field(max_length=512)]
 MOST_CGROUPS = 512
+MOST_POOLS = 512
 
 MEMINFO_NEEDED = frozenset({"MemTotal", "MemFree", "Buffers", "Cached", "AnonPages", "Slab"})
 """Without these free memory cannot be explained, so a line that lacks one is no sample."""
@@ -72,6 +74,11 @@ class _Kmsg(_Strict):
         return Kmsg(self.canary, self.seq, None if self.shown < 0 else self.shown)
 
 
+class _Pool(_Strict):
+    netdev: Annotated[str, Field(max_length=15)] = ""
+    counts: Counts
+
+
 class _Line(_Strict):
     t: Seconds
     seq: Count = 0
@@ -101,6 +108,8 @@ class _CheckpointLine(_Line):
     pages: _Pages | None = None
     parent: _Cgroup | None = None
     kmsg: _Kmsg | None = None
+    pools: Annotated[dict[PoolId, _Pool], Field(max_length=MOST_POOLS)] | None = None
+    pools_left_out: Count = 0
 
 
 @dataclass(frozen=True)
@@ -177,4 +186,6 @@ def _checkpoint(line: _CheckpointLine, number: int, role: str) -> Sample:
         pages=line.pages.record() if line.pages else None,
         parent=line.parent.record() if line.parent else None,
         kmsg=line.kmsg.record() if line.kmsg else None,
+        pools=None if line.pools is None else {int(n): PagePool(p.netdev, p.counts) for n, p in line.pools.items()},
+        pools_left_out=line.pools_left_out,
     )

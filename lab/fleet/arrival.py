@@ -91,7 +91,7 @@ def _result(plan: SessionPlan, run: Run, bundle: Path) -> RunResult:
 def _told(plan: SessionPlan, run: Run, result: RunResult) -> Iterator[tuple[str, object, object]]:
     """What the manifest says of things that were decided here, and what that was."""
     manifest, kernel = result.manifest, plan.kernel(run.kernel)
-    predicted = foretold(case_named(run.case), run, plan.expect, skipped=bool(manifest.skip))
+    predicted = foretold(case_named(run.case), run, kernel.release, plan.expect, skipped=bool(manifest.skip))
     yield "run", manifest.run, run.id
     yield "session", manifest.session, plan.name
     yield "case", manifest.case, run.case

@@ -269,8 +269,9 @@ def _fill(
 def fell_short(ready: ReadyPair) -> str:
     """Why a preflight of this pair speaks against saving it, "" where none does: every run that is restored from the
     state would have nothing to measure. On a NIC that is expected to fall short that is as it should be."""
-    traffic, nic = ready.pair.request.traffic, ready.pair.request.nic
-    if traffic is None or not traffic.preflight.possible(nic):
+    request = ready.pair.request
+    traffic, nic = request.traffic, request.nic
+    if traffic is None or not traffic.preflight.possible(nic, request.kernel.release):
         return ""
     reached, floor = preflight_reached(ready)
     return "" if reached >= floor else f"its preflight came to {reached:.0%}, the floor of {nic.name} is {floor:.0%}"

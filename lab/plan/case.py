@@ -108,7 +108,8 @@ class Preflight:
     """What a pair proves on a few bytes before its first run: that this kernel and NIC do what the cases are about.
 
     part, whole  counters of the client's last line; their share has to reach `floor` of the NIC
-    possible     whether a NIC is expected to reach it; one that is not is a negative control of the lab itself
+    possible     whether a NIC is expected to reach it with a kernel of that release; one that no kernel is expected to
+                 is a negative control of the lab itself
     shown        what the share is of, after the per cent: "of {whole} could be mapped"
     """
 
@@ -116,7 +117,7 @@ class Preflight:
     part: Counter
     whole: Counter
     floor: Callable[[NicProfile], float]
-    possible: Callable[[NicProfile], bool]
+    possible: Callable[[NicProfile, str], bool]
     shown: str
 
 

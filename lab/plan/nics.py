@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from lab.spec.known import version_of
+
 Link = Literal["unix", "tap", "none"]
 
 LEAST_QEMU = (7, 2)
@@ -46,10 +48,11 @@ class NicProfile:
                    IPv6 headers are 20 bytes longer: one MTU alone gives whole pages to one family. 0: what the MTU says
     sender_off     ethtool -K features switched off on the sender; receiver_off likewise
     sysctls        set on the receiver (and on the sender where both are one guest)
-    measured       mapped share of bytes, (low, high) of `lab nics --measure` on 6.12 and 6.1
+    measured       mapped share of bytes, (low, high) of `lab nics --measure` on 6.12 and 6.1, or on a kernel that maps
     measured_under the accelerator of that; under another one a guest may take its pages at another pace
     floor          lowest mapped share at which a verdict may be given; below it the verdict is ERROR
     mappable       False: a negative control of the lab itself; every verdict on it is predicted ERROR
+    barren         kernels from the first version to before the second, which deliver nothing that can be mapped
     """
 
     name: str
@@ -68,6 +71,14 @@ class NicProfile:
     receiver_off: tuple[str, ...] = ()
     sysctls: tuple[tuple[str, str], ...] = ()
     mappable: bool = True
+    barren: tuple[tuple[int, int], tuple[int, int]] | None = None
+
+    def maps_on(self, release: str) -> bool:
+        """Whether a kernel of this release delivers pages that can be mapped; one that has no number is of today."""
+        version = version_of(release)
+        if self.barren is None or version is None:
+            return self.mappable
+        return self.mappable and not self.barren[0] <= version[:2] < self.barren[1]
 
 
 ALONE = "loopback"
@@ -110,11 +121,28 @@ NICS: dict[str, NicProfile] = {
             "unix",
             65535,
             "mergeable buffers: order-3 page frags are compound and refused, so the sysctl makes them order 0; "
-            "full pages after the first of each packet",
+            "full pages after the first of each packet. Buffers of 6.13 to 7.0 begin 32 bytes into a page "
+            "(47008bb51c3e, fb22437c1ba3); from 7.1 on they are whole pages of a page_pool",
             (0.87, 0.93),
             0.25,
             options="mrg_rxbuf=on,host_mtu=65535",
             sysctls=ORDER0,
+            barren=((6, 13), (7, 1)),
+        ),
+        NicProfile(
+            "virtio-jumbo",
+            "virtio-net-pci",
+            "virtio_net",
+            "unix",
+            9000,
+            "mergeable buffers as they come, with jumbo frames: until 7.0 parts of order-3 page frags, and nothing is "
+            "mappable; from 7.1 on order-0 pages of a page_pool (24fbd3967f3f), of which one in three is full. GRO "
+            "would chain them in a frag_list",
+            (0.45, 0.46),
+            0.15,
+            options="mrg_rxbuf=on,host_mtu=9000",
+            receiver_off=("gro",),
+            barren=((0, 0), (7, 1)),
         ),
         NicProfile(
             "virtio-tap",

@@ -55,6 +55,7 @@ def foresee(request: SessionRequest, only: Callable[[Run], bool] | None = None) 
     layers = {case.name: str(case.traffic.programs or "") for case in cases if case.traffic}
     runs = expand("dry-run", tested, asked.spec.nics, cases, asked.spec.repeat, asked.references, family, layers)
     runs = tuple(run for run in runs if only is None or only(run))
+    releases = {kernel.name: _release(kernel) for kernel in asked.kernels}
     known, kinds = load_learnt(), {kernel.name: _kind(kernel) for kernel in asked.kernels}
     ways = [way_of(name, cold=request.cold) for name in ACCELERATORS if request.accelerator in ("auto", name)]
 
@@ -72,7 +73,10 @@ def foresee(request: SessionRequest, only: Callable[[Run], bool] | None = None) 
     ordered = running_order(runs, pairs.pairs, lambda run: known.seconds(run, kinds[run.kernel], way), pair_seconds)
     return Foreseen(
         ordered,
-        {run.id: foretold(case_named(run.case), run, request.expect, skipped=False).value for run in ordered},
+        {
+            run.id: foretold(case_named(run.case), run, releases[run.kernel], request.expect, skipped=False).value
+            for run in ordered
+        },
         tuple((kernel.name, _how(kernel)) for kernel in asked.kernels),
         Choice(min(pairs.pairs, len({run.batch for run in ordered})), pairs.why),
         seconds_left(ordered, (), pairs.pairs, pair_seconds),
@@ -86,6 +90,11 @@ def _kind(kernel: Kernel) -> str:
     if isinstance(kernel, Recipe):
         return kernel_kind(kernel.base.label, (fragment.name for fragment in kernel.fragments))
     return kernel_kind("", ())
+
+
+def _release(kernel: Kernel) -> str:
+    """As of the kernel that would be made of it, as far as its version goes."""
+    return (kernel.base.version or "") if isinstance(kernel, Recipe) else kernel.release
 
 
 def _how(kernel: Kernel) -> str:

@@ -136,7 +136,8 @@ class Trial:
     @property
     def predicted(self) -> Predicted:
         """What is expected of the run."""
-        return foretold(self.case, self.run, self.plan.expect, skipped=bool(self.life.skip))
+        release = self.plan.kernel(self.run.kernel).release
+        return foretold(self.case, self.run, release, self.plan.expect, skipped=bool(self.life.skip))
 
     @property
     def verdict(self) -> Word:

@@ -11,6 +11,7 @@ from typing import Protocol
 from lab.evidence.model import Evidence, Ledger
 from lab.plan.case import CaseSpec
 from lab.plan.design import Design, Predicted
+from lab.plan.nics import NicProfile
 from lab.verdict.model import Finding, Part
 
 Judge = Callable[[Evidence, "Case", Ledger], Iterable[Finding]]
@@ -68,6 +69,7 @@ class Case(CaseSpec):
     chapter     cases of one are shown together
     read        parses what its experiment alone keeps in a bundle, for its rules to find in `evidence.own`
     escapes     it asks what escapes the charge, so that figure is shown beside its word
+    possible    whether it can be tried on a NIC with a kernel of that release; where it cannot, ERROR is predicted
     """
 
     rules: tuple[Rule, ...] = ()
@@ -80,4 +82,5 @@ class Case(CaseSpec):
     file: str = ""
     chapter: int = 0
     escapes: bool = False
+    possible: Callable[[NicProfile, str], bool] = field(default=lambda *_: True, repr=False)
     read: Callable[[Evidence], Own] | None = None

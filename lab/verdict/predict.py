@@ -37,23 +37,25 @@ def inapplicable(case: Case, design: str, nic: str) -> str:
     return f"n/a for {where}: {case.why_not}"
 
 
-def predict(case: Case, design: str, nic: str) -> Predicted:
-    """What is predicted for a design on a NIC in a case; ERROR where nobody expects the NIC to do what it is about.
+def predict(case: Case, design: str, nic: str, release: str) -> Predicted:
+    """What is predicted for a design, in a kernel of that release, on a NIC in a case; ERROR where nobody expects the
+    two of them to do what it is about.
 
     Raises BadInput for a NIC that no table has.
     """
     if nic not in NICS:
         raise BadInput([f"{nic!r} is not a NIC; known: {', '.join(sorted(NICS))}"])
     told = case.expect.get(acts_as(case, design, nic), Predicted.OPEN)
-    possible = not case.proved or case.traffic is None or case.traffic.preflight.possible(NICS[nic])
+    proves = not case.proved or case.traffic is None or case.traffic.preflight.possible(NICS[nic], release)
+    possible = proves and case.possible(NICS[nic], release)
     return told if possible or told is Predicted.SKIP else Predicted.ERROR
 
 
-def foretold(case: Case, run: Run, expect: str, *, skipped: bool) -> Predicted:
+def foretold(case: Case, run: Run, release: str, expect: str, *, skipped: bool) -> Predicted:
     """What a run is expected to get: SKIP where it does not apply, else `expect`, else what its case predicts."""
     if skipped:
         return Predicted.SKIP
-    return Predicted(expect) if expect else predict(case, run.design, run.nic)
+    return Predicted(expect) if expect else predict(case, run.design, run.nic, release)
 
 
 def agrees(word: Word, predicted: str, *, kernel_fault: bool = False) -> bool:

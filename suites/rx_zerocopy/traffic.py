@@ -60,7 +60,7 @@ TRAFFIC = Traffic(
         part=Counter("mapped"),
         whole=Counter("delivered"),
         floor=lambda nic: nic.floor,
-        possible=lambda nic: nic.mappable,
+        possible=lambda nic, release: nic.maps_on(release),
         shown="could be mapped",
     ),
     counters=frozenset(

@@ -66,7 +66,7 @@ TRAFFIC = Traffic(
         part=UNCOPIED,
         whole=COMPLETED,
         floor=lambda _: FLOOR,
-        possible=scatters,
+        possible=lambda nic, _: scatters(nic),
         shown="was sent without a copy",
     ),
     counters=frozenset(map(Counter, COUNTERS)),

@@ -90,6 +90,9 @@ def test_measuring_skips_what_cannot_run_and_says_why(lab: Lab) -> None:
         (Measured("virtio", (0.9, 0.2)), "below its floor", 1),
         (Measured("vmxnet3", (0.0, 0.001)), "", 0),
         (Measured("vmxnet3", (0.0, 0.3)), "maps, though it should not", 1),
+        (Measured("virtio-jumbo", (0.0, 0.001), release="6.12.117"), "", 0),
+        (Measured("virtio-jumbo", (0.46, 0.46), release="7.0.1"), "maps, though it should not", 1),
+        (Measured("virtio-jumbo", (0.0, 0.0), release="7.3.4"), "below its floor", 1),
         (Measured("igb", skipped="no such model"), "", 3),
         (Measured("virtio", trouble="the guest is gone"), "", 3),
     ],
@@ -107,7 +110,7 @@ def test_shares_are_told_as_ranges() -> None:
 
 
 def test_completion_offers_what_begins_alike() -> None:
-    assert [name for name, _ in complete.nics("virtio-")] == ["virtio-mrg", "virtio-tap"]
+    assert [name for name, _ in complete.nics("virtio-")] == ["virtio-mrg", "virtio-jumbo", "virtio-tap"]
     assert "default" in [name for name, _ in complete.suites_and_cases("de")]
     assert {name for name, _ in complete.nics("")} == set(NICS)
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lab.evidence.model import PagePool
 from lab.evidence.programs import counting, parse_program
 from lab.evidence.telemetry import longest_gap, lost, parse_checkpoints, parse_telemetry
 from lab.plan.case import Counter
@@ -28,6 +29,7 @@ SAMPLE: dict[str, Any] = {
 }
 PAGES = {"plain": 1, "free": 2, "mapped_uncharged": 3, "offline": 5, "charged": {"7": 4}}
 CHECKPOINT = {**SAMPLE, "event": "checkpoint", "name": "held", "pages": PAGES}
+POOLS = {"7": {"netdev": "lab0", "counts": {"inflight": 300, "recycle_released_refcnt": 0}}, "8": {"counts": {}}}
 PROGRESS = {"t": 2, "event": "progress", "delivered": 10, "held": 4, "cgroup": None}
 
 
@@ -56,6 +58,40 @@ def test_a_checkpoint_from_before_pages_of_removed_cgroups_were_counted() -> Non
     (sample,) = parse_checkpoints(lines({**CHECKPOINT, "pages": old})).samples
     assert sample.pages
     assert sample.pages.offline is None
+
+
+def test_page_pools_of_a_checkpoint() -> None:
+    (sample,) = parse_checkpoints(lines({**CHECKPOINT, "pools": POOLS, "pools_left_out": 2})).samples
+    assert sample.pools == {
+        7: PagePool("lab0", {"inflight": 300, "recycle_released_refcnt": 0}),
+        8: PagePool("", {}),
+    }
+    assert sample.pools_left_out == 2
+
+
+def test_a_kernel_that_tells_of_no_pools_is_not_one_that_has_none() -> None:
+    for row, pools in ((CHECKPOINT, None), ({**CHECKPOINT, "pools": {}}, {})):
+        (sample,) = parse_checkpoints(lines(row)).samples
+        assert sample.pools == pools
+
+
+@pytest.mark.parametrize(
+    "pools",
+    [
+        [],
+        {"lab0": {"counts": {}}},
+        {"7": {}},
+        {"7": {"counts": {"inflight": -1}}},
+        {"7": {"counts": {"inflight": "300"}}},
+        {"7": {"counts": {"inflight": 1 << 64}}},
+        {"7": {"netdev": "x" * 16, "counts": {}}},
+        {str(number): {"counts": {}} for number in range(513)},
+        {"7": {"counts": {str(number): 0 for number in range(513)}}},
+    ],
+)
+def test_pools_that_no_kernel_tells_of_are_refused(pools: object) -> None:
+    stream = parse_checkpoints(lines({**CHECKPOINT, "pools": pools}))
+    assert (stream.samples, stream.truncated) == ((), True)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from tests.known import run_of
 from tests.unit.verdict.builder import story
 
 SPEC = ClientSpec("c", "any", None, 1)
-PREFLIGHT = Preflight(SPEC, Counter("a"), Counter("b"), lambda _: 0.5, lambda _: True, "did it")
+PREFLIGHT = Preflight(SPEC, Counter("a"), Counter("b"), lambda _: 0.5, lambda *_: True, "did it")
 
 
 def traffic(tested: Role) -> Traffic:

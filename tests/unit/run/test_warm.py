@@ -280,17 +280,22 @@ def test_a_pair_that_was_stopped_while_it_was_made_is_not_saved(
 
 
 @pytest.mark.parametrize(
-    ("mapped", "nic", "told"),
+    ("mapped", "nic", "release", "told"),
     [
-        (900, "e1000e-split", ""),
-        (360, "e1000e-split", "came to 36%, the floor of e1000e-split is 80%"),
-        (0, "e1000e-split", "came to 0%"),
-        (0, "vmxnet3", ""),
+        (900, "e1000e-split", "6.12.117", ""),
+        (360, "e1000e-split", "6.12.117", "came to 36%, the floor of e1000e-split is 80%"),
+        (0, "e1000e-split", "6.12.117", "came to 0%"),
+        (0, "vmxnet3", "6.12.117", ""),
+        (0, "virtio-jumbo", "6.12.117", ""),
+        (0, "virtio-jumbo", "7.3.4", "came to 0%"),
     ],
 )
-def test_a_pair_whose_preflight_fell_short_is_not_saved(tmp_path: Path, mapped: int, nic: str, told: str) -> None:
+def test_a_pair_whose_preflight_fell_short_is_not_saved(
+    tmp_path: Path, mapped: int, nic: str, release: str, told: str
+) -> None:
     """Every run that is restored from it would have nothing to measure."""
     request: Any = SimpleNamespace(captures=tmp_path, traffic=case_named("hold").traffic, nic=NICS[nic])
+    request.kernel = SimpleNamespace(release=release)
     line = {"t": 1.0, "event": "done", "delivered": 1000, "mapped": mapped}
     kept = tmp_path / "preflight" / "client"
     kept.mkdir(parents=True)

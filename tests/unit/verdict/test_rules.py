@@ -22,9 +22,10 @@ from tests.unit.verdict.reds import REDS
 from tests.unit.verdict.reds_always import ALWAYS_REDS
 from tests.unit.verdict.reds_designs import DESIGN_REDS
 from tests.unit.verdict.reds_paths import PATH_REDS
+from tests.unit.verdict.reds_pools import POOL_REDS
 from tests.unit.verdict.spoil import Red
 
-ALL_REDS = (*REDS, *DESIGN_REDS, *PATH_REDS, *ALWAYS_REDS)
+ALL_REDS = (*REDS, *DESIGN_REDS, *PATH_REDS, *POOL_REDS, *ALWAYS_REDS)
 RULES = sorted({rule.name for case in CASES.values() for rule in case.rules})
 SEVERITY = (Word.MISS, Word.ERROR, Word.FAIL)
 GOOD = {Word.PASS, Word.DONE}
