@@ -141,3 +141,11 @@ def test_the_lab_that_hosts_are_given_is_this_very_one(tmp_path: Path) -> None:
         [sys.executable, "-P", "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == lab_code()
+
+
+def test_a_lab_without_a_checkout_sends_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lab").mkdir()
+    monkeypatch.setattr("lab.fleet.fitting.project_root", lambda: tmp_path)
+    with pytest.raises(HostTrouble, match=r"installed without its suites, images, playbooks, pyproject\.toml, "):
+        pack_source(tmp_path / "lab.tar.gz")
+    assert not (tmp_path / "lab.tar.gz").exists()
