@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a fleet costs its controller: `python -m bench.fleet [--carrier local|parallel] [HOSTS:BATCHES ...]`.
+"""What a fleet costs its controller: `python -m bench.fleet [--carrier NAME] [--seconds S] [HOSTS:BATCHES ...]`.
 
 A host is a local process that speaks the real wire, waits as if guests ran, and sends a real small bundle; a batch is
 one run. GNU parallel, the connections, unpacking, judging, the archive and events are the real ones. In the middle, one
-host of ten is cut off. Times are those of the CPU, without the hosts' own: they say the same on a host that does other
-work.
+host of ten is cut off. With --seconds none is begun after so many: what a batch of a large session costs can be
+measured without all of them. Times are those of the CPU, without the hosts' own: they say the same on a host that does
+other work.
 """
 
 from __future__ import annotations
@@ -12,24 +13,28 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import resource
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 
 from bench.memory import pss_kib
 from lab.fleet.arrival import FLEET
+from lab.fleet.attempts import ENDED
 from lab.fleet.carriers import CARRIERS
 from lab.fleet.crew import Answer, Crew, filling
 from lab.host.paths import cache_root, runtime_dir, temporary_folder
 from lab.host.version import lab_code
 from lab.plan.session import PLAN_FILE, SessionPlan, dump
 from lab.report.model import RunResult
-from lab.session.conduct import Listener, watch
+from lab.session.conduct import Listener, Until, watch
 from lab.session.start_engine import LOG
+from lab.units import Deadline
 from tests.unit.fleet import simulated
 from tests.unit.fleet.made import plan_in
 
@@ -45,6 +50,7 @@ class Heard:
     cut: Path
     hosts: list[str]
     half: int
+    half_time: float = math.inf
     times: list[float] = field(default_factory=list)
     cut_at: float = 0.0
     most: int = 0
@@ -52,7 +58,7 @@ class Heard:
 
     def verdict(self, _plan: SessionPlan, number: int, _result: RunResult) -> None:
         self.times.append(time.monotonic())
-        if number == self.half:
+        if not self.cut_at and (number >= self.half or time.monotonic() > self.half_time):
             for name in self.hosts[::10]:
                 (self.cut / name).touch()
             self.cut_at = time.monotonic()
@@ -111,10 +117,10 @@ def session(folder: Path, batches: int) -> SessionPlan:
     return plan
 
 
-def measure(folder: Path, hosts: int, batches: int, carrier: str) -> dict[str, float]:
-    """One session over so many hosts."""
+def measure(folder: Path, hosts: int, batches: int, carrier: str, seconds: int = 0) -> dict[str, float]:
+    """One session over so many hosts, or the beginning of it."""
     plan = session(folder, batches)
-    config = simulated.make(folder / "hosts", plan, AT_ONCE * hosts / 10)
+    config = simulated.make(folder / "hosts", plan, AT_ONCE * hosts / 10, most=hosts + 6 * seconds if seconds else None)
     names = [f"host{n:03}" for n in range(hosts)]
     answers = tuple(
         Answer(simulated.host(config, name), {"pairs": 1, "lab_code": lab_code(), "clock": time.time()})
@@ -123,27 +129,32 @@ def measure(folder: Path, hosts: int, batches: int, carrier: str) -> dict[str, f
     (folder / "hosts.ini").write_text("")
     crew = Crew(folder / "hosts.ini", answers, carrier, lambda _: None)
     heard = Heard(folder / "hosts" / "cut", names, batches // 2)
-    began, before = time.monotonic(), spent()
+    began, before, watched = time.monotonic(), spent(), time.process_time()
+    until = Until(deadline=Deadline.after("the bench", timedelta(seconds=seconds))) if seconds else None
+    heard.half_time = began + seconds / 2 if seconds else math.inf
     try:
-        done = watch(plan, crew, filling(Listener(verdict=heard.verdict, doing=heard.doing)))
+        done = watch(plan, crew, filling(Listener(verdict=heard.verdict, doing=heard.doing)), until)
     finally:
         crew.end()
-    wall = time.monotonic() - began
-    if len(done.results) < batches:
+    wall, watching = time.monotonic() - began, time.process_time() - watched
+    if len(done.results) < batches and not seconds:
         print((plan.folder / LOG).read_text()[-4000:], file=sys.stderr)
     theirs = sum(map(float, (folder / "hosts" / "cpu").read_text().split()))
     cpu, attempts = spent() - before - theirs, crew.fleet.all_attempts()
     quiet, stalled = heard.stall()
+    ended = {attempt.batch for attempt in attempts if attempt.state == ENDED}
     return {
         "hosts": hosts,
         "batches": batches,
-        "lost": batches - len(done.results),
+        "done": len(done.results),
+        "lost": (len(ended) if seconds else batches) - len(done.results),
         "twice": len(heard.times) - len(done.results),
         "attempts": len(attempts),
-        "cpu_ms_a_batch": round(1000 * cpu / batches, 1),
-        "batches_a_second_of_one_cpu": round(batches / cpu, 2),
+        "cpu_ms_a_batch": round(1000 * cpu / max(len(done.results), 1), 1),
+        "cpu_ms_a_batch_of_who_watches": round(1000 * watching / max(len(done.results), 1), 1),
+        "batches_a_second_of_one_cpu": round(len(done.results) / cpu, 2),
         "wall_seconds": round(wall, 1),
-        "batches_a_second": round(batches / wall, 2),
+        "batches_a_second": round(len(done.results) / wall, 2),
         "memory_mib": round(heard.most / 1024, 1),
         "longest_gap_before": round(quiet, 1),
         "longest_gap_after_the_loss": round(stalled, 1),
@@ -156,13 +167,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sizes", nargs="*", default=SIZES, metavar="HOSTS:BATCHES")
     parser.add_argument("--carrier", choices=sorted(CARRIERS), default="parallel")
+    parser.add_argument("--seconds", type=int, default=0, help="begin no batch after so many")
     options = parser.parse_args()
     kept = True
     for size in options.sizes:
         hosts, _, batches = size.partition(":")
         with temporary_folder() as folder:
             os.environ["LAB_CACHE"] = str(folder / "cache")
-            told = measure(folder, int(hosts), int(batches), options.carrier)
+            told = measure(folder, int(hosts), int(batches), options.carrier, options.seconds)
         print(json.dumps(told), flush=True)
         kept = kept and not told["lost"] and not told["twice"]
     return 0 if kept else 1

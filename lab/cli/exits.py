@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperGroup
 
-from lab.errors import BadInput, HostTrouble, LabError
+from lab.errors import BadInput, LabError
 from lab.text.terminal import say
 from lab.text.words import MOST, clipped
 
@@ -75,17 +75,6 @@ def told(exc: LabError) -> str:
     return f"{text}\n  try: {exc.hint}" if exc.hint else text
 
 
-def _require_data() -> None:
-    """Raises HostTrouble for a lab that was installed away from its checkout."""
-    from lab.host.paths import project_root
-
-    if missing := [name for name in ("images", "playbooks", "suites") if not (project_root() / name).is_dir()]:
-        raise HostTrouble(
-            f"this lab was installed without its {', '.join(missing)}: {project_root()} has none",
-            hint="pipx install --editable CHECKOUT, or make setup in a checkout",
-        )
-
-
 def _use_settings(ctx: Any) -> None:  # noqa: ANN401 - see below
     """Have lab.toml give the defaults of the command that comes. Raises BadInput; never where help is wanted."""
     from typer.main import get_command
@@ -108,7 +97,6 @@ class LabGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - a click class, which newer typers no longer take from click
         try:
-            _require_data()
             _use_settings(ctx)
             return super().invoke(ctx)
         except LabError as exc:

@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -48,11 +48,16 @@ PUSHES = 4
 """Hosts that are given artefacts at a time: more would only share the same line."""
 
 
+Planned = tuple[SessionPlan, Mapping[str, tuple[Run, ...]]]
+"""A plan, and its batches: what is read, and found, once where a session has ten thousand runs."""
+
+
 @dataclass
 class Carry:
     """A batch, the host that it is tried on, and the signal that ends both. `beaten`: another host was faster."""
 
     plan: SessionPlan
+    batches: Mapping[str, tuple[Run, ...]]
     batch: str
     host: FleetHost
     stopping: threading.Event
@@ -64,7 +69,7 @@ class Carry:
 
     @property
     def runs(self) -> tuple[Run, ...]:
-        return batches(self.plan)[self.batch]
+        return self.batches[self.batch]
 
     def todo(self) -> tuple[Run, ...]:
         return tuple(run for run in self.runs if not is_done(self.plan.folder / run.id))
@@ -169,7 +174,7 @@ class Carry:
     def _fetch(self, link: Link, attempt: Attempt, *, given_up: bool) -> None:
         folder = self.fleet.folder(attempt)
         sent = link.fetch(attempt.key, folder / SPOOL)
-        runs = batches(self.plan)[attempt.batch]
+        runs = self.batches[attempt.batch]
         self._take(sent, runs, attempt, given_up=given_up)
         link.have(sent)
         if not given_up:
@@ -178,7 +183,7 @@ class Carry:
     def _late(self, link: Link, at: object) -> None:
         """What is left on this host of attempts that were given up: kept, and not counted."""
         there = {str(key) for key in at} if isinstance(at, list) else set[str]()
-        named = batches(self.plan).keys() & {key.rpartition(".")[0] for key in there}
+        named = self.batches.keys() & {key.rpartition(".")[0] for key in there}
         for attempt in (attempt for batch in sorted(named) for attempt in self.fleet.attempts(batch)):
             if attempt.key in there and attempt.state == GIVEN_UP and attempt.host == self.host.name:
                 self.doing(f"{attempt.key} was given up; what came of it is kept")
@@ -190,7 +195,7 @@ class Carry:
         sent.path.replace(spool := self.fleet.folder(attempt) / SPOOL)
         unpacked = self.fleet.folder(attempt) / ("late" if given_up else "sent")
         shutil.rmtree(unpacked, ignore_errors=True)
-        names = [run.id for run in batches(self.plan)[attempt.batch]]
+        names = [run.id for run in self.batches[attempt.batch]]
         lost = [f"{name}.lost-{n}" for name in names for n in range(1, 4)]
         try:
             if spool.stat().st_size:
@@ -206,8 +211,14 @@ class Carry:
         return taken
 
 
-def main(folder: Path, batch: str, host: str) -> int:
-    """Exit status."""
+def planned(folder: Path) -> Planned:
+    """What a session's folder says. Raises BadInput."""
+    plan = load((folder / PLAN_FILE).read_bytes(), cache_root())
+    return plan, batches(plan)
+
+
+def main(folder: Path, batch: str, host: str, known: Planned | None = None) -> int:
+    """Exit status. `known`: of whoever starts many attempts, and has read it."""
     stopping = threading.Event()
 
     def stop(_signum: int, _frame: FrameType | None) -> None:
@@ -215,14 +226,14 @@ def main(folder: Path, batch: str, host: str) -> int:
 
     for number in SIGNALS:
         signal.signal(number, stop)
-    plan = load((folder / PLAN_FILE).read_bytes(), cache_root())
-    known = fleet_of(plan).hosts()
-    if host not in known:
+    plan, grouped = known or planned(folder)
+    hosts = fleet_of(plan).hosts()
+    if host not in hosts:
         return TRY_ELSEWHERE  # it was taken off the list
     try:
         here = not os.environ.get(AWAY)
         with registered(plan.sockets, f"{batch}.{host}") if here else contextlib.nullcontext():
-            return Carry(plan, batch, known[host], stopping).run()
+            return Carry(plan, grouped, batch, hosts[host], stopping).run()
     except LabError as exc:
         print(f"{batch} on {host}: {exc}", file=sys.stderr)
         return TRY_ELSEWHERE

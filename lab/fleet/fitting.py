@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lab.contracts import Progress
 from lab.drive.playbook import PlaybookResult, run_playbook
+from lab.errors import HostTrouble
 from lab.fleet.inventory import hosts_of, listing
 from lab.host.paths import project_root, temporary_folder
 from lab.host.version import lab_code
@@ -34,7 +35,12 @@ def make_fit(inventory: Path, progress: Progress) -> PlaybookResult:
 
 
 def pack_source(target: Path) -> None:
-    """The lab as it lies here, committed or not."""
+    """The lab as it lies here, committed or not. Raises HostTrouble where that is no checkout."""
+    if lacking := [name for name in SOURCE if not (project_root() / name).exists()]:
+        raise HostTrouble(
+            f"hosts are sent a checkout, and this lab was installed without its {', '.join(lacking)}: {project_root()}",
+            hint="lab hosts setup of a checkout, or of pipx install --editable CHECKOUT",
+        )
 
     def chosen(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
         return None if Path(info.name).name in _NOT or info.name.endswith(".egg-info") else info

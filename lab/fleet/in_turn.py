@@ -21,6 +21,7 @@ from lab.experiments.found import all_cases
 from lab.fleet import carry
 from lab.fleet.attempts import FleetFolder
 from lab.fleet.carriers import BATCHES, LOGINS
+from lab.host.workers import ENOUGH
 
 Entry = tuple[str, tuple[str, ...]]
 """A batch, and the hosts that have failed it."""
@@ -56,13 +57,16 @@ class Places:
     """Who is at what. `room`: by host, how many batches at once."""
 
     session: Path
+    planned: carry.Planned
     turns: Turns
     room: Counter[str]
     working: dict[int, tuple[Entry, str]] = field(default_factory=dict)
     over: bool = False
 
     def begin(self) -> None:
-        """Whoever has room, and is not struck out, takes a batch as long as there are any."""
+        """Whoever has room, and is not struck out, takes a batch while there are any, and the session wants more."""
+        if (self.planned[0].sockets / ENOUGH).exists():
+            self.over = True
         fleet = FleetFolder(self.session)
         hosts = {name for name in self.room if not fleet.is_out(name)}
         for host in sorted(hosts):
@@ -75,7 +79,7 @@ class Places:
             return pid
         status = 1
         try:
-            status = carry.main(self.session, batch, host)
+            status = carry.main(self.session, batch, host, self.planned)
         except BaseException:  # noqa: BLE001 - a child ends here, whatever happens
             traceback.print_exc()
         finally:
@@ -100,7 +104,7 @@ def main(session: Path, tries: int) -> int:
     root = FleetFolder(session).root
     turns = Turns(tries, [(name, ()) for name in (root / BATCHES).read_text().split()])
     room = [line.partition("/") for line in (root / LOGINS).read_text().split()]
-    places = Places(session, turns, Counter({name: int(n) for n, _, name in room}))
+    places = Places(session, carry.planned(session), turns, Counter({name: int(n) for n, _, name in room}))
     signal.signal(signal.SIGHUP, places.stop)
     all_cases()  # whoever judges needs their rules
     gc.freeze()  # what is loaded by now stays shared with the children

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from lab.fleet.attempts import AT_WORK, Attempt, FleetFolder
 from lab.fleet.orders import batches
 from lab.plan.learnt import Learnt, kernel_kind, way_of, way_on
+from lab.plan.matrix import Run
 from lab.plan.order import PAIR_SECONDS
 from lab.plan.session import SessionPlan
 
@@ -27,12 +28,14 @@ class Late:
     fleet: FleetFolder
     batches: Sequence[str]
     known: Learnt
+    _runs: Mapping[str, tuple[Run, ...]] = field(init=False)
     _before: dict[str, int] = field(init=False)
     _left: list[str] = field(init=False)
     _again: dict[str, tuple[str, int]] = field(default_factory=dict)
     """By batch that was begun again: the host, and the number of the last attempt before."""
 
     def __post_init__(self) -> None:
+        self._runs = batches(self.plan)
         self._left = list(self.batches)
         self._before = {name: max((a.number for a in self.fleet.attempts(name)), default=0) for name in self.batches}
 
@@ -42,16 +45,18 @@ class Late:
         room: by host, how many batches at once. Nothing is begun again while a batch waits to be begun, or to be tried
         again; and none is begun again twice.
         """
-        self._left = [name for name in self._left if not self.fleet.is_settled(name)]
         at_work: dict[str, list[Attempt]] = {}
         free = Counter(room)
         for name in reversed(self._left):  # the last that is begun first: mostly, that is all there is to look at
+            if self.fleet.is_settled(name):
+                continue
             attempts = self.fleet.attempts(name)
             at_work[name] = [a for a in attempts if self._is_at_work(a)]
             if not at_work[name]:
                 return
             if name in self._again and attempts[-1].number == self._again[name][1]:  # its process still starts
                 free.subtract([self._again[name][0]])
+        self._left = [name for name in self._left if name in at_work]
         free.subtract(a.host for attempts in at_work.values() for a in attempts)
         moment = now or datetime.datetime.now(datetime.UTC)
         for name in self._left:
@@ -73,7 +78,7 @@ class Late:
 
     def expected(self, batch: str, host: str) -> float:
         """Seconds that a host needs for a batch, by what was learnt of it, else as its cases say."""
-        runs = batches(self.plan)[batch]
+        runs = self._runs[batch]
         kernel = self.plan.kernel(runs[0].kernel)
         kind = kernel_kind(kernel.base, kernel.fragments)
         way = way_on(way_of(self.plan.accelerator, cold=self.plan.cold), host)

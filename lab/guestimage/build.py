@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from lab.contracts import GuestImage, Progress
@@ -60,8 +61,8 @@ def the_recipe() -> Recipe:
 
 def _image_dir(recipe: Recipe) -> Path:
     """Keyed by all that goes into the image."""
-    parts = (base_dir(recipe).name, programs_dir().name)
-    return cache_root() / "images" / key_of(_RECIPE, *parts, *recipe.remove, "--files", *_files(_overlay()))
+    parts = (base_dir(recipe).name, programs_dir().name, *recipe.remove)
+    return cache_root() / "images" / key_of(_RECIPE, *parts, "--files", *_files(_overlay(), recipe.links))
 
 
 def _overlay() -> Path:
@@ -81,7 +82,11 @@ def _assemble(tree: Path, recipe: Recipe, base: Path, programs: Path, progress: 
         _remove(tree / unwanted)
     for place in _MOUNT_POINTS:
         (tree / place).mkdir(parents=True, exist_ok=True)
-    shutil.copytree(_overlay(), tree, symlinks=True, dirs_exist_ok=True)
+    shutil.copytree(_overlay(), tree, dirs_exist_ok=True)
+    for name, target in recipe.links.items():
+        link = tree / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(target)
     for program in programs.iterdir():
         if program.name != SEAL:
             shutil.copy(program, tree / PROGRAMS_AT)
@@ -96,13 +101,10 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _files(overlay: Path) -> list[str | bytes]:
-    found = sorted(p for p in overlay.rglob("*") if p.is_symlink() or p.is_file())
-    return [part for path in found for part in (str(path.relative_to(overlay)), *_content(path))]
-
-
-def _content(path: Path) -> tuple[str, str | bytes]:
-    """A link counts by where it leads, which need not be there on this host."""
-    if path.is_symlink():
-        return "link", str(path.readlink())
-    return oct(path.stat().st_mode & 0o111), path.read_bytes()
+def _files(overlay: Path, links: Mapping[str, str]) -> list[str | bytes]:
+    """A link counts by where it leads."""
+    laid: dict[Path, tuple[str, str | bytes]] = {Path(name): ("link", target) for name, target in links.items()}
+    for path in overlay.rglob("*"):
+        if path.is_file():
+            laid[path.relative_to(overlay)] = oct(path.stat().st_mode & 0o111), path.read_bytes()
+    return [part for name in sorted(laid) for part in (str(name), *laid[name])]

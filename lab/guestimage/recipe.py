@@ -12,7 +12,8 @@ from lab.errors import BadInput
 
 
 class Recipe(BaseModel):
-    """suite and packages of the distribution, patterns never unpacked, paths removed at the end."""
+    """suite and packages of the distribution, patterns never unpacked, paths removed at the end, and links made then:
+    the name of each, below the root, and where it leads in a guest."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -20,6 +21,7 @@ class Recipe(BaseModel):
     packages: tuple[str, ...]
     exclude: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
+    links: dict[str, str] = {}
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -44,7 +44,7 @@ def archives_file() -> Path:
 
 
 def project_root() -> Path:
-    """The checkout: `images/`, `playbooks/` and `suites/` lie here, beside the package."""
+    """Where `images/`, `playbooks/` and `suites/` lie, beside the package: the checkout, or where a wheel put them."""
     return Path(__file__).resolve().parents[2]
 
 

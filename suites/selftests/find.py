@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +18,7 @@ from suites.selftests.table import SELFTEST_ROWS, SELFTESTS, Selftest, row_for
 
 _VARIABLES = ("TEST_PROGS", "TEST_CUSTOM_PROGS", "TEST_GEN_PROGS", "TEST_PROGS_EXTENDED", "TEST_GEN_PROGS_EXTENDED")
 _BESIDE = ("TEST_FILES", "TEST_GEN_FILES", "TEST_INCLUDES")
+_NAME = re.compile(r"[\w.+-]+(/[\w.+-]+)*")
 RUN_BY_DEFAULT = ("TEST_PROGS", "TEST_CUSTOM_PROGS", "TEST_GEN_PROGS")
 
 
@@ -62,20 +64,26 @@ def choose(names: Sequence[str], source: SourceTree) -> tuple[Chosen, ...]:
 
     Raises BadInput with all problems.
     """
-    problems: list[str] = []
+    problems = unsound(names)
     found: list[Chosen] = []
-    for name in names:
-        found += _chosen(name.rstrip("/"), source, problems)
+    for name in (name for name in names if not unsound([name])):
+        found += _chosen(_below(name), source, problems)
     if problems:
         raise BadInput(problems, hint=f"lab selftest DIR [DIR/TEST...]; directories are those of {source.selftests}")
     return tuple({chosen.test.name: chosen for chosen in found}.values())
 
 
+def unsound(names: Sequence[str]) -> list[str]:
+    """A problem for each name that means nothing in any source; which directories there are, only a source can say."""
+    unfit = (name for name in map(_below, names) if not _NAME.fullmatch(name) or {".", ".."} & {*name.split("/")})
+    return [f"{name!r}: not a name below {SELFTESTS}" for name in unfit]
+
+
+def _below(name: str) -> str:
+    return name.rstrip("/").removeprefix(f"{SELFTESTS}/")
+
+
 def _chosen(name: str, source: SourceTree, problems: list[str]) -> list[Chosen]:
-    name = name.removeprefix(f"{SELFTESTS}/")
-    if not name or name[0] in "/." or ".." in name.split("/"):
-        problems.append(f"{name!r}: not a name below {SELFTESTS}")
-        return []
     if (source.selftests / name / "Makefile").is_file():
         collection = _read(source, name, problems)
         if collection is not None and not collection.tests:

@@ -44,13 +44,14 @@ class More:
         return case_of(row_for(name, None)) if NAME.fullmatch(name) and not {".", ".."} & {*parts} else None
 
     def chosen(self, asked: Asked, progress: Progress) -> Sequence[str]:
-        from suites.selftests.find import choose
+        from suites.selftests.find import choose, unsound
 
-        problems: list[str] = []
-        hint = "lab selftest --help"
+        problems, hint = unsound(asked.names), "lab selftest --help"
         found: Sequence[Chosen] = ()
         if _seconds(asked.options) < 0:
             problems.append("--timeout takes a positive number of seconds")
+        if problems and not asked.options.get(SOURCE):
+            raise BadInput(problems, hint=hint)  # before the source of a kernel is fetched
         try:
             (kernel,) = asked.kernels or ("newest",)
             found = choose(asked.names, _tree(kernel, asked.options, progress))

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,17 +45,6 @@ def test_the_version_has_the_commit_of_a_checkout(lab: Lab, monkeypatch: pytest.
     monkeypatch.setattr("lab.host.version._commit", lambda: "")
     assert re.fullmatch(r"lab \d+\.\d+\.\d+\n", lab("--version").stdout)
     lab_version.cache_clear()
-
-
-def test_a_lab_that_was_installed_away_from_its_checkout_says_so(
-    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "suites").mkdir()
-    monkeypatch.setattr("lab.host.paths.project_root", lambda: tmp_path)
-    told = lab("nics")
-    assert told.exit_code == LAB_FAILED
-    assert "without its images, playbooks" in told.stderr
-    assert "pipx install --editable" in told.stderr
 
 
 FIXED = {

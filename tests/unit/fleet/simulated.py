@@ -25,11 +25,14 @@ SILENT = 15.0
 """Seconds until ssh gives up a host that was cut off (ServerAliveInterval and -CountMax of lab.fleet.inventory)."""
 
 
-def make(folder: Path, plan: SessionPlan, seconds: float, slow: dict[str, float] | None = None) -> Path:
+def make(
+    folder: Path, plan: SessionPlan, seconds: float, slow: dict[str, float] | None = None, most: int | None = None
+) -> Path:
     """What hosts have to know, with a stream of real bundles for each batch of a plan; its config file.
 
-    seconds  how long a host is at a batch;  slow  other times, by host
+    seconds  how long a host is at a batch;  slow  other times, by host;  most  only for so many batches, the first
     """
+    import itertools
     import shutil
 
     from lab.fleet.orders import batches
@@ -39,7 +42,7 @@ def make(folder: Path, plan: SessionPlan, seconds: float, slow: dict[str, float]
 
     for name in ("streams", "cut"):
         (folder / name).mkdir(parents=True)
-    for batch, runs in batches(plan).items():
+    for batch, runs in itertools.islice(batches(plan).items(), most):
         made = folder / "made" / batch
         for run in runs:
             bundle_of(plan, run, made, repeat=run.repeat)

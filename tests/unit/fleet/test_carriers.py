@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,14 +18,17 @@ from lab.errors import BadInput, HostTrouble
 from lab.fleet.attempts import AT_WORK, ENDED, STRIKES, FleetFolder
 from lab.fleet.batch import TRY_ELSEWHERE
 from lab.fleet.carriers import CARRIERS, JOBLOG, LOGINS, Work, environment, logins
+from lab.fleet.carry import Planned
 from lab.fleet.crew import Answer, conduct
 from lab.fleet.fitting import pack_source
-from lab.fleet.in_turn import Turns
+from lab.fleet.in_turn import Places, Turns
 from lab.fleet.inventory import FleetHost
 from lab.host.version import lab_code
+from lab.host.workers import ENOUGH
 from lab.session.conduct import Listener
 from lab.spec.request import SessionRequest
 from lab.units import Deadline, wait_until
+from tests.unit.fleet.made import plan_in
 
 ONE, TWO = FleetHost("one", ("true",)), FleetHost("two", ("true",), pairs=3)
 
@@ -141,3 +145,29 @@ def test_the_lab_that_hosts_are_given_is_this_very_one(tmp_path: Path) -> None:
         [sys.executable, "-P", "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == lab_code()
+
+
+def test_attempts_that_are_forked_get_the_plan_that_was_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned: Planned = plan_in(tmp_path / "s1"), {}
+    monkeypatch.setattr("lab.fleet.carry.main", lambda *told: 0 if told[3] is planned else 1)
+    pid = Places(tmp_path / "s1", planned, Turns(1, []), Counter())._forked("a", "one")
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_a_session_that_wants_no_more_begins_no_process_for_each_batch_that_waits(tmp_path: Path) -> None:
+    plan = plan_in(tmp_path / "s1")
+    places = Places(tmp_path / "s1", (plan, {}), Turns(1, [("a", ())]), Counter(one=1))
+    plan.sockets.mkdir(parents=True)
+    (plan.sockets / ENOUGH).touch()
+    places.begin()
+    assert (places.working, places.turns.waiting) == ({}, [("a", ())])
+
+
+def test_a_lab_without_a_checkout_sends_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lab").mkdir()
+    monkeypatch.setattr("lab.fleet.fitting.project_root", lambda: tmp_path)
+    with pytest.raises(HostTrouble, match=r"installed without its suites, images, playbooks, pyproject\.toml, "):
+        pack_source(tmp_path / "lab.tar.gz")
+    assert not (tmp_path / "lab.tar.gz").exists()

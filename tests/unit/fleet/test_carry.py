@@ -36,7 +36,8 @@ def carry(host: FleetHost, tmp_path: Path) -> Carry:
     fleet = FleetFolder(plan.folder)
     fleet.write((host,), artefacts_of(plan))
     fleet.begin(next(iter(batches(plan))), host.name)
-    return Carry(plan, next(iter(batches(plan))), host, threading.Event())
+    grouped = batches(plan)
+    return Carry(plan, grouped, next(iter(grouped)), host, threading.Event())
 
 
 def left_there(plan: SessionPlan, tmp_path: Path, **changes: object) -> Path:

@@ -53,6 +53,30 @@ def test_nothing_is_begun_again_while_a_batch_waits(session: Late) -> None:
     assert list(session.look(room, at(3))) == [(first, "one", "two")]
 
 
+def test_to_look_costs_no_more_where_there_are_thousands_of_batches(
+    session: Late, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one waits, only the last is looked at; and the runs of a plan are put into batches once."""
+    looked: list[str] = []
+    is_settled = FleetFolder.is_settled
+
+    def asked(fleet: FleetFolder, name: str) -> bool:
+        looked.append(name)
+        return is_settled(fleet, name)
+
+    monkeypatch.setattr(FleetFolder, "is_settled", asked)
+    monkeypatch.setattr(late, "batches", lambda _: pytest.fail("once more"))
+    first, second = session.batches
+    session.fleet.begin(first, "one")
+    assert list(session.look({"one": 1, "two": 1}, at(3))) == []
+    assert looked == [second]
+    session.fleet.settle(second)
+    assert list(session.look({"one": 1, "two": 1}, at(3))) == [(first, "one", "two")]
+    looked.clear()
+    assert list(session.look({"one": 1, "two": 1}, at(3))) == []
+    assert looked == [first]  # what was settled is not asked for again
+
+
 def test_it_is_begun_again_once_where_there_is_room_and_only_when_it_is_late(session: Late) -> None:
     first, second = session.batches
     session.fleet.begin(first, "one")

@@ -12,6 +12,7 @@ from types import FrameType
 import pytest
 
 from lab.fleet.carry import Carry
+from lab.fleet.orders import batches
 from lab.host.workers import ENOUGH
 from lab.plan.design import Predicted
 from lab.plan.session import EVENTS_FILE, PLAN_FILE, SessionPlan
@@ -156,7 +157,7 @@ def test_no_host_is_given_a_batch_then(runs: tuple[SessionPlan, list[Word]], mon
     def asked(_: Carry) -> None:
         raise AssertionError("a host was asked")
 
-    carry = Carry(plan, f"{plan.name}.0000", None, None)  # type: ignore[arg-type]  # neither is looked at
+    carry = Carry(plan, batches(plan), f"{plan.name}.0000", None, None)  # type: ignore[arg-type]  # neither is looked at
     monkeypatch.setattr(Carry, "fleet", property(asked))
     with pytest.raises(AssertionError, match="a host was asked"):
         carry.run()

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from lab.errors import BadInput, HostTrouble
+from lab.experiments.contract import Asked
 from suites.selftests.build import build, cases_of, ensure_headers, pack
 from suites.selftests.find import Chosen, choose, read_collection
+from suites.selftests.more import More
 from suites.selftests.source import SourceTree, source_tree
 from suites.selftests.table import SELFTEST_ROWS, SELFTESTS, Selftest
 from tests.unit.selftests.tree import small_tree
@@ -61,6 +63,8 @@ def test_a_directory_means_what_run_tests_runs_and_a_name_may_lack_its_suffix(tr
         ("..", "not a name below"),
         ("/demo", "not a name below"),
         ("", "not a name below"),
+        ("demo answers", "not a name below"),
+        ("demo/./x", "not a name below"),
     ],
 )
 def test_wrong_names(name: str, told: str, tree: SourceTree) -> None:
@@ -72,6 +76,17 @@ def test_all_wrong_names_are_told_at_once(tree: SourceTree) -> None:
     with pytest.raises(BadInput) as caught:
         choose(["demo", "demoo", "demo/scrip"], tree)
     assert len(caught.value.problems) == 2
+
+
+def test_a_name_that_no_source_can_have_is_refused_before_one_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched: list[str] = []
+    monkeypatch.setattr("lab.kernels.export.ensure_selftest_source", lambda name, _: fetched.append(name))
+    asked = Asked(names=("../demo", "net", "a b"), kernels=("6.12",), nics=(), options={"timeout": "-1"})
+    with pytest.raises(BadInput) as caught:
+        More().chosen(asked, quiet)
+    assert [problem.split(":")[0] for problem in caught.value.problems[:2]] == ["'../demo'", "'a b'"]
+    assert "--timeout" in caught.value.problems[2]
+    assert fetched == []
 
 
 def test_a_directory_that_is_no_kernel_tree(tmp_path: Path) -> None:
