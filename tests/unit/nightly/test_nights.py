@@ -145,7 +145,7 @@ def test_a_mail_that_nobody_takes_waits_for_the_next_night(file: Path) -> None:
     assert sent(file) == []
     sendmail.write_text(works)
     told(night(file, "k3", "FP"))
-    assert subjects(file) == ["[lab] hold on e1000e-split: new fail since k2"]
+    assert subjects(file) == ["[lab] hold on e1000e-split: new fail since k2", "[lab] [bisected] k2"]
 
 
 def test_two_do_not_work_on_one_results_folder(file: Path) -> None:
@@ -167,7 +167,7 @@ def test_a_damaged_diary_costs_no_history(file: Path) -> None:
     done = night(file, "k3", "FP")
     assert "damaged" in done.said
     assert told(done).endswith("nothing new, 1 still failing")
-    assert len(sent(file)) == 1
+    assert len(sent(file)) == 2  # the failure, and what brought it
 
 
 def test_one_target_may_be_asked_for_again_and_again(file: Path) -> None:
