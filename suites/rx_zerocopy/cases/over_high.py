@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 
 HIGH = 32 * MIB
 TOP = Group("top", high=HIGH)
-CLIENT = ClientSpec("abuser", Behaviour.HOLD, None, 96 * MIB, sockets=4, rcvbuf=80 * KIB, most=HIGH + MIB, within=TOP)
-"""Is offered enough to come so far where 40 % can be mapped. Few sockets with small queues: these are full in the end,
-and what lies in them is charged as well."""
+CLIENT = ClientSpec("abuser", Behaviour.HOLD, None, 96 * MIB, rcvbuf=80 * KIB, most=HIGH + MIB, within=TOP)
+"""Is offered enough to come so far where 40 % can be mapped. One socket with a small queue: that is full in the end,
+and what lies in it is charged as well."""
 
 
 @case(
