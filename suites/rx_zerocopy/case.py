@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from lab.plan.case import HELD, RELEASED, STANDARD, Checkpoint, ClientSpec, Group, Shape
 from lab.plan.design import Predicted
 from lab.plan.names import Family
+from lab.plan.nics import NicProfile
 from lab.verdict.case import Case, Rule
 from lab.verdict.rules import GROUND
 from suites.rx_zerocopy.clients import LINES
@@ -64,11 +65,13 @@ def case(  # noqa: PLR0913 - all that a case says of itself stands in one place
     compares: bool = False,
     family: Family | None = None,
     groups: Sequence[Group] = (),
+    possible: Callable[[NicProfile, str], bool] = lambda *_: True,
 ) -> Callable[[Callable[..., None]], Case]:
     """Make a case of a script. Its name is the function's, its `how` the docstring, its page that of the module.
 
     subject  whose ledger is judged; the last client when none is given
     maps     it says nothing unless pages were really mapped
+    possible whether it can be tried on a NIC with a kernel of that release
     """
 
     def made(script: Callable[..., None]) -> Case:
@@ -97,6 +100,7 @@ def case(  # noqa: PLR0913 - all that a case says of itself stands in one place
             file=inspect.getfile(script),
             chapter=chapter,
             escapes=billed in judged_by,
+            possible=possible,
         )
 
     return made

@@ -15,10 +15,22 @@ from lab.plan.names import Family, link_address
 from lab.plan.nics import NICS
 from lab.units import MIB
 from lab.verdict.case import Case
+from suites.rx_zerocopy.shares import is_pooled
 from tests.known import CASES
-from tests.unit.verdict.machine import KERNELS, Client, Json, Kernel, Machine
+from tests.unit.verdict.machine import KERNELS, Client, Json, Kernel, Machine, PagePool
 from tests.unit.verdict.scripts import SCRIPTS, ordinary
 from tests.unit.verdict.told import WORK, Story
+
+HOME = {"pool-release": ("virtio-jumbo", "7.3.4-lab")}
+"""Where a case is at home that can be tried nowhere else: NIC profile and kernel."""
+
+ELSEWHERE = ("e1000e-split", "6.12.0-lab")
+
+
+def at_home(case: str) -> tuple[str, str, str]:
+    """NIC profile, case and release, as `predicted` takes them."""
+    nic, release = HOME.get(case, ELSEWHERE)
+    return nic, case, release
 
 
 def compared(kernel: Kernel = Kernel(), *, work: float = WORK, same: bool = False) -> Story:  # noqa: B008
@@ -30,16 +42,19 @@ def compared(kernel: Kernel = Kernel(), *, work: float = WORK, same: bool = Fals
     return told
 
 
-def story(case: str, kernel: Kernel = Kernel(), *, nic: str = "e1000e-split", deliver: int = 0) -> Story:  # noqa: B008
-    """A whole run of a case on a kernel; judged PASS when the kernel charges everything. `deliver` bends the case."""
+def story(case: str, kernel: Kernel = Kernel(), *, nic: str = "", deliver: int = 0) -> Story:  # noqa: B008
+    """A whole run of a case on a kernel; judged PASS when the kernel charges everything. `deliver` bends the case; the
+    NIC is the one where it is at home, when none is given."""
     return compared(kernel) if CASES[case].compares else _told(case, kernel, nic=nic, deliver=deliver)
 
 
-def _told(case: str, kernel: Kernel, *, nic: str = "e1000e-split", deliver: int = 0, work: float = WORK) -> Story:
-    table = CASES[case]
+def _told(case: str, kernel: Kernel, *, nic: str = "", deliver: int = 0, work: float = WORK) -> Story:
+    table, (home, release) = CASES[case], HOME.get(case, ELSEWHERE)
     # Only an endless stream is told by the clock; the others as they come.
     clients = tuple(replace(c, deliver=deliver or c.deliver, rate=0 if c.deliver else c.rate) for c in table.clients)
-    told = _begin(replace(table, clients=clients), kernel, nic)
+    told = _begin(replace(table, clients=clients), kernel, nic or home)
+    told.manifest["kernel"]["release"] = release
+    told.machine.driver = PagePool() if is_pooled(NICS[nic or home], release) else None
     told.work, began = work, told.machine.t
     told.wait(3)
     if {"buried", "reaped", "nothing-left"} & {rule.name for rule in table.rules}:

@@ -124,6 +124,16 @@ class Client:
 
 
 @dataclass
+class PagePool:
+    """What the page pool of the link's driver counts, in pages."""
+
+    left: int = 0
+
+    def told(self) -> Json:
+        return {"netdev": "lab0", "counts": {"inflight": 400, "recycle_released_refcnt": self.left}}
+
+
+@dataclass
 class Machine:
     """The receiver's kernel. Time in guest seconds."""
 
@@ -143,6 +153,7 @@ class Machine:
     tainted: int = 0
     above: int = 0  # charged to the cgroup above the clients' and to none of them
     shown: int = 0  # lines for the console since the last canary
+    driver: PagePool | None = None  # where the link's pages come from a page pool
     telemetry: list[Json] = field(default_factory=list)
     console: list[str] = field(default_factory=list)
 
@@ -230,6 +241,11 @@ class Machine:
     def _net(self) -> Json:
         plain = {"tcp_mem_pages": self._tcp() // PAGE_SIZE, "rx_bytes": 1, "rx_packets": 1, "rx_dropped": 0}
         return {**plain, **({"accounted_only": self.accounted_only} if self.kernel.sysctl else {})}
+
+    def page_pools(self) -> Json:
+        """That of the link's driver, where it has one, and that of the control link."""
+        control = {"2": {"netdev": "ctl0", "counts": {"inflight": 192, "recycle_released_refcnt": 7}}}
+        return control | ({"3": self.driver.told()} if self.driver else {})
 
     def tick(self) -> None:
         self.telemetry.append(self.sample())

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from lab.units import MIB
 from tests.unit.verdict.builder import story
-from tests.unit.verdict.spoil import E, F, Red, client
+from tests.unit.verdict.machine import Json
+from tests.unit.verdict.spoil import E, F, Red, client, in_checkpoint
 from tests.unit.verdict.told import Story
 
 
@@ -25,13 +26,65 @@ def shared(nic: str, release: str, share: float) -> Callable[[], Story]:
     return make
 
 
-def spoilt(spoil: Callable[[Story], object]) -> Callable[[], Story]:
+def spoilt(case: str, spoil: Callable[[Story], object], nic: str = "") -> Callable[[], Story]:
+    """A run of a kernel that keeps its promise, where the case is at home or on that NIC, with one thing spoilt."""
+
     def make() -> Story:
-        told = story("map-share")
+        told = story(case, nic=nic)
         spoil(told)
         return told
 
     return make
+
+
+def counted(checkpoint: str, name: str, more: int) -> Callable[[Story], object]:
+    """The page pool of the link counts so many more, or less, at one moment."""
+
+    def change(line: Json) -> None:
+        line["pools"]["3"]["counts"][name] += more
+
+    return in_checkpoint(checkpoint, change)
+
+
+def untold(told: Story) -> None:
+    """A kernel that has nothing to ask for page pools."""
+    for line in told.checkpoints:
+        del line["pools"]
+
+
+def uncounted(told: Story) -> None:
+    """A kernel without CONFIG_PAGE_POOL_STATS."""
+    for line in told.checkpoints:
+        line["pools"]["3"]["counts"] = {"inflight": 400}
+
+
+def anew(told: Story) -> None:
+    """The device was made anew in between, and its pool with it."""
+    told.checkpoint("baseline")["pools"]["3"]["counts"]["recycle_released_refcnt"] = 1 << 40
+
+
+def crowded(told: Story) -> None:
+    for line in told.checkpoints:
+        line["pools_left_out"] = 1
+
+
+def unseen(checkpoint: str) -> Callable[[Story], object]:
+    return lambda told: told.checkpoints.remove(told.checkpoint(checkpoint))
+
+
+def still_mapped(told: Story) -> None:
+    """Half of what is kept was never unmapped."""
+    for line in told.clients["abuser"]:
+        if line.get("pinned"):
+            half = line["pinned"] // 2
+            line.update(pinned=line["pinned"] - half, mapped_now=half)
+
+
+def nothing(_: Story) -> None:
+    """The NIC is what is wrong."""
+
+
+LEFT = "recycle_released_refcnt"
 
 
 POOL_REDS: tuple[Red, ...] = (
@@ -41,5 +94,19 @@ POOL_REDS: tuple[Red, ...] = (
     Red("as-predicted", "nothing predicted, 2 % measured", F, shared("vmxnet3", "6.12.0-lab", 0.02)),
     Red("as-predicted", "more than all", E, shared("e1000e-split", "6.12.0-lab", 1.01)),
     Red("as-predicted", "a kernel without a number", E, shared("e1000e-split", "mine", 0.99)),
-    Red("exercised", "half of it came", E, spoilt(client("reader", "holding", delivered=24 * MIB, mapped=24 * MIB))),
+    Red(
+        "exercised",
+        "half of it came",
+        E,
+        spoilt("map-share", client("reader", "holding", delivered=24 * MIB, mapped=24 * MIB)),
+    ),
+    Red("released", "a page that is pinned went back", F, spoilt("pool-release", counted("held", LEFT, -1))),
+    Red("released", "a page left that nobody keeps", F, spoilt("pool-release", counted("held", LEFT, 1))),
+    Red("released", "no pool on that NIC", E, spoilt("pool-release", nothing, "e1000e-split")),
+    Red("released", "a kernel that tells of no pools", E, spoilt("pool-release", untold)),
+    Red("released", "a kernel without statistics", E, spoilt("pool-release", uncounted)),
+    Red("released", "another pool than before", E, spoilt("pool-release", anew)),
+    Red("released", "more pools than there is room for", E, spoilt("pool-release", crowded)),
+    Red("released", "nobody looked before", E, spoilt("pool-release", unseen("baseline"))),
+    Red("exercised", "mapped still", E, spoilt("pool-release", still_mapped)),
 )

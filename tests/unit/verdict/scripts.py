@@ -306,6 +306,21 @@ def _copied(told: Story) -> None:
     ordinary(told)
 
 
+def _released_by_pool(told: Story) -> None:
+    """pool-release: the ordinary way; what is pinned has left the pool when its packets are freed."""
+    client = _held(told)
+    told.checkpoints.pop()
+    _leave_pool(told, client.pages)
+    told.mark("held")
+    told.wait(2)
+    _released(told, client)
+
+
+def _leave_pool(told: Story, size: int) -> None:
+    if told.machine.driver:
+        told.machine.driver.left += size // PAGE_SIZE
+
+
 def _raced(told: Story) -> None:
     """race: it takes all that others leave it, and lets go of what little it has."""
     (spec,) = told.case.clients
@@ -316,6 +331,7 @@ def _raced(told: Story) -> None:
 
 
 SCRIPTS = {
+    "pool-release": _released_by_pool,
     "race": _raced,
     "shared": _shared,
     "copybuf": _copied,

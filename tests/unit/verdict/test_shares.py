@@ -10,6 +10,7 @@ from lab.plan.nics import NICS
 from lab.verdict.model import Word
 from suites.rx_zerocopy.shares import POOLED, SHARES, is_pooled, predicted_share
 from tests.known import predicted
+from tests.unit.verdict.builder import story
 from tests.unit.verdict.reds_pools import shared
 
 RELEASES = ("6.1.192", "6.12.117+deb12-amd64", "6.13.0-rc1", "6.18.15+deb13-amd64", "7.0.1", "7.1.0", "7.3.4", "8.0.0")
@@ -61,6 +62,21 @@ def test_a_pool_is_there_from_the_line_on_that_brought_it() -> None:
 )
 def test_where_a_kernel_maps_nothing_an_error_is_predicted(nic: str, release: str, word: str) -> None:
     assert predicted("stock", nic, "hold", release) is Predicted(word)
+
+
+@pytest.mark.parametrize("case", ["pool-release"])
+@pytest.mark.parametrize("nic", NICS)
+def test_without_a_page_pool_an_error_is_predicted(nic: str, case: str) -> None:
+    found = {release: predicted("stock", nic, case, release) for release in ("6.12.117", "7.0.9", "7.3.4")}
+    there = Predicted.PASS if nic in POOLED else Predicted.ERROR
+    assert found == {"6.12.117": Predicted.ERROR, "7.0.9": Predicted.ERROR, "7.3.4": there}
+
+
+@pytest.mark.parametrize("case", ["pool-release"])
+def test_a_nic_without_a_page_pool_is_an_error_that_says_so(case: str) -> None:
+    verdict = story(case, nic="e1000e-split").verdict()
+    assert verdict.word is Word.ERROR
+    assert any("no page pool here" in finding.message for finding in verdict.findings)
 
 
 @pytest.mark.parametrize("nic", NICS)

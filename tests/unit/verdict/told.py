@@ -107,7 +107,8 @@ class Story:
 
     def mark(self, name: str) -> None:
         line = {**self.machine.sample(), "event": "checkpoint", "name": name, "pages": self.machine.pages()}
-        self.checkpoints.append({**line, "t": round(self.machine.t, 6), "parent": self.machine.parent()})
+        line |= {"t": round(self.machine.t, 6), "parent": self.machine.parent(), "pools": self.machine.page_pools()}
+        self.checkpoints.append(line)
 
     def bookend(self, name: str) -> None:
         """A checkpoint of both guests that leaves a canary in their logs."""
