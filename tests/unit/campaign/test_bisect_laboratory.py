@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,10 +26,12 @@ from lab.host.workers import identity, living
 from lab.kernels import products, recipes
 from lab.kernels.build import builder, find_built
 from lab.kernels.fragments import Fragment
-from lab.session.conduct import Listener
+from lab.session.conduct import Conducted, Listener
+from lab.spec.request import SessionRequest
 from lab.units import Deadline, wait_until
 from tests.unit.campaign.world import line_of, run_of, search_in
 from tests.unit.cli.conftest import write_run, write_session
+from tests.unit.fleet.made import plan_in
 from tests.unit.kernels.sourcetree import git, repository
 from tests.unit.verdict.machine import KERNELS
 
@@ -98,6 +101,14 @@ def test_what_is_there_costs_a_run_and_a_neighbour_less_than_the_first(built: Co
     assert 10 < built.cost(suspect(built, "words")) < 10 + FRESH / 4
 
 
+def guests_at_work(_: SessionRequest, folder: Path, listener: Listener, **__: Any) -> Conducted:  # noqa: ANN401
+    """A session, looked at while its runs are at work."""
+    plan = plan_in(folder / "s1", ("hold",))
+    listener.planned(plan)
+    listener.doing("hold runs")
+    return Conducted(plan, False, {})
+
+
 def process_of(laboratory: Conductor) -> subprocess.Popen[bytes]:
     """The process that makes a kernel beside the runs."""
     process = laboratory._ahead._process
@@ -111,7 +122,8 @@ def test_a_kernel_that_was_built_ahead_is_there_when_it_is_needed(built: Conduct
     built.ahead((more, suspect(built, "faster")))
     assert process_of(built).wait(PATIENCE.total_seconds()) == 0
     assert find_built(commits.recipe_of(built.search.asked, more))
-    built._go_on()  # as while guests run
+    built.conduct = guests_at_work
+    built.run(more, 1, lambda _: None, lambda _: None)
     assert built._ahead.making == suspect(built, "faster").kernel
     key = built.make(suspect(built, "faster"))  # it is awaited
     assert built._ahead.making == ""
