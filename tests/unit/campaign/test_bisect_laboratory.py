@@ -15,6 +15,7 @@ import pytest
 
 from lab.archive.reports import judged
 from lab.campaign.bisect import commits
+from lab.campaign.bisect.ahead import Ahead
 from lab.campaign.bisect.commits import commits_between
 from lab.campaign.bisect.costs import FRESH
 from lab.campaign.bisect.engine import UnfitError
@@ -22,6 +23,7 @@ from lab.campaign.bisect.laboratory import Conductor, environment_of, seen_of
 from lab.campaign.bisect.model import REVERT, Asked, Entry, Purpose, Search, Suspect
 from lab.contracts import BootableKernel
 from lab.errors import DeadlinePassed
+from lab.host.paths import project_root
 from lab.host.workers import identity, living
 from lab.kernels import products, recipes
 from lab.kernels.build import builder, find_built
@@ -109,6 +111,14 @@ def guests_at_work(_: SessionRequest, folder: Path, listener: Listener, **__: An
     return Conducted(plan, False, {})
 
 
+def at_the_builder(ahead: Ahead) -> None:
+    """Return when the process waits for `another` builder."""
+    wait_until(
+        lambda: (True if "another" in ahead._last_said() else None, ahead._last_said()),
+        deadline=Deadline.after("the process to come to the builder", PATIENCE),
+    )
+
+
 def process_of(laboratory: Conductor) -> subprocess.Popen[bytes]:
     """The process that makes a kernel beside the runs."""
     process = laboratory._ahead._process
@@ -151,10 +161,7 @@ def test_a_wrong_guess_is_ended_and_the_builder_is_free(built: Conductor) -> Non
     with builder("another", lambda _: None):
         built.ahead((more, words))
         process = process_of(built)
-        wait_until(
-            lambda: (True if "another" in built._ahead._last_said() else None, built._ahead._last_said()),
-            deadline=Deadline.after("the process to come to the builder", PATIENCE),
-        )
+        at_the_builder(built._ahead)
         built.ahead((more,))  # still wanted
         assert process_of(built) is process
         built.ahead((words,))
@@ -184,11 +191,14 @@ def test_a_search_that_is_killed_leaves_no_builder(built: Conductor) -> None:
     more = suspect(built, "more")
     recipes.remember(commits.recipe_of(built.search.asked, more))
     script = (
-        "import sys, time; from lab.campaign.bisect.ahead import Ahead; ahead = Ahead();"
-        f"ahead.want(({more.kernel!r},)); ahead.go_on(); print(ahead._process.pid, flush=True); sys.stdin.read()"
+        "import sys; from tests.unit.campaign.test_bisect_laboratory import Ahead, at_the_builder; ahead = Ahead();"
+        f"ahead.want(({more.kernel!r},)); ahead.go_on(); at_the_builder(ahead);"
+        "print(ahead._process.pid, flush=True); sys.stdin.read()"
     )
     with builder("another", lambda _: None):
-        search = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        search = subprocess.Popen(
+            [sys.executable, "-c", script], cwd=project_root(), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         with search:
             assert search.stdout is not None
             child = identity(int(search.stdout.readline()))
