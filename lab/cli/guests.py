@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import shutil
 import signal
@@ -15,7 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from lab.contracts import EMBEDDED, BootableKernel, GuestImage, Progress
-from lab.host.interrupt import SIGNALS, handled
+from lab.host.interrupt import SIGNALS, ends_with, handled
 from lab.text.terminal import say
 
 if TYPE_CHECKING:
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
 REPLACED = "LAB_REPLACED"
 """Set in the environment of a process that has replaced itself already: its pid before, now that of the reaper."""
-
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def replace_process(*, own_namespace: bool = False) -> None:
@@ -53,8 +50,7 @@ def _end_with(reaper: int) -> None:
     """The reaper has the pid that the user knows: where that is killed, we end as by SIGTERM."""
     if reaper == os.getpid():
         return  # there is none
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != reaper:
+    if not ends_with(reaper, signal.SIGTERM):
         raise SystemExit(128 + signal.SIGTERM)
 
 

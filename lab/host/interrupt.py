@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def ending() -> tuple[signal.Signals, ...]:
@@ -29,6 +32,12 @@ def end_in_order() -> None:
     """Make each of them end this process's work by KeyboardInterrupt, once. For the main thread."""
     for number in ending():
         signal.signal(number, raise_once)
+
+
+def ends_with(parent: int, number: signal.Signals) -> bool:
+    """Have this process get a signal when its parent ends, however that ends. False when it has ended already."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
+    return os.getppid() == parent
 
 
 @dataclass

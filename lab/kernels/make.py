@@ -105,7 +105,7 @@ class _Output:
 
 @contextlib.contextmanager
 def _group(argv: list[str], cwd: Path, env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A command in a session of its own. However the block ends, no process of it is left when it has."""
+    """A command in a group of its own. However the block ends, no process of it is left when it has."""
     process = subprocess.Popen(
         argv,
         cwd=cwd,
@@ -114,7 +114,7 @@ def _group(argv: list[str], cwd: Path, env: dict[str, str]) -> Iterator[subproce
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        start_new_session=True,
+        process_group=0,
     )
     try:
         if process.stdout:

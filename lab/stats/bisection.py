@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -35,15 +35,28 @@ def gain(belief: Posterior, commit: str) -> float:
     By the rates that each hypothesis expects, and not by their mean: where a commit was run often, all hypotheses that
     are left expect of it what was seen, and one more run says nothing. What it teaches of the rates is left out.
     """
+    parts = _rates(belief, commit)
+    return max(0.0, _entropy(_mixed(parts)) - math.fsum(share * _entropy(rate) for share, rate in parts))
+
+
+def expected(belief: Posterior, commit: str) -> float:
+    """The chance that one run of this commit fails."""
+    return _mixed(_rates(belief, commit))
+
+
+def _rates(belief: Posterior, commit: str) -> list[tuple[float, float]]:
+    """Of each hypothesis its probability, and how often it expects this commit to fail."""
     inside = set(belief.history.indices(commit))
     parts = [
         (share, rates[i not in inside])
         for i, (share, rates) in enumerate(zip(belief.culprit, belief.rates, strict=True))
         if share > NEGLIGIBLE
     ]
-    parts.append((belief.none, belief.unrelated))
-    mixed = math.fsum(share * rate for share, rate in parts)
-    return max(0.0, _entropy(mixed) - math.fsum(share * _entropy(rate) for share, rate in parts))
+    return [*parts, (belief.none, belief.unrelated)]
+
+
+def _mixed(parts: Sequence[tuple[float, float]]) -> float:
+    return math.fsum(share * rate for share, rate in parts)
 
 
 def _entropy(rate: float) -> float:

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from lab.campaign.bisect.model import REVERT, Outcome, Purpose, Search, Seen
-from lab.campaign.bisect.sought import Mark, mark, tally
-from lab.stats.bisection import Answer, Bisection
+from lab.campaign.bisect.model import REVERT, Entry, Outcome, Purpose, Search, Seen, Sought
+from lab.campaign.bisect.sought import Mark, mark, supposed, tally
+from lab.stats.bisection import Answer, Bisection, expected
 from lab.stats.posterior import Tally
 from lab.stats.rates import by_chance
 from lab.verdict.model import Word
@@ -25,6 +25,8 @@ MOST_TO_CONFIRM = 48
 OF_REVERT = 6
 LOST = 2 * BATCH
 """Runs that the lab may lose on a suspect before it is left out."""
+FORESEEN = 2
+"""Steps that are thought through: the next one may be of a kernel that is there."""
 
 Cost = Callable[[str], float]
 
@@ -83,8 +85,42 @@ def next_step(search: Search, cost: Cost) -> Step | Ended:
     return step if isinstance(step, Ended) else _within_budget(search, step)
 
 
+def foreseen(search: Search, step: Step, cost: Cost) -> tuple[str, ...]:
+    """Suspects whose kernel has to be made next: if all runs of this step show the failure, and if none does. The
+    likelier comes first; there may be one or none. Once a proof has begun both its kernels are there."""
+    if step.suspect == REVERT or search.of(step.suspect, Purpose.CONFIRM):
+        return ()
+    likelier = _is_likely(search, step)
+    found = (_unmade(search, step, cost, shown=shown) for shown in (likelier, not likelier))
+    return tuple(dict.fromkeys(name for name in found if name))
+
+
+def _unmade(search: Search, step: Step, cost: Cost, *, shown: bool) -> str:
+    """Then each of the steps that follow ends as is likely, until one is of a kernel that has to be made."""
+    for _ in range(FORESEEN):
+        search = _after(search, step, shown=shown)
+        then = next_step(search, cost)
+        if isinstance(then, Ended) or then.suspect == REVERT:
+            return ""
+        if then.suspect not in search.contents:
+            return then.suspect
+        step, shown = then, _is_likely(search, then)
+    return ""
+
+
+def _is_likely(search: Search, step: Step) -> bool:
+    return expected(bisection_of(search).belief(), step.suspect) >= 0.5
+
+
+def _after(search: Search, step: Step, *, shown: bool) -> Search:
+    """What would be known after a step whose runs are all alike."""
+    sought = search.sought or Sought("whatever fails")
+    entry = Entry(step.suspect, step.purpose, search.batches + 1, supposed(sought, shown=shown))
+    return replace(search, sought=sought, entries=[*search.entries, *[entry] * step.times])
+
+
 def _of_ends(search: Search, found: Bisection) -> Step | Ended | None:
-    """A wrong bracket is told before anything in between is made."""
+    """A wrong bracket is told before anything in between is needed."""
     good, bad = search.range.good.name, found.twins.get(search.range.bad.name, search.range.bad.name)
     if bad == good:
         return None

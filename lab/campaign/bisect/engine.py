@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from lab.campaign.bisect.decide import Ended, Step, bisection_of, next_step, reason_to_skip, wants_revert
+from lab.campaign.bisect.decide import Ended, Step, bisection_of, foreseen, next_step, reason_to_skip, wants_revert
 from lab.campaign.bisect.model import REVERT, Begun, Entry, Outcome, Purpose, Search, Seen, Suspect
 from lab.campaign.bisect.sought import asked_for, shown_by
 from lab.contracts import Progress
@@ -27,6 +27,9 @@ class Laboratory(Protocol):
 
     def make(self, suspect: Suspect) -> str:
         """Fetch or build a kernel; a key that only the very same kernel has too. Raises UnfitError."""
+
+    def ahead(self, suspects: Sequence[Suspect]) -> None:
+        """Make kernels of these meanwhile, the first one first, and no others any more. Raises nothing for them."""
 
     def remembered(self, suspect: Suspect) -> Sequence[Seen]:
         """What other sessions ran of this very kernel with this very lab."""
@@ -56,18 +59,25 @@ class Engine:
     _since: float = field(default=0.0, init=False)
 
     def go(self) -> Search:
-        """To the end, from wherever it stopped."""
+        """To the end, from wherever it stopped. Nothing is made ahead any more when this returns or raises."""
         self._since = self.clock()
         self.search.ended, self.search.why = Outcome.GOING_ON, ""
         self._recover()
-        while True:
-            self._settle()
-            step = next_step(self.search, lambda name: self.laboratory.cost(self.search.range.named(name)))
-            if isinstance(step, Ended):
-                self.search.ended, self.search.why = step.outcome, step.why
-                self._note()
-                return self.search
-            self._do(step)
+        try:
+            while not isinstance(step := self._next(), Ended):
+                self._do(step)
+        finally:
+            self.laboratory.ahead(())
+        self.search.ended, self.search.why = step.outcome, step.why
+        self._note()
+        return self.search
+
+    def _next(self) -> Step | Ended:
+        self._settle()
+        return next_step(self.search, self._cost)
+
+    def _cost(self, name: str) -> float:
+        return self.laboratory.cost(self.search.range.named(name))
 
     def _note(self) -> None:
         now = self.clock()
@@ -137,6 +147,7 @@ class Engine:
             self.search.entries.append(Entry(suspect.name, step.purpose, batch, seen))
             self._note()
 
+        self.laboratory.ahead([self._suspect(name) for name in foreseen(self.search, step, self._cost)])
         self.laboratory.run(suspect, step.times, begun, told)
         self._finish(suspect.name)
 

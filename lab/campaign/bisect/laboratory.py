@@ -11,6 +11,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from lab.campaign.bisect import commits, patches
+from lab.campaign.bisect.ahead import Ahead
 from lab.campaign.bisect.costs import FRESH, build_seconds
 from lab.campaign.bisect.engine import UnfitError
 from lab.campaign.bisect.model import REVERT, Search, Seen, Suspect, Told
@@ -54,6 +55,8 @@ class Conductor:
     _kernels: dict[str, BootableKernel] = field(default_factory=dict)
     _costs: dict[tuple[str, str], float] = field(default_factory=dict)
     _built_last: str = ""
+    _ahead: Ahead = field(default_factory=Ahead)
+    _names: dict[str, str] = field(default_factory=dict)
 
     @property
     def results(self) -> Path:
@@ -69,6 +72,8 @@ class Conductor:
         progress = self.listener.progress
         try:
             kernel = self._kernel(suspect)
+            if not _is_there(kernel):
+                self._ahead.free(kernel.name, progress)
             made = make_bootable(kernel, init=ensure_init(progress), progress=progress)
         except BadInput as exc:
             raise UnfitError(f"it cannot be built: {one_line(exc.problems[0], 300)}") from exc
@@ -81,6 +86,25 @@ class Conductor:
         self._kernels[suspect.name] = made
         self._built_last = suspect.name
         return f"{made.sha256}+{made.initrd_sha256}"
+
+    def ahead(self, suspects: Sequence[Suspect]) -> None:
+        """One that cannot be made says so when it is needed. Raises OSError."""
+        from lab.kernels import recipes
+        from lab.kernels.recipe import Recipe
+
+        wanted = {suspect.name: self._kernel(suspect) for suspect in suspects}
+        self._names = {kernel.name: name for name, kernel in wanted.items() if not _is_there(kernel)}
+        for kernel in wanted.values():
+            if isinstance(kernel, Recipe):
+                recipes.remember(kernel)  # the other process knows it by its name
+        self._ahead.want(tuple(self._names))
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """The next kernel, when the one before is over."""
+        if begun := self._ahead.go_on():
+            self._built_last = self._names[begun]
+            self.listener.progress(f"making {begun} beside the runs")
 
     def run(self, suspect: Suspect, times: int, begun: Callable[[str], None], told: Callable[[Seen], None]) -> None:
         """One session. Raises KeyboardInterrupt when a signal ended it, LabTrouble."""
@@ -107,7 +131,12 @@ class Conductor:
             told(seen_of(result, plan.folder, plan.name))
             self.listener.verdict(plan, number, result)
 
-        done = self.conduct(request, self.results, replace(self.listener, planned=planned, verdict=verdict))
+        def doing(what: str) -> None:
+            self._go_on()
+            self.listener.doing(what)
+
+        listener = replace(self.listener, planned=planned, doing=doing, verdict=verdict)
+        done = self.conduct(request, self.results, listener)
         for run in done.plan.runs:
             if run.id not in done.results and not done.interrupted:
                 told(Seen(run.id, done.plan.name, Word.MISS.value, incidents=("lost",), why="it left no bundle"))
@@ -184,16 +213,14 @@ class Conductor:
         return once + self._costs[key] / 2  # runs come in pairs
 
     def _making(self, suspect: Suspect) -> float:
-        from lab.kernels.build import find_built
         from lab.kernels.catalogue import CatalogueKernel
-        from lab.kernels.recipe import Recipe
 
         kernel = self._kernel(suspect)
-        if isinstance(kernel, CatalogueKernel):
-            return 1.0 if kernel.fetched else kernel.size / FETCH_BYTES
-        if isinstance(kernel, Recipe) and find_built(kernel):
+        if _is_there(kernel):
             return 1.0
-        if self._built_last not in self._kernels:
+        if isinstance(kernel, CatalogueKernel):
+            return kernel.size / FETCH_BYTES
+        if not self._built_last:
             return FRESH
         return build_seconds(self._changed(suspect)) if len(self.search.range.suspects) <= FEW else NEIGHBOUR
 
@@ -213,6 +240,7 @@ class Conductor:
     def _build(self, recipe: Recipe) -> None:
         from lab.kernels.build import ensure_built
 
+        self._ahead.free(recipe.name, self.listener.progress)
         ensure_built(recipe, self.listener.progress)
 
     def _kernel(self, suspect: Suspect) -> Kernel:
@@ -225,6 +253,17 @@ class Conductor:
             return make(asked, suspect)
         (kernel,) = resolve((suspect.kernel,))
         return kernel
+
+
+def _is_there(kernel: Kernel) -> bool:
+    """Whether nothing has to be fetched or built for it."""
+    from lab.kernels.build import find_built
+    from lab.kernels.catalogue import CatalogueKernel
+    from lab.kernels.recipe import Recipe
+
+    if isinstance(kernel, CatalogueKernel):
+        return kernel.fetched
+    return not isinstance(kernel, Recipe) or find_built(kernel) is not None
 
 
 def seen_of(result: RunResult, folder: Path, session: str) -> Seen:

@@ -61,6 +61,15 @@ def tally(runs: Iterable[Seen], sought: Sought | None) -> Tally:
     return Tally(shown, shown + marks.count(Mark.ABSENT))
 
 
+def supposed(sought: Sought, *, shown: bool) -> Seen:
+    """A run that nobody has done, as it would be marked."""
+    if not sought.rule:
+        return Seen("", "", (Word.PASS if shown else Word.FAIL).value)
+    told = (Told(sought.rule, sought.word, sought.message, sought.frames),)
+    fault = sought.word == Word.FAIL and sought.rule in (SPLAT, EVERYWHERE)
+    return Seen("", "", sought.word, told, fault) if shown else Seen("", "", Word.PASS.value)
+
+
 def shown_by(runs: Sequence[Seen]) -> Sought | None:
     """What most of the runs that FAIL show first; of a splat with its frames. None where none fails."""
     failed = [told for seen in runs if seen.word == Word.FAIL and (told := _deciding(seen, Word.FAIL))]

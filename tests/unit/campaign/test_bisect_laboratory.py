@@ -4,25 +4,40 @@ boots."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lab.archive.reports import judged
+from lab.campaign.bisect import commits
+from lab.campaign.bisect.ahead import Ahead
 from lab.campaign.bisect.commits import commits_between
 from lab.campaign.bisect.costs import FRESH
 from lab.campaign.bisect.engine import UnfitError
 from lab.campaign.bisect.laboratory import Conductor, environment_of, seen_of
 from lab.campaign.bisect.model import REVERT, Asked, Entry, Purpose, Search, Suspect
 from lab.contracts import BootableKernel
+from lab.errors import DeadlinePassed
+from lab.host.paths import project_root
+from lab.host.workers import identity, living
+from lab.kernels import products, recipes
+from lab.kernels.build import builder, find_built
 from lab.kernels.fragments import Fragment
-from lab.session.conduct import Listener
+from lab.session.conduct import Conducted, Listener
+from lab.spec.request import SessionRequest
+from lab.units import Deadline, wait_until
 from tests.unit.campaign.world import line_of, run_of, search_in
 from tests.unit.cli.conftest import write_run, write_session
+from tests.unit.fleet.made import plan_in
 from tests.unit.kernels.sourcetree import git, repository
 from tests.unit.verdict.machine import KERNELS
 
+PATIENCE = timedelta(minutes=5)  # other processes give way to all that runs on this host
 GUEST = Fragment("guest.config", "CONFIG_PVH=y\nCONFIG_NET=y\nCONFIG_E1000E=y\n")
 STEPS = (
     ("faster", "net.c", "return 2;", "return 3;"),
@@ -86,6 +101,113 @@ def test_what_is_there_costs_a_run_and_a_neighbour_less_than_the_first(built: Co
     built.search.contents[first.name] = built.make(first)
     assert built.cost(first) == 10
     assert 10 < built.cost(suspect(built, "words")) < 10 + FRESH / 4
+
+
+def guests_at_work(_: SessionRequest, folder: Path, listener: Listener, **__: Any) -> Conducted:  # noqa: ANN401
+    """A session, looked at while its runs are at work."""
+    plan = plan_in(folder / "s1", ("hold",))
+    listener.planned(plan)
+    listener.doing("hold runs")
+    return Conducted(plan, False, {})
+
+
+def at_the_builder(ahead: Ahead) -> None:
+    """Return when the process waits for `another` builder."""
+    wait_until(
+        lambda: (True if "another" in ahead._last_said() else None, ahead._last_said()),
+        deadline=Deadline.after("the process to come to the builder", PATIENCE),
+    )
+
+
+def process_of(laboratory: Conductor) -> subprocess.Popen[bytes]:
+    """The process that makes a kernel beside the runs."""
+    process = laboratory._ahead._process
+    assert process is not None
+    return process
+
+
+def test_a_kernel_that_was_built_ahead_is_there_when_it_is_needed(built: Conductor) -> None:
+    built.make(built.search.range.good)
+    more = suspect(built, "more")
+    built.ahead((more, suspect(built, "faster")))
+    assert process_of(built).wait(PATIENCE.total_seconds()) == 0
+    assert find_built(commits.recipe_of(built.search.asked, more))
+    built.conduct = guests_at_work
+    built.run(more, 1, lambda _: None, lambda _: None)
+    assert built._ahead.making == suspect(built, "faster").kernel
+    key = built.make(suspect(built, "faster"))  # it is awaited
+    assert built._ahead.making == ""
+    assert key != built.make(more)
+
+
+def test_what_is_being_built_is_awaited_by_its_name_and_a_deadline(
+    built: Conductor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    built.make(built.search.range.good)
+    more = suspect(built, "more")
+    with builder("another", lambda _: None):
+        built.ahead((more,))
+        monkeypatch.setattr("lab.campaign.bisect.ahead.BUILD_LIMIT", timedelta(0))
+        with pytest.raises(DeadlinePassed, match=rf"kernel {more.kernel}, begun ahead"):
+            built._ahead.free(more.kernel, told.append)
+        assert told[-1].startswith(f"waiting for {more.kernel}, begun ahead: ")
+        built.ahead(())
+
+
+def test_a_wrong_guess_is_ended_and_the_builder_is_free(built: Conductor) -> None:
+    built.make(built.search.range.good)
+    more, words = suspect(built, "more"), suspect(built, "words")
+    with builder("another", lambda _: None):
+        built.ahead((more, words))
+        process = process_of(built)
+        at_the_builder(built._ahead)
+        built.ahead((more,))  # still wanted
+        assert process_of(built) is process
+        built.ahead((words,))
+        assert process.returncode not in (None, 0)
+        assert built._ahead.making == words.kernel
+        other = process_of(built)
+        built._ahead.free(more.kernel, lambda _: None)
+        assert other.returncode is not None
+    assert products.being_built() == ("", "")
+    assert built.make(more)
+
+
+def test_what_cannot_be_built_says_so_when_it_is_needed(built: Conductor) -> None:
+    built.make(built.search.range.good)
+    broken = suspect(built, "broken")
+    built.ahead((broken,))
+    assert process_of(built).wait(PATIENCE.total_seconds()) != 0
+    built.ahead((broken,))
+    assert built._ahead.making == ""  # and is not tried again and again
+    with pytest.raises(UnfitError, match=r"it cannot be built: the source does not build:.*mm\.c:\d+.*nosuch"):
+        built.make(broken)
+
+
+def test_a_search_that_is_killed_leaves_no_builder(built: Conductor) -> None:
+    """By kill -9, while its process waits for the builder."""
+    built.make(built.search.range.good)
+    more = suspect(built, "more")
+    recipes.remember(commits.recipe_of(built.search.asked, more))
+    script = (
+        "import sys; from tests.unit.campaign.test_bisect_laboratory import Ahead, at_the_builder; ahead = Ahead();"
+        f"ahead.want(({more.kernel!r},)); ahead.go_on(); at_the_builder(ahead);"
+        "print(ahead._process.pid, flush=True); sys.stdin.read()"
+    )
+    with builder("another", lambda _: None):
+        search = subprocess.Popen(
+            [sys.executable, "-c", script], cwd=project_root(), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        with search:
+            assert search.stdout is not None
+            child = identity(int(search.stdout.readline()))
+            assert living(child)
+            search.kill()
+        wait_until(
+            lambda: (None if living(child) else True, child),
+            deadline=Deadline.after("the builder of a search that was killed to end", PATIENCE),
+        )
 
 
 def test_the_culprit_is_taken_out_of_the_bad_end_if_it_comes_out_cleanly(built: Conductor) -> None:

@@ -36,7 +36,8 @@ class World:
 
     broken   by suspect, why it does not build;  odd  by suspect, the runs that it gives instead of any other
     same     by suspect, the key of its kernel where that is not its own
-    stop_at  the run in which this process is killed
+    stop_at  the run in which this process is killed;  cut_at  that in which a signal ends it
+    beside   kernels that are made beside the runs;  guesses  what was asked for, batch by batch
     """
 
     range: Range
@@ -49,7 +50,10 @@ class World:
     same: dict[str, str] = field(default_factory=dict)
     known: dict[str, list[Seen]] = field(default_factory=dict)
     stop_at: int = 0
+    cut_at: int = 0
     made: list[str] = field(default_factory=list)
+    beside: tuple[str, ...] = ()
+    guesses: list[tuple[str, ...]] = field(default_factory=list)
     runs: list[str] = field(default_factory=list)
     left: dict[str, list[Seen]] = field(default_factory=dict)
     unclean: str = ""
@@ -64,6 +68,10 @@ class World:
             raise UnfitError(self.broken[suspect.name])
         return self.same.get(suspect.name, suspect.name)
 
+    def ahead(self, suspects: Sequence[Suspect]) -> None:
+        self.beside = tuple(suspect.name for suspect in suspects)
+        self.guesses.append(self.beside)
+
     def remembered(self, suspect: Suspect) -> Sequence[Seen]:
         return self.known.get(suspect.name, ())
 
@@ -77,6 +85,8 @@ class World:
             self.left.setdefault(session, []).append(seen)
             if len(self.runs) == self.stop_at:
                 raise KilledError
+            if len(self.runs) == self.cut_at:
+                raise KeyboardInterrupt
             told(seen)
 
     def _one(self, name: str, session: str) -> Seen:
@@ -100,6 +110,9 @@ class World:
         if self.unclean:
             raise UnfitError(self.unclean)
         return f"without-{culprit}"
+
+    def cost_of(self, name: str) -> float:
+        return self.cost(self.range.named(name))
 
     def cost(self, suspect: Suspect) -> float:
         return 10.0 if suspect.name in self.made else 40.0
