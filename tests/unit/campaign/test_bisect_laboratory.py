@@ -103,8 +103,9 @@ def test_what_is_there_costs_a_run_and_a_neighbour_less_than_the_first(built: Co
     assert 10 < built.cost(suspect(built, "words")) < 10 + FRESH / 4
 
 
-def guests_at_work(_: SessionRequest, folder: Path, listener: Listener, **__: Any) -> Conducted:  # noqa: ANN401
+def guests_at_work(request: SessionRequest, folder: Path, listener: Listener, **__: Any) -> Conducted:  # noqa: ANN401
     """A session, looked at while its runs are at work."""
+    assert request.names == ("hold",)
     plan = plan_in(folder / "s1", ("hold",))
     listener.planned(plan)
     listener.doing("hold runs")
