@@ -21,7 +21,7 @@ from tests.unit.verdict.machine import KERNELS, Client, Json, Kernel, Machine, P
 from tests.unit.verdict.scripts import SCRIPTS, ordinary
 from tests.unit.verdict.told import WORK, Story
 
-HOME = {"pool-release": ("virtio-jumbo", "7.3.4-lab")}
+HOME = {"pool-release": ("virtio-jumbo", "7.3.4-lab"), "recycled-charge": ("virtio-jumbo", "7.3.4-lab")}
 """Where a case is at home that can be tried nowhere else: NIC profile and kernel."""
 
 ELSEWHERE = ("e1000e-split", "6.12.0-lab")

@@ -128,9 +128,12 @@ class PagePool:
     """What the page pool of the link's driver counts, in pages."""
 
     left: int = 0
+    ring: int = 0
+    full: int = 0
 
     def told(self) -> Json:
-        return {"netdev": "lab0", "counts": {"inflight": 400, "recycle_released_refcnt": self.left}}
+        counts = {"recycle_released_refcnt": self.left, "recycle_ring": self.ring, "recycle_ring_full": self.full}
+        return {"netdev": "lab0", "counts": {"inflight": 400, **counts}}
 
 
 @dataclass

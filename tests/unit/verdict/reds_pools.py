@@ -72,6 +72,10 @@ def unseen(checkpoint: str) -> Callable[[Story], object]:
     return lambda told: told.checkpoints.remove(told.checkpoint(checkpoint))
 
 
+def still_charged(pages: int) -> Callable[[Story], object]:
+    return in_checkpoint("removed", lambda line: line["pages"].update(offline=pages))
+
+
 def still_mapped(told: Story) -> None:
     """Half of what is kept was never unmapped."""
     for line in told.clients["abuser"]:
@@ -84,7 +88,7 @@ def nothing(_: Story) -> None:
     """The NIC is what is wrong."""
 
 
-LEFT = "recycle_released_refcnt"
+LEFT, RING, FULL = "recycle_released_refcnt", "recycle_ring", "recycle_ring_full"
 
 
 POOL_REDS: tuple[Red, ...] = (
@@ -109,4 +113,12 @@ POOL_REDS: tuple[Red, ...] = (
     Red("released", "more pools than there is room for", E, spoilt("pool-release", crowded)),
     Red("released", "nobody looked before", E, spoilt("pool-release", unseen("baseline"))),
     Red("exercised", "mapped still", E, spoilt("pool-release", still_mapped)),
+    Red("recycled", "pages of the ring are charged", F, spoilt("recycled-charge", still_charged(9))),
+    Red("recycled", "no pool on that NIC", E, spoilt("recycled-charge", nothing, "e1000e-split")),
+    Red("recycled", "removal unseen", E, spoilt("recycled-charge", unseen("removed"))),
+    Red("exercised", "no pool to go back to", E, spoilt("recycled-charge", untold)),
+    Red("exercised", "few went back", E, spoilt("recycled-charge", counted("released", LEFT, 41))),
+    Red("exercised", "the ring took none", E, spoilt("recycled-charge", counted("released", RING, -200))),
+    Red("exercised", "the ring was full", E, spoilt("recycled-charge", counted("released", FULL, 1))),
+    Red("exercised", "release unseen", E, spoilt("recycled-charge", unseen("released"))),
 )

@@ -321,6 +321,28 @@ def _leave_pool(told: Story, size: int) -> None:
         told.machine.driver.left += size // PAGE_SIZE
 
 
+def _recycled(told: Story) -> None:
+    """recycled-charge: 64 pages are unmapped while their packets wait; the ring is emptied; the packets are freed."""
+    mapper, reader = told.case.clients
+    client, pool = told.start(mapper), told.machine.driver
+    _take(told, client, mapper)
+    client.twice = 0
+    _leave_pool(told, client.mapped - 64 * PAGE_SIZE)
+    told.wait(2)
+    told.mark("left")
+    _take(told, told.start(reader), reader)
+    told.wait(2)
+    told.mark("held")
+    told.wait(2)
+    told.machine.release(client)
+    if pool:
+        pool.ring += 200
+    told.say(client, "released")
+    told.wait(2)
+    told.mark("released")
+    _bury(told, client)
+
+
 def _raced(told: Story) -> None:
     """race: it takes all that others leave it, and lets go of what little it has."""
     (spec,) = told.case.clients
@@ -332,6 +354,7 @@ def _raced(told: Story) -> None:
 
 SCRIPTS = {
     "pool-release": _released_by_pool,
+    "recycled-charge": _recycled,
     "race": _raced,
     "shared": _shared,
     "copybuf": _copied,

@@ -64,7 +64,7 @@ def test_where_a_kernel_maps_nothing_an_error_is_predicted(nic: str, release: st
     assert predicted("stock", nic, "hold", release) is Predicted(word)
 
 
-@pytest.mark.parametrize("case", ["pool-release"])
+@pytest.mark.parametrize("case", ["pool-release", "recycled-charge"])
 @pytest.mark.parametrize("nic", NICS)
 def test_without_a_page_pool_an_error_is_predicted(nic: str, case: str) -> None:
     found = {release: predicted("stock", nic, case, release) for release in ("6.12.117", "7.0.9", "7.3.4")}
@@ -72,7 +72,7 @@ def test_without_a_page_pool_an_error_is_predicted(nic: str, case: str) -> None:
     assert found == {"6.12.117": Predicted.ERROR, "7.0.9": Predicted.ERROR, "7.3.4": there}
 
 
-@pytest.mark.parametrize("case", ["pool-release"])
+@pytest.mark.parametrize("case", ["pool-release", "recycled-charge"])
 def test_a_nic_without_a_page_pool_is_an_error_that_says_so(case: str) -> None:
     verdict = story(case, nic="e1000e-split").verdict()
     assert verdict.word is Word.ERROR
