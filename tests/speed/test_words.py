@@ -36,7 +36,8 @@ def word(files: dict[str, bytes], host: Host) -> Word:
 def test_a_stored_run_has_the_predicted_word_at_every_speed(name: str) -> None:
     files = bundles()[name]
     manifest = read_manifest(files)
-    expected = predicted(manifest.kernel.design, manifest.nic, manifest.case).value
+    kernel = manifest.kernel
+    expected = predicted(kernel.design, manifest.nic, manifest.case, kernel.release).value
     words = {host: word(files, host).value for host in (*HOSTS, *FREE)}
     assert set(words.values()) == {judge(parse(files)).word.value}, words
     assert expected in (*words.values(), "open")
