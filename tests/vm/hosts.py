@@ -11,6 +11,7 @@ import functools
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ from lab.units import Deadline, wait_until
 SSHD = "/usr/sbin/sshd"
 LEASE = 20
 """Seconds after which either end gives the other up; short, as somebody waits for it."""
+ENDED = timedelta(seconds=LEASE + 60)
+"""In which guests end that nobody waits for any more: a run that is interrupted puts its evidence away."""
 
 CONFIG = """\
 ListenAddress {address}:22
@@ -93,12 +96,46 @@ class Host:
                         found.append(int(entry.name))
         return found
 
-    def await_no_guest(self) -> None:
+    def await_no_guest(self, limit: timedelta = ENDED) -> None:
         def seen() -> tuple[bool | None, object]:
             left = self.guests()
             return (None if left else True), left
 
-        wait_until(seen, deadline=Deadline.after(f"the guests of {self.name} to end", timedelta(seconds=LEASE + 60)))
+        wait_until(seen, deadline=Deadline.after(f"the guests of {self.name} to end", limit))
+
+    def allow(self, key: str, **more: object) -> None:
+        """What the key runs from the next login on: the lab with these variables beside its own."""
+        settings = {
+            "LAB_CACHE": self.cache,
+            "LAB_RUNTIME": _short(self),
+            "LAB_LEASE": LEASE,
+            "PYTHONPATH": project_root(),
+            "HOME": self.folder,
+        }
+        told = " ".join(f"{name}={value}" for name, value in (settings | more).items())
+        command = f"cd {self.folder} && exec env {told} {sys.executable} -P -m lab batch --serve"
+        (self.folder / "authorized_keys").write_text(f'restrict,command="{command}" {key}')
+
+    def serve(self) -> None:
+        """Start its SSH server."""
+        with (self.folder / "sshd.log").open("wb") as log:
+            argv = self.inside(SSHD, "-D", "-e", "-f", str(self.folder / "sshd.conf"))
+            self.server = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+        def listens() -> tuple[bool | None, object]:
+            told = (self.folder / "sshd.log").read_text()
+            return (True if "listening on" in told else None), told
+
+        wait_until(listens, deadline=Deadline.after("an SSH server", timedelta(seconds=60)))
+
+    def kill(self) -> None:
+        """All of its processes, at once and without a word."""
+        told = subprocess.run(["ip", "netns", "pids", self.namespace], capture_output=True, text=True, check=False)
+        for pid in told.stdout.split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+        if self.server is not None:
+            self.server.wait()
 
 
 @dataclass
@@ -113,8 +150,27 @@ class Fleet:
         return self.folder / "key"
 
     @property
+    def allowed(self) -> str:
+        """The public half."""
+        return self.key.with_suffix(".pub").read_text()
+
+    @property
     def inventory(self) -> Path:
         return self.folder / "hosts.ini"
+
+    def await_guests(self, least: int = 1) -> None:
+        """Until so many hosts have a QEMU at work."""
+
+        def seen() -> tuple[bool | None, object]:
+            found = {host.name: host.guests() for host in self.hosts}
+            return (True if sum(map(bool, found.values())) >= least else None), found
+
+        wait_until(seen, deadline=Deadline.after(f"guests on {least} hosts", timedelta(minutes=5)))
+
+    def await_no_guest(self, limit: timedelta = ENDED) -> None:
+        deadline = Deadline.after("the guests of all hosts to end", limit)
+        for host in self.hosts:
+            host.await_no_guest(timedelta(seconds=max(deadline.remaining, 0.1)))
 
 
 def check(*argv: str) -> None:
@@ -133,7 +189,7 @@ def fleet(folder: Path, names: tuple[str, ...] = ("one", "two")) -> Iterator[Fle
             host = Host(name, number, folder / name, f"lf{token}{number}")
             made.hosts.append(host)
             stack.callback(_remove, host)
-            _make(host, made.key.with_suffix(".pub").read_text())
+            _make(host, made.allowed)
         known = [f"{h.address} {(h.folder / 'hostkey.pub').read_text()}" for h in made.hosts]
         (folder / "known_hosts").write_text("".join(known))
         made.inventory.write_text(
@@ -145,18 +201,9 @@ def fleet(folder: Path, names: tuple[str, ...] = ("one", "two")) -> Iterator[Fle
 
 
 def _make(host: Host, key: str) -> None:
-    (host.folder / "run").mkdir(parents=True)
+    host.cache.mkdir(parents=True)
     check("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(host.folder / "hostkey"))
-    settings = {
-        "LAB_CACHE": host.cache,
-        "LAB_RUNTIME": _short(host),
-        "LAB_LEASE": LEASE,
-        "PYTHONPATH": project_root(),
-        "HOME": host.folder,
-    }
-    told = " ".join(f"{name}={value}" for name, value in settings.items())
-    command = f"cd {host.folder} && exec env {told} {sys.executable} -P -m lab batch --serve"
-    (host.folder / "authorized_keys").write_text(f'restrict,command="{command}" {key}')
+    host.allow(key)
     (host.folder / "sshd.conf").write_text(CONFIG.format(address=host.address, folder=host.folder))
     check("ip", "netns", "add", host.namespace)
     check(
@@ -168,15 +215,7 @@ def _make(host: Host, key: str) -> None:
     check(*host.inside("ip", "link", "set", "lo", "up"))
     check(*host.inside("ip", "addr", "add", f"{host.address}/30", "dev", f"{host.namespace}-i"))
     check(*host.inside("ip", "link", "set", f"{host.namespace}-i", "up"))
-    with (host.folder / "sshd.log").open("wb") as log:
-        argv = host.inside(SSHD, "-D", "-e", "-f", str(host.folder / "sshd.conf"))
-        host.server = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-
-    def listens() -> tuple[bool | None, object]:
-        log = (host.folder / "sshd.log").read_text()
-        return (True if "listening on" in log else None), log
-
-    wait_until(listens, deadline=Deadline.after("an SSH server", timedelta(seconds=60)))
+    host.serve()
 
 
 def _short(host: Host) -> Path:
@@ -188,12 +227,7 @@ def _short(host: Host) -> Path:
 
 def _remove(host: Host) -> None:
     """Every process in the namespace ends with it."""
-    told = subprocess.run(["ip", "netns", "pids", host.namespace], capture_output=True, text=True, check=False).stdout
-    for pid in told.split():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(int(pid), 9)
-    if host.server is not None:
-        host.server.wait()
+    host.kill()
     subprocess.run(["ip", "link", "del", f"{host.namespace}-o"], capture_output=True, check=False)
     subprocess.run(["ip", "netns", "del", host.namespace], capture_output=True, check=False)
     shutil.rmtree(_short(host), ignore_errors=True)

@@ -6,14 +6,12 @@ Whatever happens to a host or to the controller: no run is lost, none counts twi
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
 import subprocess
-import sys
-from collections import defaultdict
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -23,15 +21,12 @@ from lab.fleet.batch import is_done
 from lab.fleet.inventory import read_inventory
 from lab.fleet.link import linked
 from lab.host.paths import project_root
-from lab.units import Deadline, wait_until
-from tests.vm.hosts import Fleet, cannot, fleet
-from tests.vm.sessions import LONG, Session, running
+from tests.vm.elsewhere import LAB, assert_whole, await_work, controlling, runs_on, words, words_on
+from tests.vm.hosts import LEASE, Fleet, cannot, fleet
 
-LAB = [sys.executable, "-P", "-m", "lab"]
-RUNS = ("hold", "copy-control", "--kernel", "6.12", "--nic", "loopback", "--nic", "virtio")
-EXPECTED = {
-    (case, nic): word for case, word in (("hold", "FAIL"), ("copy-control", "PASS")) for nic in ("loopback", "virtio")
-}
+RUNS, EXPECTED = runs_on("6.12"), words_on("6.12")
+GONE = timedelta(seconds=LEASE)
+"""In which guests are gone whose controller was killed: its connections end with it, so no host waits for its lease."""
 
 pytestmark = pytest.mark.skipif(bool(cannot()), reason=cannot())
 
@@ -41,58 +36,6 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """Their caches are empty: what guests are made of is pushed."""
     with fleet(tmp_path_factory.mktemp("fleet")) as hosts:
         yield hosts
-
-
-@contextlib.contextmanager
-def controlling(two: Fleet, folder: Path, *argv: str) -> Iterator[Session]:
-    """`lab run --hosts`, and the folder of its session once there is one."""
-    env = {"PYTHONPATH": str(project_root()), "LAB_LEASE": "20"}
-    with running(
-        folder,
-        [*LAB, "run", *argv, "--hosts", str(two.inventory), "--results", str(folder)],
-        log=folder / "log",
-        env=env,
-    ) as session:
-
-        def made() -> tuple[Path | None, object]:
-            assert session.process.poll() is None, session.text
-            found = [path for path in folder.glob("20*") if (path / "plan.json").exists()]
-            return (found[0] if found else None), session.text[-300:]
-
-        session.folder = wait_until(made, deadline=Deadline.after("the session's folder", LONG))
-        yield session
-
-
-def await_work(session: Session, host: str) -> None:
-    """Until a run is at work on this host."""
-
-    def told() -> tuple[bool | None, object]:
-        assert session.process.poll() is None, session.text
-        said = [str(e.get("what", "")) for e in session.events if e.get("worker") == host]
-        return (True if any("." in what.split(" ")[0] and "waiting" not in what for what in said[-1:]) else None), said[
-            -3:
-        ]
-
-    wait_until(told, deadline=Deadline.after(f"a run on {host}", LONG))
-
-
-def words(session: Session) -> dict[tuple[str, str], str]:
-    return {(r["case"], r["nic"]): r["verdict"] for r in session.results}
-
-
-def assert_whole(session: Session) -> None:
-    """Nothing is lost, nothing is there twice, and every word is that of one host.
-
-    Of a run that ended with its first controller, MISS may have been told before.
-    """
-    assert words(session) == EXPECTED, session.text
-    assert len(session.results) == len(EXPECTED)
-    told: dict[str, list[str]] = defaultdict(list)
-    for event in session.events:
-        if event["event"] == "verdict":
-            told[event["run"]].append(event["word"])
-    assert len(told) == len(EXPECTED)
-    assert {word for said in told.values() for word in said[:-1]} <= {"MISS"}, told
 
 
 def test_the_key_runs_nothing_but_its_forced_command(two: Fleet, tmp_path: Path) -> None:
@@ -126,7 +69,7 @@ def test_a_host_is_cut_off_in_the_middle(two: Fleet, tmp_path: Path) -> None:
             one.await_no_guest()
         finally:
             one.link("up")
-        assert_whole(session)
+        assert_whole(session, EXPECTED)
         attempts = FleetFolder(session.folder).all_attempts()
         assert [a.host for a in attempts if a.state == GIVEN_UP][:1] == ["one"]
         assert {a.host for a in attempts if a.state == ENDED} == {"two"}
@@ -136,16 +79,16 @@ def test_a_host_is_cut_off_in_the_middle(two: Fleet, tmp_path: Path) -> None:
 def test_the_controller_is_killed_and_resumed(two: Fleet, tmp_path: Path) -> None:
     with controlling(two, tmp_path, *RUNS) as session:
         await_work(session, "two")
+        two.await_guests()
         os.kill(session.process.pid, signal.SIGKILL)
         session.process.wait()
-        for host in two.hosts:
-            host.await_no_guest()
+        two.await_no_guest(GONE)
         folder = session.folder
         before = {path: path.read_bytes() for path in folder.glob("*/manifest.json") if is_done(path.parent)}
     with controlling(two, tmp_path, "--resume", folder.name) as session:
         assert session.end() == 0, session.text
         assert session.folder == folder
-        assert_whole(session)
+        assert_whole(session, EXPECTED)
         assert {path: path.read_bytes() for path in before} == before
 
 
@@ -170,7 +113,7 @@ def test_a_night_is_done_by_both_hosts(two: Fleet, tmp_path: Path) -> None:
         "two",
     }
     told = [json.loads(line) for folder in folders for line in (folder / "results.jsonl").read_text().splitlines()]
-    assert {(r["case"], r["nic"]): r["verdict"] for r in told if "verdict" in r} == EXPECTED
+    assert {(r["case"], r["nic"], "6.12"): r["verdict"] for r in told if "verdict" in r} == EXPECTED
 
 
 def test_ctrl_c_ends_what_is_remote_and_keeps_its_evidence(two: Fleet, tmp_path: Path) -> None:
@@ -178,8 +121,7 @@ def test_ctrl_c_ends_what_is_remote_and_keeps_its_evidence(two: Fleet, tmp_path:
         await_work(session, "one")
         os.kill(session.process.pid, signal.SIGINT)
         assert session.end() == 130, session.text
-        for host in two.hosts:
-            host.await_no_guest()
+        two.await_no_guest()
         assert words(session)
         assert set(words(session).values()) <= {"MISS", "FAIL", "PASS"}
         incidents = [json.loads(p.read_text())["incidents"] for p in session.folder.glob("*/manifest.json")]

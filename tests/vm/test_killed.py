@@ -24,6 +24,8 @@ from tests.vm.sessions import LONG, Session, running
 
 SOON = timedelta(seconds=40)
 """A command that ends in order first waits for libvirt, which may be asking QEMU what it can."""
+WATCHED = timedelta(seconds=20)
+"""The guardian has nobody to wait for; docs/decisions.md has what it took."""
 LAB = str(Path(sys.executable).with_name("lab"))
 LOOPBACK = ("--kernel", "6.12", "--nic", "loopback")
 COMMANDS = {
@@ -112,6 +114,18 @@ def test_lab_run_that_is_killed_before_there_is_a_plan(runtime: Path, tmp_path: 
         assert not list(tmp_path.glob(f"*/{PLAN_FILE}"))
         os.kill(session.process.pid, signal.SIGKILL)
         await_nothing(runtime, folder)
+
+
+def test_a_session_all_of_whose_processes_are_killed_but_the_guardian(runtime: Path, tmp_path: Path) -> None:
+    """Its guest is at work, and nobody is left who would end it in order."""
+    with started(("run", "hold", *LOOPBACK, "--results", str(tmp_path / "r")), runtime, tmp_path) as session:
+        folder = private(runtime)
+        await_boot(session, runtime)
+        guests = set(left_behind(runtime))
+        for pid in {session.process.pid, *bearers(folder)} - guests:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        await_nothing(runtime, folder, WATCHED)
 
 
 @pytest.mark.parametrize("victim", ["engine", "reaper"])
