@@ -7,16 +7,24 @@
 
 #include "labjson.h"
 
+static char text[4096];
+
+void commands_prepare(void)
+{
+	memset(text, '\n', sizeof(text));
+}
+
 void commands_read(void (*obey)(const char *command), void (*quit)(void))
 {
-	static char text[4096];
 	static size_t len;
 	char *end;
 	ssize_t n = read(STDIN_FILENO, text + len, sizeof(text) - len);
 
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return;
-	if (n <= 0) {
+	if (n < 0)
+		die(1, "cannot read a command: %s", strerror(errno));
+	if (!n) {
 		quit();
 		return;
 	}

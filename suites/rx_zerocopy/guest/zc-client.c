@@ -405,6 +405,7 @@ int main(int argc, char **argv)
 		self.lanes[k].pattern = pattern_of(seed, k);
 	/* At its limit a process that may not be killed repeats a page fault for ever. */
 	keep_prepare(self.unkillable);
+	commands_prepare();
 	self.port = accept_listen(self.port, self.sockets, rcvbuf);
 	if (accept_in)
 		accept_elsewhere(self.sockets, accept_in);

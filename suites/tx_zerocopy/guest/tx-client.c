@@ -493,6 +493,7 @@ int main(int argc, char **argv)
 	open_listener();
 	if (self.memlock)
 		become_nobody();
+	commands_prepare();
 	say_ready(&self);
 	run();
 }

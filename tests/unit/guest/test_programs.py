@@ -122,6 +122,19 @@ def test_commands_are_obeyed_during_a_transfer(tools: Tools) -> None:
         assert (done.event, status) == ("done", 0)
 
 
+def test_commands_that_cannot_be_read_are_no_end_of_them(tools: Tools) -> None:
+    """As at a memory limit, where read() may fail: then the client has not been told to quit."""
+    folder = os.open("/", os.O_RDONLY)
+    try:
+        argv = [str(tools.path / "zc-client"), "--behaviour", "hold", "--name", "t", "--port", "0"]
+        done = subprocess.run(argv, stdin=folder, capture_output=True, text=True, timeout=60, check=False)
+    finally:
+        os.close(folder)
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert (done.returncode, last["event"]) == (1, "error")
+    assert "cannot read a command: Is a directory" in last["message"]
+
+
 def test_quit_before_anybody_connects(tools: Tools) -> None:
     last, status = tools.run("zc-client", "--behaviour", "map", "--name", "t", "--port", 0)
     assert (last.event, status) == ("done", 0)
