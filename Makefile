@@ -5,10 +5,11 @@
 # bench-NAME  one bench of bench/README.md; bench runs them all
 # faults MINUTES=30 SEED=7  sessions with one fault each (docs/faults.md); five minutes are part of test
 # kvm    the lab under KVM in a first-level guest of this host's QEMU (docs/kvm.md); not part of test
+# four-hosts  every fault that a fleet must outlive, on four hosts in network namespaces (docs/fleet.md); as root
 # kvm-page FILE=page.txt  for a host with KVM: what it is and what the lab said there, as text to send us
 # kernels  builds every design's kernel (a quarter of an hour on 2 cores, less where ccache is warm)
 
-.PHONY: setup run test faults kvm kvm-page lint venv kernels clean-cache bench
+.PHONY: setup run test faults four-hosts kvm kvm-page lint venv kernels clean-cache bench
 
 setup: venv
 	@.venv/bin/lab setup
@@ -28,6 +29,10 @@ faults: venv
 kvm: venv
 	@.venv/bin/lab setup
 	@.venv/bin/python -m tests.kvm
+
+four-hosts: venv
+	@.venv/bin/lab setup --fleet --sshd
+	@.venv/bin/pytest -q -s -p no:cacheprovider tests/vm/four_hosts.py
 
 FILE ?= kvm-page.txt
 kvm-page: venv

@@ -87,9 +87,9 @@ class Session:
 
         wait_until(told, deadline=Deadline.after(f"the stage {stage!r}", LONG))
 
-    def end(self) -> int:
+    def end(self, limit: timedelta = LONG) -> int:
         """Wait for the exit status."""
-        return self.process.wait(LONG.total_seconds())
+        return self.process.wait(limit.total_seconds())
 
     @property
     def text(self) -> str:
