@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-import lab.campaign.bisect.laboratory
+import lab.campaign.bisect.work
 from lab.campaign.bisect.model import Asked, Outcome, Search, Seen, Suspect
 from lab.campaign.bisect.record import FILE, held, load, save
 from lab.cli import assembled
@@ -31,7 +31,7 @@ def lab_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[World |
             made.range = search.range
             return made
 
-        monkeypatch.setattr(lab.campaign.bisect.laboratory, "Conductor", conductor)
+        monkeypatch.setattr(lab.campaign.bisect.work, "Conductor", conductor)
 
     return use
 

@@ -86,7 +86,7 @@ def test_a_verdict_has_a_line_of_its_own_and_its_colour(folder: Path) -> None:
     assert "\x1b[1;31mFAIL" in lines[1]
     assert "tracing" not in "".join(plain)
     assert "2 runs, 1 at once, about " in seen
-    assert re.search(r"0/2, \d+ s left: hold", seen)
+    assert re.search(r"0/2, (\d+ min )?\d+ s left: hold", seen)
     assert "…" in seen
     assert seen.count("\x1b[1A") <= 1, "the line that moves is one line, and goes at the end"
 
