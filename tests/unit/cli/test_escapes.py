@@ -205,8 +205,10 @@ def test_a_run_that_surprised_pytest_is_told_in_clean_lines(tmp_path: Path) -> N
     spoil(bundle)
     trial = Trial.__new__(Trial)
     trial.result = judged(bundle, "b")
-    trial.run = type("Run", (), {"id": "b"})()
+    trial.run = type("Run", (), {"id": "b", "kernel": "k"})()
     trial.life = type("Life", (), {"skip": "x"})()
-    trial.plan, trial.case = type("Plan", (), {"expect": ""})(), CASES["hold"]
+    kernel = type("Kernel", (), {"release": "6.12.0"})()
+    trial.plan = type("Plan", (), {"expect": "", "kernel": lambda *_: kernel})()
+    trial.case = CASES["hold"]
     assert not FORBIDDEN.search(repr(trial))
     assert BundleWriter(bundle).root == bundle
