@@ -144,6 +144,7 @@ class Carry:
             if self.stopping.is_set():
                 raise HostTrouble("it was told to stop before it had begun")
             sent = link.batch(order, folder / SPOOL, self.doing)
+            self.beaten |= self.fleet.is_settled(self.batch)  # a signal may come before who looks for that has looked
             taken = self._take(sent, runs, attempt, given_up=self.beaten)
             link.have(sent)
         if self.beaten:

@@ -19,6 +19,7 @@ from lab.fleet.link import linked
 from lab.fleet.orders import batches, dump_order
 from lab.host.paths import project_root
 from lab.plan.session import SessionPlan
+from tests.unit.fleet import simulated
 from tests.unit.fleet.made import INTERRUPTED, bundle_of, order_of, plan_in
 
 
@@ -91,3 +92,24 @@ def test_a_host_that_does_not_answer_is_not_waited_for(carry: Carry) -> None:
     carry.host = gone
     assert carry.run() == 75
     assert len(carry.fleet.strikes("one")) == 1
+
+
+def test_who_is_told_to_stop_because_another_host_was_faster_is_beaten(
+    carry: Carry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session ends before the one who looks for that has looked: what comes then is late, and does not count."""
+    monkeypatch.setattr(Carry, "_give_up_when_beaten", lambda *_: None)
+    carry.fleet.end(the_attempt(carry), GIVEN_UP, "")
+    carry.host = simulated.host(simulated.make(tmp_path / "hosts", carry.plan, 600.0), "slow")
+    carry.fleet.write_hosts((carry.host,))
+
+    def another_is_faster(_: Carry, what: str) -> None:
+        if "as if guests ran" in what:
+            carry.fleet.settle(carry.batch)
+            carry.stopping.set()
+
+    monkeypatch.setattr(Carry, "doing", another_is_faster)
+    carry.run()
+    last = carry.fleet.attempts(carry.batch)[-1]
+    assert (last.host, last.state, last.why) == ("slow", GIVEN_UP, "another host was faster")
+    assert not any(is_done(carry.plan.folder / run.id) for run in carry.plan.runs)
