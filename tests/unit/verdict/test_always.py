@@ -29,3 +29,23 @@ def test_a_broken_invariant_is_never_as_predicted() -> None:
     verdict = told.verdict()
     assert verdict.word is Word.FAIL
     assert not agrees(verdict.word, "FAIL", kernel_fault=verdict.kernel_fault)
+
+
+def broken(checkpoint: str, pages: int) -> bool:
+    """Whether `balanced` objects to so many pages that are mapped and charged to nobody at that moment."""
+    told = story("never-over-lowered", KERNELS["unmap-hook"])
+    told.manifest["kernel"]["design"] = "unmap-hook"
+    told.checkpoint(checkpoint)["pages"]["mapped_uncharged"] += pages
+    return any(f.rule == "balanced" and f.word is Word.FAIL for f in told.verdict().findings)
+
+
+def test_a_client_that_is_at_it_may_have_a_batch_in_hand() -> None:
+    """The limit is lowered half-way, and counted then: what was mapped last may be charged next."""
+    assert not broken("lowered", 4)
+    assert not broken("lowered", 34)
+    assert broken("lowered", 35)
+
+
+def test_at_rest_every_page_is_charged() -> None:
+    assert not broken("held", 2)
+    assert broken("held", 3)
