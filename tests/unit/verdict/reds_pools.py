@@ -8,7 +8,7 @@ from collections.abc import Callable
 from lab.units import MIB
 from tests.unit.verdict.builder import story
 from tests.unit.verdict.machine import Json
-from tests.unit.verdict.spoil import E, F, Red, client, in_checkpoint
+from tests.unit.verdict.spoil import E, F, Red, client, in_checkpoint, spoilt
 from tests.unit.verdict.told import Story
 
 
@@ -21,17 +21,6 @@ def shared(nic: str, release: str, share: float) -> Callable[[], Story]:
         for line in told.clients["reader"]:
             if line.get("delivered"):
                 line.update(mapped=round(line["delivered"] * share))
-        return told
-
-    return make
-
-
-def spoilt(case: str, spoil: Callable[[Story], object], nic: str = "") -> Callable[[], Story]:
-    """A run of a kernel that keeps its promise, where the case is at home or on that NIC, with one thing spoilt."""
-
-    def make() -> Story:
-        told = story(case, nic=nic)
-        spoil(told)
         return told
 
     return make
@@ -106,7 +95,7 @@ POOL_REDS: tuple[Red, ...] = (
     ),
     Red("released", "a page that is pinned went back", F, spoilt("pool-release", counted("held", LEFT, -1))),
     Red("released", "a page left that nobody keeps", F, spoilt("pool-release", counted("held", LEFT, 1))),
-    Red("released", "no pool on that NIC", E, spoilt("pool-release", nothing, "e1000e-split")),
+    Red("released", "no pool on that NIC", E, spoilt("pool-release", nothing, nic="e1000e-split")),
     Red("released", "a kernel that tells of no pools", E, spoilt("pool-release", untold)),
     Red("released", "a kernel without statistics", E, spoilt("pool-release", uncounted)),
     Red("released", "another pool than before", E, spoilt("pool-release", anew)),
@@ -114,7 +103,7 @@ POOL_REDS: tuple[Red, ...] = (
     Red("released", "nobody looked before", E, spoilt("pool-release", unseen("baseline"))),
     Red("exercised", "mapped still", E, spoilt("pool-release", still_mapped)),
     Red("recycled", "pages of the ring are charged", F, spoilt("recycled-charge", still_charged(9))),
-    Red("recycled", "no pool on that NIC", E, spoilt("recycled-charge", nothing, "e1000e-split")),
+    Red("recycled", "no pool on that NIC", E, spoilt("recycled-charge", nothing, nic="e1000e-split")),
     Red("recycled", "removal unseen", E, spoilt("recycled-charge", unseen("removed"))),
     Red("exercised", "no pool to go back to", E, spoilt("recycled-charge", untold)),
     Red("exercised", "few went back", E, spoilt("recycled-charge", counted("released", LEFT, 41))),

@@ -26,9 +26,13 @@ class Red:
         return f"{self.rule}: {self.name}"
 
 
-def spoilt(case: str, spoil: Callable[[Story], object], kernel: Kernel = KERNELS["put-hook"]) -> Callable[[], Story]:
+def spoilt(
+    case: str, spoil: Callable[[Story], object], kernel: Kernel = KERNELS["put-hook"], nic: str = ""
+) -> Callable[[], Story]:
+    """A run where the case is at home, or on that NIC, with one thing spoilt."""
+
     def make() -> Story:
-        told = story(case, kernel)
+        told = story(case, kernel, nic=nic)
         spoil(told)
         return told
 
