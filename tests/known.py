@@ -31,8 +31,8 @@ def predicted(design: str, nic: str, case: str, release: str = "6.12.0") -> Pred
     return predict.predict(CASES[case], design, nic, release)
 
 
-def inapplicable(design: str, nic: str, case: str) -> str:
-    return predict.inapplicable(CASES[case], design, nic)
+def inapplicable(design: str, nic: str, case: str, release: str = "6.12.0") -> str:
+    return predict.inapplicable(CASES[case], design, nic, release)
 
 
 def run_of(case: str, nic: str = "virtio", *, session: str = "s", repeat: int = 0) -> Run:

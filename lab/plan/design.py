@@ -7,8 +7,11 @@ An expectation is never a verdict: the lab measures, and sets the two side by si
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+
+from lab.plan.nics import NicProfile
 
 STOCK = "stock"
 """The design of a kernel as it is packaged, and of one that nobody has said anything else about."""
@@ -34,11 +37,19 @@ class Design:
 
     drivers   whose pages it accounts for, by kernel module (`lo`: the loopback hands on what the sending socket
               allocated); on every other NIC it behaves like stock. None: all
+    leaves    whether it leaves alone what a NIC delivers on a kernel of this release, though the driver is one of them
     """
 
     name: str
     summary: str
     drivers: frozenset[str] | None = None
+    leaves: Callable[[NicProfile, str], bool] = lambda _nic, _release: False
+
+    def accounts_for(self, nic: NicProfile, release: str) -> bool:
+        """Whether it does something else than stock with what this NIC delivers on a kernel of this release."""
+        if self.name == STOCK:
+            return False
+        return (self.drivers is None or (nic.module or "lo") in self.drivers) and not self.leaves(nic, release)
 
 
 def design_of(kernel: str) -> str:

@@ -196,7 +196,7 @@ class Life:
                 return f"{kernel.name} has no driver {profile.module}"
         if self.run.shape.counted and (why := cannot_count(have, plan.accelerator)):
             return why
-        return inapplicable(self.case, self.run.design, self.run.nic)
+        return inapplicable(self.case, self.run.design, self.run.nic, plan.kernel(self.run.kernel).release)
 
     @property
     def ready(self) -> ReadyPair:

@@ -15,25 +15,23 @@ MEASURED = frozenset({Word.PASS, Word.FAIL, Word.DONE, Word.SKIP})
 An open prediction agrees with each of them and with no other."""
 
 
-def accounts(case: Case, design: str, nic: str) -> bool:
-    """Whether a design does something else than stock with the pages of a NIC's driver."""
+def accounts(case: Case, design: str, nic: str, release: str) -> bool:
+    """Whether a design, in a kernel of that release, does something else than stock with what a NIC delivers."""
     found, profile = case.designs.get(design), NICS.get(nic)
-    if found is None or profile is None or design == STOCK:
-        return False
-    return found.drivers is None or (profile.module or "lo") in found.drivers
+    return found is not None and profile is not None and found.accounts_for(profile, release)
 
 
-def acts_as(case: Case, design: str, nic: str) -> str:
-    """The design whose column holds for a case on a NIC: stock where the driver is not one that it accounts for."""
-    return design if design in case.expect and (case.any_driver or accounts(case, design, nic)) else STOCK
+def acts_as(case: Case, design: str, nic: str, release: str) -> str:
+    """The design whose column holds for a case on a NIC: stock where it does not account for what that delivers."""
+    return design if design in case.expect and (case.any_driver or accounts(case, design, nic, release)) else STOCK
 
 
-def inapplicable(case: Case, design: str, nic: str) -> str:
-    """Why the case says nothing about this design on this NIC; "" when it does."""
-    like = acts_as(case, design, nic)
+def inapplicable(case: Case, design: str, nic: str, release: str) -> str:
+    """Why the case says nothing about this design, in a kernel of that release, on this NIC; "" when it does."""
+    like = acts_as(case, design, nic, release)
     if case.expect.get(like, Predicted.OPEN) is not Predicted.SKIP:
         return ""
-    where = design if like == design else f"{design} on {nic}, whose driver it does not account for"
+    where = design if like == design else f"{design} on {nic}, whose pages it does not account for"
     return f"n/a for {where}: {case.why_not}"
 
 
@@ -45,7 +43,7 @@ def predict(case: Case, design: str, nic: str, release: str) -> Predicted:
     """
     if nic not in NICS:
         raise BadInput([f"{nic!r} is not a NIC; known: {', '.join(sorted(NICS))}"])
-    told = case.expect.get(acts_as(case, design, nic), Predicted.OPEN)
+    told = case.expect.get(acts_as(case, design, nic, release), Predicted.OPEN)
     proves = not case.proved or case.traffic is None or case.traffic.preflight.possible(NICS[nic], release)
     possible = proves and case.possible(NICS[nic], release)
     return told if possible or told is Predicted.SKIP else Predicted.ERROR

@@ -107,7 +107,8 @@ def balanced(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding
 def _at(evidence: Evidence, case: Case, now: Sample, start: Sample) -> Iterator[Finding]:
     yield from _emptied(evidence, now, start)
     yield from _adds_up(evidence, now, start)
-    if accounts(case, evidence.manifest.kernel.design, evidence.manifest.nic):
+    kernel = evidence.manifest.kernel
+    if accounts(case, kernel.design, evidence.manifest.nic, kernel.release):
         yield from _all_billed(evidence, now, start)
 
 

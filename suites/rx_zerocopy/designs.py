@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lab.plan.design import Design, Predicted
+from suites.rx_zerocopy.shares import is_pooled
 
 OPTED_IN = frozenset({"e1000e", "virtio_net"})
+"""Drivers that were told of `put-hook` and `pool-return`. Pages of a driver's page pool are neither's: it keeps its own
+things in the words where their marks would be (images/kernels/put-hook/README.md)."""
 OPT_IN_SYSCTL = "net.ipv4.tcp_rx_zerocopy_accounted_only"
 """What a driver that has not opted in gets on `put-hook`: 0 unaccounted zerocopy, 1 EINVAL."""
 
@@ -25,11 +28,13 @@ DESIGNS: dict[str, Design] = {
             "put-hook",
             "precharged; uncharged in the put path when the driver, which has opted in, holds all remaining references",
             OPTED_IN,
+            is_pooled,
         ),
         Design(
             "pool-return",
             "precharged; at refcount zero the page returns to the network's pool and is uncharged there",
             OPTED_IN | {"lo"},
+            is_pooled,
         ),
     )
 }

@@ -27,7 +27,7 @@ from lab.verdict.measure import (
     unclear,
 )
 from lab.verdict.model import Finding
-from suites.rx_zerocopy.designs import OPT_IN_SYSCTL, OPTED_IN
+from suites.rx_zerocopy.designs import DESIGNS, OPT_IN_SYSCTL
 from suites.rx_zerocopy.rules.bills import CHECKPOINTS, bills, growth, state_of
 
 TURNS = ("a1", "b1", "a2", "held", "both")
@@ -67,7 +67,8 @@ def took_turns(evidence: Evidence, ledger: Ledger) -> Iterable[Finding]:
 @rule("opted")
 def opted(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
     """A driver that opted in is accounted for under either setting; any other one gets what the setting says."""
-    driver = NICS[evidence.manifest.nic].module if evidence.manifest.nic in NICS else None
+    profile, release = NICS.get(evidence.manifest.nic), evidence.manifest.kernel.release
+    told_of = profile is not None and DESIGNS["put-hook"].accounts_for(profile, release)
     found = []
     for name, checkpoint, setting in (("lenient", "lenient", 0), ("strict", "held", 1)):
         sample = evidence.receiver.checkpoint(checkpoint)
@@ -77,8 +78,8 @@ def opted(evidence: Evidence, case: Case, ledger: Ledger) -> Iterable[Finding]:
         elif sample.net.get(SETTING) != setting:
             have = sample.net.get(SETTING, "not there")
             found.append(failed("opted", f"{OPT_IN_SYSCTL} is {have} after it was set to {setting}", at_sample(sample)))
-        elif driver in OPTED_IN or setting == 0:
-            found.append(_mapped_and(evidence, name, sample, event, charged=driver in OPTED_IN))
+        elif told_of or setting == 0:
+            found.append(_mapped_and(evidence, name, sample, event, charged=told_of))
         else:
             found.append(_refused(evidence, name, sample, event))
     return found

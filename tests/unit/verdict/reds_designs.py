@@ -49,6 +49,13 @@ def on_e1000(**fields: object) -> Story:
     return told
 
 
+def from_a_page_pool(kernel: Kernel) -> Story:
+    """Mergeable buffers of virtio_net, which are a page pool's since 7.1: a driver that has opted in, but not these."""
+    told = story("opt-in", kernel, nic="virtio-mrg")
+    told.manifest["kernel"] = {**told.manifest["kernel"], "release": "7.3.4"}
+    return told
+
+
 def mapped_though_strict() -> Story:
     told = story("opt-in", Kernel(mapped=False), nic="e1000")
     held = {"mapped": MIB, "mapped_now": MIB, "distinct": MIB, "held": MIB}
@@ -116,6 +123,7 @@ DESIGN_REDS: tuple[Red, ...] = (
     Red("opted", "opted in and half charged", F, spoilt("opt-in", in_checkpoint("lenient", half_charged))),
     Red("opted", "opted in and refused", F, refused_though_opted_in),
     Red("opted", "not opted in and charged", F, partial(story, "opt-in", Kernel(), nic="e1000")),
+    Red("opted", "a page pool's pages are charged", F, partial(from_a_page_pool, Kernel())),
     Red("opted", "not opted in and mapped all the same", F, mapped_though_strict),
     Red("opted", "refused with another error", F, partial(on_e1000, refusal=12)),
     Red("opted", "not all came by copy", F, partial(on_e1000, copied=31 * MIB)),

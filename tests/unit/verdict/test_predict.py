@@ -13,6 +13,8 @@ from lab.verdict.model import Word
 from lab.verdict.predict import agrees, predict
 from suites.rx_zerocopy.designs import DESIGNS
 from tests.known import CASES, inapplicable, predicted
+from tests.unit.verdict.machine import Kernel
+from tests.unit.verdict.reds_designs import from_a_page_pool
 
 
 def test_each_case_says_what_it_expects_of_each_design() -> None:
@@ -49,6 +51,21 @@ def test_on_a_driver_it_does_not_account_for_a_design_is_stock(design: str) -> N
     assert predicted("precharge", "e1000", "hold") is Predicted.PASS
     assert predicted("put-hook", "loopback", "hold") is Predicted.FAIL
     assert predicted("pool-return", "loopback", "hold") is Predicted.PASS
+
+
+@pytest.mark.parametrize("design", ["put-hook", "pool-return"])
+def test_what_a_page_pool_delivers_is_not_accounted_for(design: str) -> None:
+    for case in CASES.keys() - {"opt-in"}:
+        assert predicted(design, "virtio-mrg", case, "7.3.4") is predicted("stock", "virtio-mrg", case, "7.3.4")
+    assert predicted(design, "virtio-mrg", "hold", "7.3.4") is Predicted.FAIL
+    assert predicted(design, "virtio-mrg", "hold", "6.12.0") is Predicted.PASS
+    assert predicted(design, "virtio", "hold", "7.3.4") is Predicted.PASS
+    assert predicted("precharge", "virtio-mrg", "hold", "7.3.4") is Predicted.PASS
+    assert inapplicable(design, "virtio-mrg", "never-over", "7.3.4")
+
+
+def test_pages_of_a_page_pool_get_what_the_sysctl_says() -> None:
+    assert from_a_page_pool(Kernel(mapped=False)).verdict().word is Word.PASS
 
 
 @pytest.mark.parametrize("nic", NICS)
