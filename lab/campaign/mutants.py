@@ -168,9 +168,9 @@ def _decisive(runs: Sequence[RunResult]) -> list[Finding]:
 
 
 def _read(parts: BuildName, nic: str, problems: list[str]) -> list[Mutant]:
-    path = recipes.images() / "mutants" / _on(parts) / f"{parts.mutant}.patch"
+    path = recipes.mutant_patch(parts)
     try:
-        patches = read_series(path).patches
+        patches = read_series(path).patches if path else ()
         if len(patches) != 1:
             raise BadInput([f"{path}: {len(patches)} patches, a mutant is one."])
         return [mutant_of(parts, patches[0], nic)]

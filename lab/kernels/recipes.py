@@ -49,13 +49,36 @@ def overlays() -> tuple[str, ...]:
 
 
 def mutants(base: str = "") -> tuple[BuildName, ...]:
-    """Every one-defect patch, as the kernel it would make on a base: the directory names the kernel it goes on."""
-    found = []
-    for patch in sorted((images() / "mutants").glob("*/*.patch")):
-        on = parse_name(patch.parent.name)
-        if on is not None:
-            found.append(BuildName("" if base == DEFAULT_BASE else base, on.stem, on.overlays, patch.stem))
-    return tuple(found)
+    """Every one-defect patch that may be for a base, as the kernel it would make on it: the directory names the kernel
+    it goes on. One in a directory of a line below that is for that line and what comes after."""
+    at = version_of(base or DEFAULT_BASE)
+    found = {}
+    for directory in sorted((images() / "mutants").iterdir()) if (images() / "mutants").is_dir() else ():
+        on = parse_name(directory.name)
+        for patch in (*directory.glob("*.patch"), *directory.glob("*/*.patch")):
+            if on is not None and _is_for(directory, patch, at):
+                name = BuildName("" if base == DEFAULT_BASE else base, on.stem, on.overlays, patch.stem)
+                found[directory.name, patch.stem] = name
+    return tuple(found[key] for key in sorted(found))
+
+
+def mutant_patch(parts: BuildName) -> Path | None:
+    """Where the patch of a mutant lies that was made for its kernel, with the overlays that are series; None if none
+    was. Whether it fits the base is another question."""
+    stacked = [w for w in parts.overlays if not (images() / "config" / f"{w}.config").is_file()]
+    for on in ("+".join((parts.stem, *stacked)), parts.stem):
+        directory = images() / "mutants" / on
+        lines = _lines(directory, f"{parts.mutant}.patch")
+        places = [directory, *(lines[line] for line in sorted(lines))]
+        if found := next((path for path in places if (path / f"{parts.mutant}.patch").is_file()), None):
+            return found / f"{parts.mutant}.patch"
+    return None
+
+
+def _is_for(directory: Path, patch: Path, at: tuple[int, int] | None) -> bool:
+    """Whether a mutant may be for a base of that version; None, a tree whose version its name does not tell, may."""
+    line = version_of(patch.parent.name) if patch.parent != directory else None
+    return line is None or at is None or line <= at
 
 
 def is_buildable(name: str) -> bool:
@@ -186,14 +209,14 @@ def _mutant(parts: BuildName, problems: list[str]) -> Series:
     """The mutant's patch: of the kernel with its stacked series, else of the bare design."""
     if not parts.mutant:
         return Series()
-    stacked = [w for w in parts.overlays if not (images() / "config" / f"{w}.config").is_file()]
-    places = [
-        images() / "mutants" / on / f"{parts.mutant}.patch" for on in ("+".join((parts.stem, *stacked)), parts.stem)
-    ]
-    found = next((path for path in places if path.is_file()), None)
+    found = mutant_patch(parts)
     if found is None:
-        known = [m.mutant for m in mutants() if m.stem == parts.stem]
+        known = [m.mutant for m in mutants(parts.base) if m.stem == parts.stem]
         problems.append(f"kernel {parts}: no mutant {parts.mutant!r}; there are {', '.join(known) or 'none'}.")
+        return Series()
+    line, at = version_of(found.parent.name), version_of(parts.base or DEFAULT_BASE)
+    if line and at and at < line:
+        problems.append(f"kernel {parts}: this mutant is for Linux {found.parent.name} and what comes after.")
         return Series()
     return read_series(found)
 
@@ -220,9 +243,9 @@ def _series(parts: BuildName, name: str, base: Base, problems: list[str]) -> Ser
     return read_series(lines[max(fitting)])
 
 
-def _lines(directory: Path) -> dict[tuple[int, int], Path]:
-    """The directories of series that were made for a line, `6.12`."""
-    found = {version_of(path.parent.name): path.parent for path in directory.glob("*/*.patch")}
+def _lines(directory: Path, patch: str = "*.patch") -> dict[tuple[int, int], Path]:
+    """The directories that have a patch which was made for a line, `6.12`."""
+    found = {version_of(path.parent.name): path.parent for path in directory.glob(f"*/{patch}")}
     return {line: path for line, path in found.items() if line}
 
 

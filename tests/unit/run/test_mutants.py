@@ -12,6 +12,7 @@ from lab.cli.mutants import _of_case, as_record, code_of, summary
 from lab.errors import BadInput
 from lab.kernels.base import Base
 from lab.kernels.naming import parse_name
+from lab.kernels.recipes import recipe_of
 from lab.kernels.series import Patch, Series
 from lab.report.model import RunResult
 from lab.verdict.model import Word
@@ -186,6 +187,20 @@ def test_another_base_has_the_mutants_that_fit_there(capsys: pytest.CaptureFixtu
     (one,) = chosen([], "put-hook", "virtio", "7.3")
     assert (one.name, one.control) == ("7.3:put-hook~one", "7.3:put-hook")
     assert 'left out: 7.3:put-hook~old: patch 2 of 2, "old", does not apply:' in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("on_any_base")
+def test_a_mutant_of_a_line_is_for_that_line_and_what_comes_after(tmp_path: Path) -> None:
+    lies = tmp_path / "mutants" / "put-hook" / "7.1" / "late.patch"
+    lies.parent.mkdir()
+    lies.write_text(PATCH.format("late"))
+    assert [m.name for m in chosen([], "", "virtio")] == ["put-hook~old", "put-hook~one"]
+    assert [m.name for m in chosen([], "", "virtio", "7.3")] == ["7.3:put-hook~late", "7.3:put-hook~one"]
+    assert recipe_of("7.1:put-hook~late").series.patches[-1].subject == "late"
+    with pytest.raises(BadInput, match=r"this mutant is for Linux 7\.1 and what comes after"):
+        recipe_of("put-hook~late")
+    with pytest.raises(BadInput, match=r"no mutant 'none'; there are late, old, one\."):
+        recipe_of("7.3:put-hook~none")
 
 
 @pytest.mark.usefixtures("on_any_base")
