@@ -17,7 +17,8 @@ is charged still would keep the dead cgroup, and be the next receiver's.
 
 **Exercised.** At least 24 pages that were mapped did not leave the pool (what the client mapped, less what
 `recycle_released_refcnt` has grown by), and the ring took them all. Where the link's driver has no page pool, the
-verdict is ERROR ("no page pool here"), and that is predicted.
+verdict is ERROR ("no page pool here"), and that is predicted. ERROR is predicted on `virtio-mrg` too, whose packets
+have 64 KiB: it is chance whether anything of the last one was mapped (0 to 42 pages in 14 runs of 7.3).
 
 **What each design should show.** `stock` charges nothing: PASS. `precharge` and `unmap-hook` uncharge when a page is
 unmapped, which comes before: PASS. `put-hook` asks the driver at each put whether all remaining references are its own:
@@ -31,6 +32,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lab.plan.case import HELD, RELEASED, Checkpoint, ClientSpec
+from lab.plan.nics import NicProfile
 from lab.units import KIB, MIB, PAGE_SIZE
 from suites.rx_zerocopy.case import REMOVED, THREAD, Chapter, case
 from suites.rx_zerocopy.clients import Behaviour
@@ -42,13 +44,17 @@ if TYPE_CHECKING:
     from lab.trial.steps import Steps
 
 MAPPER = ClientSpec("mapper", Behaviour.MAP, None, 12 * 300 * KIB, 12, rcvbuf=1 * MIB, leave=PAGE_SIZE)
-"""300 KiB end with an skb that has pages to map on both NICs. On `virtio-mrg` that is a packet of 45,268 bytes, after
-some of 65,483; 256 KiB would end with one of 212. On `virtio-jumbo` it is five packets of 8,948, which a queue makes
-one skb of. The ring has room for what twelve such skbs have."""
+"""300 KiB end with five packets of 8,948 bytes, which a queue makes one skb of; twelve of them fit into the ring."""
 READER = ClientSpec("reader", Behaviour.SLOW, None, 8 * MIB, rcvbuf=4 * MIB)
 """Some MiB in its queue empty the ring, which has 256 pages (virtqueue_get_vring_size())."""
+JUMBO = 9000
 LEFT = Checkpoint("left")
 """When the last packets of each socket have pages that were mapped, and are not any more."""
+
+
+def ends_with_small_packets(nic: NicProfile, release: str) -> bool:
+    """Whether pages that were mapped lie in the packets at the end of a stream, and go back to a page pool."""
+    return is_pooled(nic, release) and nic.mtu <= JUMBO
 
 
 @case(
@@ -61,7 +67,7 @@ LEFT = Checkpoint("left")
     exercised_by=went_back,
     judged_by=[recycled],
     expect=on_all(PASS),
-    possible=is_pooled,
+    possible=ends_with_small_packets,
     maps=False,
 )
 def recycled_charge(pair: Steps) -> None:
