@@ -55,8 +55,13 @@ def cost(batches: Sequence[Batch], pairs: int, length: Callable[[Batch], float])
 
 def makespan(batches: Iterable[Batch], pairs: int, length: Callable[[Batch], float]) -> float:
     """Seconds until all is done when each of `pairs` workers takes the longest batch left as it becomes free."""
+    return over_after(map(length, batches), pairs)
+
+
+def over_after(lengths: Iterable[float], pairs: int) -> float:
+    """The same of batches whose lengths are known."""
     busy = [0.0] * pairs
-    for seconds in sorted(map(length, batches), reverse=True):
+    for seconds in sorted(lengths, reverse=True):
         heapq.heapreplace(busy, busy[0] + seconds)
     return max(busy)
 
