@@ -52,13 +52,13 @@ Told = tuple[Answer, str]
 Policy = Callable[[World], Told]
 
 
-def history(rng: random.Random) -> History:
-    """COMMITS suspects; now and then a side branch of a few is merged."""
+def history(rng: random.Random, commits: int = COMMITS) -> History:
+    """So many suspects; now and then a side branch of a few is merged."""
     parents: dict[str, tuple[str, ...]] = {}
     tip: tuple[str, ...] = ()
-    while len(parents) < COMMITS:
+    while len(parents) < commits:
         side = tip
-        if parents and rng.random() < MERGED and len(parents) < COMMITS - 6:
+        if parents and rng.random() < MERGED and len(parents) < commits - 6:
             for _ in range(rng.randint(1, 3)):
                 name = str(len(parents))
                 parents[name], side = side, (name,)

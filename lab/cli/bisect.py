@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lab.campaign.bisect.model import Search
     from lab.session.conduct import Conducts
 
-ANEW = {"resume", "budget", "hosts", "carrier"}
+ANEW = {"resume", "budget", "pairs", "hosts", "carrier"}
 """Parameters that a search that goes on may be given anew."""
 
 bisect = typer.Typer(rich_markup_mode="rich", invoke_without_command=True)
@@ -52,7 +52,7 @@ def main(
     ] = "",
     sought: Annotated[
         str,
-        typer.Option("--sought", help="Finding to look for, or PASS. Default: the failure that the bad end shows."),
+        typer.Option("--sought", help="Finding to look for, no-FINDING, or PASS. Default: what the bad end shows."),
     ] = "",
     confidence: Annotated[float, typer.Option("--confidence", help="How sure the answer has to be.")] = 0.99,
     budget: Annotated[str, typer.Option("--budget", help="Stop after 40runs, 2h, or '40runs|2h'.")] = "",
@@ -60,6 +60,9 @@ def main(
         str,
         typer.Option("--family", help="ipv4 or ipv6; default: either in turn.", autocompletion=complete.families),
     ] = "",
+    pairs: Annotated[
+        str, typer.Option("-n", "--pairs", help="Pairs at once, a suspect on each: a number, or auto.")
+    ] = "auto",
     resume: Annotated[Path | None, typer.Option("--resume", metavar="DIR", help="Go on with a search.")] = None,
     results: ResultsFolder = None,
     hosts: Hosts = None,
@@ -85,12 +88,13 @@ def main(
     from lab.campaign.bisect.asking import begun, budget_of, kind_of
     from lab.campaign.bisect.model import Asked, Budget
     from lab.campaign.bisect.record import new_folder
+    from lab.cli.options import pairs_of
     from lab.host.interrupt import end_in_order
     from lab.host.paths import results_folder
 
     end_in_order()  # make must not outlive a SIGTERM
     if resume is not None:
-        _resumed(resume, budget, _typed(context) - ANEW, hosts, carrier)
+        _resumed(context, resume, budget, pairs, hosts, carrier)
         return
     problems: list[str] = [] if case else ["--case is missing"]
     limit = tried(problems, lambda: budget_of(budget))
@@ -112,6 +116,7 @@ def main(
             confidence=confidence,
             budget=limit or Budget(),
             family=family,
+            pairs=pairs_of(pairs),
             results=str(folder),
             command=shlex.join(["lab", *sys.argv[1:]]),
         )
@@ -177,15 +182,17 @@ def _typed(context: typer.Context) -> set[str]:
     return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
 
 
-def _resumed(folder: Path, budget: str, others: set[str], hosts: Path | None, carrier: str) -> None:
+def _resumed(context: typer.Context, folder: Path, budget: str, pairs: str, hosts: Path | None, carrier: str) -> None:
     from dataclasses import replace
 
-    from lab.campaign.bisect.asking import budget_of
+    from lab.campaign.bisect.asking import budget_of, checked_pairs
     from lab.campaign.bisect.record import load
+    from lab.cli.options import pairs_of
 
-    if others:
+    typed = _typed(context)
+    if typed - ANEW:
         raise BadInput(
-            ["--resume goes on with what was asked for; --budget and --hosts alone can be given anew"],
+            ["--resume goes on with what was asked for; --budget, --pairs and --hosts alone can be given anew"],
             hint=f"lab bisect --resume {folder}",
         )
     conduct = conducting(hosts, carrier)
@@ -193,6 +200,8 @@ def _resumed(folder: Path, budget: str, others: set[str], hosts: Path | None, ca
     search = load(found)
     if budget:
         search.asked = replace(search.asked, budget=budget_of(budget))
+    if "pairs" in typed:
+        search.asked = replace(search.asked, pairs=checked_pairs(pairs_of(pairs)))
     _searched(found, search, conduct, _on(hosts, carrier))
 
 

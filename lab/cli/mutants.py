@@ -80,7 +80,7 @@ def _tried(
     """Build, run one session and judge. Raises BadInput with every mutant that does not build."""
     from lab.archive.reports import REPORT
     from lab.campaign.mutants import is_wanted, judge_mutants
-    from lab.cli.run import pairs_of
+    from lab.cli.options import pairs_of
     from lab.cli.verdicts import listening
     from lab.host.paths import results_folder
     from lab.session.prepare import combine

@@ -60,6 +60,13 @@ Carrier = Annotated[
 ]
 
 
+def pairs_of(text: str) -> int:
+    """0 for auto, -1 for what is neither that nor a positive number: what takes it reports it with the rest."""
+    if text == "auto":
+        return 0
+    return int(text) if text.isdigit() and int(text) else -1
+
+
 def conducting(hosts: Path | None, carrier: str) -> Conducts:
     """What conducts a command's sessions: this host, or those of a list. Raises BadInput with what is wrong with it."""
     from lab.session.conduct import conduct

@@ -13,7 +13,7 @@ import typer
 
 from lab.cli import complete
 from lab.cli.exits import FOR_BISECT, INTERRUPTED, LAB_FAILED, code_for_bisect, code_of
-from lab.cli.options import Carrier, Cold, Hosts, Known, ResultsFolder, conducting
+from lab.cli.options import Carrier, Cold, Hosts, Known, ResultsFolder, conducting, pairs_of
 from lab.cli.verdicts import listening
 from lab.text.terminal import Console, say
 
@@ -267,13 +267,6 @@ def _tell_timing(plan: SessionPlan, session: Session, *, as_json: bool) -> None:
     known = load_learnt().rates.get(plan.host, {})
     console.print(f"{plan.pairs} at once: {plan.pairs_why}", highlight=False)
     console.print(f"work done a second by pairs at once on {plan.host}: {table(known)}", highlight=False)
-
-
-def pairs_of(text: str) -> int:
-    """0 for auto, -1 for what is neither that nor a positive number: `combine` reports it with the rest."""
-    if text == "auto":
-        return 0
-    return int(text) if text.isdigit() and int(text) else -1
 
 
 def why_untried(session: Session) -> list[str]:

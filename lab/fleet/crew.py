@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import json
 import os
@@ -269,7 +268,33 @@ def conducted_by(inventory: Path, carrier: str) -> Conducts:
     tried(problems, lambda: read_inventory(inventory), hints)
     if problems:
         raise BadInput(problems, hint=next(iter(hints), ""))
-    return functools.partial(conduct, inventory=inventory, carrier=carrier)
+    return OnHosts(inventory, carrier)
+
+
+@dataclass(frozen=True)
+class OnHosts:
+    """Conducts sessions on the hosts of an inventory, and knows what these have room for (lab.session.room)."""
+
+    inventory: Path
+    carrier: str
+
+    def __call__(
+        self,
+        request: SessionRequest,
+        folder: Path,
+        listener: Listener,
+        *,
+        before: Callable[[Progress], None] = lambda _: None,
+        only: Callable[[Run], bool] | None = None,
+    ) -> Conducted:
+        """As `conduct` has it."""
+        return conduct(
+            request, folder, listener, inventory=self.inventory, carrier=self.carrier, before=before, only=only
+        )
+
+    def room(self, progress: Progress) -> int:
+        """Of all hosts that can be used. Raises BadInput."""
+        return sum(answer.room for answer in ask_all(read_inventory(self.inventory), progress))
 
 
 def _known(carrier: str) -> None:

@@ -20,6 +20,11 @@ LEAST_GAIN = 1e-4
 
 NEGLIGIBLE = 1e-9
 
+LEAST_SHARE = 0.25
+"""Of what the best commit brings, what another one has to bring that is run beside it."""
+MOST_PATTERNS = 16
+"""Outcomes of runs at once that are thought on with."""
+
 
 class Answer(StrEnum):
     """How a bisection stands."""
@@ -37,6 +42,93 @@ def gain(belief: Posterior, commit: str) -> float:
     """
     parts = _rates(belief, commit)
     return max(0.0, _entropy(_mixed(parts)) - math.fsum(share * _entropy(rate) for share, rate in parts))
+
+
+class Together:
+    """What runs of several commits at once are expected to say: each hypothesis by what those that were taken may come
+    to. Runs of one commit are told apart by how many fail."""
+
+    def __init__(self, belief: Posterior, runs: int) -> None:
+        """runs: of each commit that is taken; one that is taken twice has twice as many."""
+        self._history = belief.history
+        shares = [(i, share) for i, share in enumerate(belief.culprit) if share > NEGLIGIBLE]
+        self._places = [i for i, _ in shares]
+        rates = [belief.rates[i] for i in self._places]
+        self._with = [_told(failing, runs) for failing, _ in rates]
+        self._without = [_told(passing, runs) for _, passing in rates]
+        self._unrelated = _told(belief.unrelated, runs)
+        self._patterns = [[*(share for _, share in shares), belief.none]]
+
+    def gain(self, commit: str) -> float:
+        """Bits that its runs bring beside those of the commits that were taken, whatever those come to."""
+        each = self._of(commit)
+        return max(0.0, math.fsum(_bits(pattern, each) for pattern in self._patterns))
+
+    def take(self, commit: str) -> None:
+        """Have its runs among those at once. Of what they may come to, the likeliest is thought on with."""
+        each = self._of(commit)
+        outcomes = range(len(self._unrelated[0]))
+        split = [
+            [weight * chances[n] for weight, (chances, _) in zip(pattern, each, strict=True)]
+            for pattern in self._patterns
+            for n in outcomes
+        ]
+        self._patterns = sorted(split, key=sum, reverse=True)[:MOST_PATTERNS]
+
+    def _of(self, commit: str) -> list[_Chances]:
+        inside = self._history.contained(commit)
+        sides = zip(self._places, self._with, self._without, strict=True)
+        return [*(bad if inside >> i & 1 else good for i, bad, good in sides), self._unrelated]
+
+
+_Chances = tuple[tuple[float, ...], float]
+"""How likely no run fails, one, two ...; and the entropy of that, bits."""
+
+
+def _told(rate: float, runs: int) -> _Chances:
+    chances = tuple(math.comb(runs, n) * rate**n * (1 - rate) ** (runs - n) for n in range(runs + 1))
+    return chances, -math.fsum(chance * math.log2(chance) for chance in chances if chance > 0)
+
+
+def _bits(pattern: Sequence[float], each: Sequence[_Chances]) -> float:
+    """Weights of hypotheses, and what each expects: their mutual information, times the sum of the weights."""
+    whole = sum(pattern)
+    mixed = [0.0] * len(each[0][0])
+    known = 0.0
+    for weight, (chances, bits) in zip(pattern, each, strict=True):
+        known += weight * bits
+        for n, chance in enumerate(chances):
+            mixed[n] += weight * chance
+    return -sum(share * math.log2(share / whole) for share in mixed if share > 0) - known
+
+
+def at_once(
+    belief: Posterior,
+    first: str,
+    candidates: Sequence[str],
+    runs: int,
+    most: int,
+    seconds: Callable[[Sequence[str]], float],
+) -> tuple[str, ...]:
+    """The commits to be run at once so that most bits are brought a second, `first` among them; a commit that stands
+    there twice is run twice as often. Each is the best beside those before it, whatever those come to.
+
+    most     of them;  seconds  until those that are chosen are over: of what is at once, the longest counts
+    """
+    together = Together(belief, runs)
+    brought = least = together.gain(first)
+    chosen, best, rate = [first], 1, brought / seconds((first,))
+    while len(chosen) < most:
+        together.take(chosen[-1])
+        gains = {commit: together.gain(commit) for commit in candidates}
+        another = max(gains, key=gains.__getitem__, default="")
+        if not another or gains[another] < max(LEAST_GAIN, LEAST_SHARE * least):
+            break
+        chosen.append(another)
+        brought += gains[another]
+        if (now := brought / seconds(chosen)) > rate:
+            best, rate = len(chosen), now
+    return tuple(chosen[:best])
 
 
 def expected(belief: Posterior, commit: str) -> float:

@@ -12,6 +12,7 @@ from lab.campaign.bisect.commits import commits_between
 from lab.campaign.bisect.model import Asked, Budget, Kind, Range, Search
 from lab.campaign.bisect.packages import packages_between
 from lab.campaign.bisect.patches import patches_of
+from lab.campaign.bisect.sought import GONE
 from lab.errors import BadInput
 from lab.experiments.found import all_cases, all_designs, find_case
 from lab.plan.design import design_of
@@ -22,6 +23,7 @@ from lab.units import seconds_of
 from lab.verdict.model import Word
 
 HINT = "lab bisect --help; lab cases and lab nics list what there is"
+PAIRS = "-n takes `auto` or a positive number"
 _RUNS = re.compile(r"(\d{1,6}) ?runs?")
 
 
@@ -49,6 +51,13 @@ def budget_of(text: str) -> Budget:
         else:
             raise BadInput([f"--budget {text!r}: write 40runs, 2h, or '40runs|2h'"])
     return Budget(runs, seconds)
+
+
+def checked_pairs(number: int) -> int:
+    """Raises BadInput for a number that says nothing."""
+    if number < 0:
+        raise BadInput([PAIRS])
+    return number
 
 
 def begun(asked: Asked) -> Search:
@@ -81,11 +90,13 @@ def _of_options(asked: Asked) -> list[str]:
     if case is None:
         problems += unknown("case", [asked.case], tuple(all_cases()))
     elif asked.sought and asked.sought != Word.PASS:
-        problems += [f"--sought: {p}" for p in unknown("finding", [asked.sought], [r.name for r in case.rules])]
+        rule = asked.sought.removeprefix(GONE)
+        problems += [f"--sought: {p}" for p in unknown("finding", [rule], [r.name for r in case.rules])]
     if not 0.5 <= asked.confidence < 1:
         problems.append(f"--confidence {asked.confidence:g}: a number from 0.5 to below 1")
     if asked.family and asked.family not in FAMILIES:
         problems.append(f"--family {asked.family!r} is none of {', '.join(FAMILIES)}")
+    problems += [PAIRS] if asked.pairs < 0 else []
     if asked.design:
         problems += unknown("design", [design_of(asked.design)], tuple(all_designs()))
     if asked.kind == "commits":

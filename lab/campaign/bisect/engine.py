@@ -7,11 +7,20 @@ The laboratory is the seam: it makes kernels and says what runs of them came to.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from lab.campaign.bisect.decide import Ended, Step, bisection_of, foreseen, next_step, reason_to_skip, wants_revert
+from lab.campaign.bisect.decide import (
+    Ended,
+    Means,
+    Steps,
+    bisection_of,
+    foreseen,
+    next_steps,
+    reason_to_skip,
+    wants_revert,
+)
 from lab.campaign.bisect.model import REVERT, Begun, Entry, Outcome, Purpose, Search, Seen, Suspect
 from lab.campaign.bisect.sought import asked_for, shown_by
 from lab.contracts import Progress
@@ -20,6 +29,10 @@ from lab.stats.bisection import Answer
 
 class UnfitError(Exception):
     """A suspect's kernel cannot be had: it does not build, or its package is gone. Says why."""
+
+
+Wanted = Sequence[tuple[Suspect, int]]
+Told = Callable[[str, Seen], None]
 
 
 class Laboratory(Protocol):
@@ -34,17 +47,19 @@ class Laboratory(Protocol):
     def remembered(self, suspect: Suspect) -> Sequence[Seen]:
         """What other sessions ran of this very kernel with this very lab."""
 
-    def run(self, suspect: Suspect, times: int, begun: Callable[[str], None], told: Callable[[Seen], None]) -> None:
-        """Run it so often: `begun` is told the session, `told` each run that is over."""
+    def run(self, wanted: Wanted, begun: Callable[[str, Mapping[str, str]], None], told: Told) -> None:
+        """Run each of these so often, in one session. `begun` is told the session, and where there are several,
+        whose kernel is called how in it; `told` each run that is over, and of which suspect it is."""
 
-    def left_by(self, session: str) -> Sequence[Seen]:
-        """The runs that a session left, one that was killed too. It has ended when this returns."""
+    def left_by(self, session: str) -> Sequence[tuple[str, Seen]]:
+        """The runs that a session left, one that was killed too, with the kernel of each. It has ended when this
+        returns."""
 
     def revert(self, search: Search, culprit: str) -> str:
         """The kernel of the bad end without the culprit. Raises UnfitError when it cannot be taken out."""
 
-    def cost(self, suspect: Suspect) -> float:
-        """Seconds until a run of it is over, what must be made before included."""
+    def means(self) -> Means:
+        """What a run of each suspect costs, and how many pairs are free."""
 
 
 @dataclass
@@ -64,20 +79,17 @@ class Engine:
         self.search.ended, self.search.why = Outcome.GOING_ON, ""
         self._recover()
         try:
-            while not isinstance(step := self._next(), Ended):
-                self._do(step)
+            while not isinstance(steps := self._next(), Ended):
+                self._do(steps)
         finally:
             self.laboratory.ahead(())
-        self.search.ended, self.search.why = step.outcome, step.why
+        self.search.ended, self.search.why = steps.outcome, steps.why
         self._note()
         return self.search
 
-    def _next(self) -> Step | Ended:
+    def _next(self) -> Steps | Ended:
         self._settle()
-        return next_step(self.search, self._cost)
-
-    def _cost(self, name: str) -> float:
-        return self.laboratory.cost(self.search.range.named(name))
+        return next_steps(self.search, self.laboratory.means())
 
     def _note(self) -> None:
         now = self.clock()
@@ -91,10 +103,11 @@ class Engine:
             return
         known = {(e.seen.session, e.seen.run) for e in self.search.entries}
         batch = self.search.batches + (not any(session == begun.session for session, _ in known))
-        for seen in self.laboratory.left_by(begun.session) if begun.session else ():
-            if (seen.session, seen.run) not in known:
-                self.search.entries.append(Entry(begun.suspect, begun.purpose, batch, seen))
-        self._finish(begun.suspect)
+        for kernel, seen in self.laboratory.left_by(begun.session) if begun.session else ():
+            suspect = begun.kernels.get(kernel, "") if begun.kernels else begun.suspect
+            if suspect and (seen.session, seen.run) not in known:
+                self.search.entries.append(Entry(suspect, begun.purpose, batch, seen))
+        self._finish()
 
     def _settle(self) -> None:
         """What follows from the last runs: what is sought, what is left out, whether to take the culprit out."""
@@ -129,27 +142,32 @@ class Engine:
         self.tell(f"left out: {name}: {why}")
         self._note()
 
-    def _do(self, step: Step) -> None:
-        """One step. A kernel that is made may be one that is known, so the step is thought over then."""
-        suspect = self._suspect(step.suspect)
-        if suspect.name not in self.search.contents:
-            self._make(suspect)
-            return
-        batch = self.search.batches + 1
-        self.tell(f"{step.times} runs of {suspect.kernel}: {suspect.subject}".rstrip(": "))
-        self.search.begun = Begun(suspect.name, step.purpose)
+    def _do(self, steps: Steps) -> None:
+        """Steps at once. A kernel that is made may be one that is known, so they are thought over then."""
+        suspects = [self._suspect(step.suspect) for step in steps]
+        for suspect in suspects:
+            if suspect.name not in self.search.contents:
+                self._make(suspect)
+                return
+        batch, purpose = self.search.batches + 1, steps[0].purpose
+        for step, suspect in zip(steps, suspects, strict=True):
+            beside = "" if step is steps[0] else "at once "
+            self.tell(f"{beside}{step.times} runs of {suspect.kernel}: {suspect.subject}".rstrip(": "))
+        self.search.begun = Begun(suspects[0].name, purpose)
 
-        def begun(session: str) -> None:
-            self.search.begun = Begun(suspect.name, step.purpose, session)
+        def begun(session: str, kernels: Mapping[str, str]) -> None:
+            self.search.begun = Begun(suspects[0].name, purpose, session, kernels if len(suspects) > 1 else {})
             self._note()
 
-        def told(seen: Seen) -> None:
-            self.search.entries.append(Entry(suspect.name, step.purpose, batch, seen))
+        def told(suspect: str, seen: Seen) -> None:
+            self.search.entries.append(Entry(suspect, purpose, batch, seen))
             self._note()
 
-        self.laboratory.ahead([self._suspect(name) for name in foreseen(self.search, step, self._cost)])
-        self.laboratory.run(suspect, step.times, begun, told)
-        self._finish(suspect.name)
+        then = foreseen(self.search, steps, self.laboratory.means())
+        self.laboratory.ahead([self._suspect(name) for name in then])
+        wanted = [(suspect, step.times) for suspect, step in zip(suspects, steps, strict=True)]
+        self.laboratory.run(wanted, begun, told)
+        self._finish()
 
     def _make(self, suspect: Suspect) -> None:
         search = self.search
@@ -175,7 +193,7 @@ class Engine:
             return Suspect(REVERT, self.search.revert)
         return self.search.range.named(name)
 
-    def _finish(self, suspect: str) -> None:
+    def _finish(self) -> None:
         """The batch is over, and noted."""
         self.search.begun = None
         self._note()

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -13,13 +15,16 @@ from typing import TYPE_CHECKING
 from lab.campaign.bisect import commits, patches
 from lab.campaign.bisect.ahead import Ahead
 from lab.campaign.bisect.costs import FRESH, build_seconds
-from lab.campaign.bisect.engine import UnfitError
+from lab.campaign.bisect.decide import Means
+from lab.campaign.bisect.engine import Told as Tells
+from lab.campaign.bisect.engine import UnfitError, Wanted
 from lab.campaign.bisect.model import REVERT, Search, Seen, Suspect, Told
 from lab.campaign.bisect.sought import SPLAT, frames_of
 from lab.collect.stored import read_file
 from lab.errors import BadInput, CommandFailed, FetchFailed, LabError
 from lab.evidence.bounds import OTHER
 from lab.host.filecache import MOVE_CACHE
+from lab.plan.order import PAIR_SECONDS
 from lab.session.conduct import Conducts, Listener, conduct
 from lab.text.words import one_line
 from lab.units import MIB, Deadline, wait_until
@@ -31,10 +36,15 @@ if TYPE_CHECKING:
     from lab.contracts import BootableKernel
     from lab.kernels.catalogue import Kernel
     from lab.kernels.recipe import Recipe
+    from lab.plan.matrix import Run
     from lab.plan.session import SessionPlan
     from lab.report.model import RunResult
+    from lab.spec.request import SessionRequest
 
 RUN_SECONDS = 20.0
+AROUND = 10.0
+"""Seconds of a session beside its pairs and runs, until some were measured."""
+SOME = 3
 FETCH_BYTES = 5 * MIB
 """A second."""
 FEW, NEIGHBOUR = 200, 30.0
@@ -43,6 +53,15 @@ MOST_REMEMBERED = 20
 TIDY = timedelta(seconds=120)
 NOT_PROOF = frozenset({Word.PASS, Word.SKIP, Word.DONE})
 """Words of findings that speak against no run."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Of one session, seconds: its runs and pairs made ready, each at the median, and what it took beside them."""
+
+    run: float
+    pair: float
+    around: float
 
 
 @dataclass
@@ -57,6 +76,8 @@ class Conductor:
     _built_last: str = ""
     _ahead: Ahead = field(default_factory=Ahead)
     _names: dict[str, str] = field(default_factory=dict)
+    _pairs: int = 0
+    _paces: list[Pace] = field(default_factory=list)
 
     @property
     def results(self) -> Path:
@@ -106,44 +127,70 @@ class Conductor:
             self._built_last = self._names[begun]
             self.listener.progress(f"making {begun} beside the runs")
 
-    def run(self, suspect: Suspect, times: int, begun: Callable[[str], None], told: Callable[[Seen], None]) -> None:
+    def run(self, wanted: Wanted, begun: Callable[[str, Mapping[str, str]], None], told: Tells) -> None:
         """One session. Raises KeyboardInterrupt when a signal ended it, LabTrouble."""
-        from lab.spec.request import SessionRequest
+        search = self.search
+        kernels = {self._called(suspect): suspect.name for suspect, _ in wanted} if len(wanted) > 1 else {}
+        times = {suspect.name: number for suspect, number in wanted}
+        request = replace(self._request([suspect for suspect, _ in wanted]), repeat=max(times.values()))
+        since = time.monotonic()
+        over: list[RunResult] = []
 
-        search, asked = self.search, self.search.asked
-        request = SessionRequest(
-            names=(asked.case,),
-            kernels=(suspect.kernel,),
-            nics=(asked.nic,),
-            repeat=times,
-            family=asked.family,
-            accelerator=search.accelerator or "auto",
-            command=asked.command,
-        )
+        def whose(kernel: str) -> str:
+            return kernels[kernel] if kernels else wanted[0][0].name
 
         def planned(plan: SessionPlan) -> None:
             search.accelerator = plan.accelerator.removeprefix("auto")  # of other hosts, each proves its own
-            begun(plan.name)
+            begun(plan.name, kernels)
             self.listener.planned(plan)
 
         def verdict(plan: SessionPlan, number: int, result: RunResult) -> None:
             search.environment = search.environment or environment_of(result)
-            told(seen_of(result, plan.folder, plan.name))
+            over.append(result)
+            told(whose(result.manifest.kernel.name), seen_of(result, plan.folder, plan.name))
             self.listener.verdict(plan, number, result)
 
         def doing(what: str) -> None:
             self._go_on()
             self.listener.doing(what)
 
+        def only(run: Run) -> bool:
+            return run.repeat < times[whose(run.kernel)]
+
         listener = replace(self.listener, planned=planned, doing=doing, verdict=verdict)
-        done = self.conduct(request, self.results, listener)
+        done = self.conduct(request, self.results, listener, only=only)
         for run in done.plan.runs:
             if run.id not in done.results and not done.interrupted:
-                told(Seen(run.id, done.plan.name, Word.MISS.value, incidents=("lost",), why="it left no bundle"))
+                lost = Seen(run.id, done.plan.name, Word.MISS.value, incidents=("lost",), why="it left no bundle")
+                told(whose(run.kernel), lost)
         if done.interrupted:
             raise KeyboardInterrupt
+        if over:
+            self._paces.append(pace_of(over, time.monotonic() - since, done.plan.pairs))
 
-    def left_by(self, session: str) -> Sequence[Seen]:
+    def _request(self, suspects: Sequence[Suspect]) -> SessionRequest:
+        from lab.spec.request import SessionRequest
+
+        asked = self.search.asked
+        return SessionRequest(
+            names=(asked.case,),
+            kernels=tuple(suspect.kernel for suspect in suspects),
+            nics=(asked.nic,),
+            repeat=1,
+            pairs=asked.pairs,
+            family=asked.family,
+            accelerator=self.search.accelerator or "auto",
+            command=asked.command,
+        )
+
+    def _called(self, suspect: Suspect) -> str:
+        """What its kernel is called in a session."""
+        from lab.kernels.catalogue import resolve
+
+        (kernel,) = resolve((suspect.kernel,))
+        return kernel.name
+
+    def left_by(self, session: str) -> Sequence[tuple[str, Seen]]:
         """Waits for workers that outlived whoever was killed: they put their evidence away."""
         from lab.archive.reports import stored_plan, told
         from lab.contracts import MANIFEST
@@ -158,8 +205,8 @@ class Conductor:
             lambda: (None if at_work(plan.sockets) else True, at_work(plan.sockets)),
             deadline=Deadline.after(f"the workers of session {session}", TIDY),
         )
-        there = [run.id for run in plan.runs if (folder / run.id / MANIFEST).is_file()]
-        return [seen_of(told(folder / run, run), folder, session) for run in there]
+        there = [run for run in plan.runs if (folder / run.id / MANIFEST).is_file()]
+        return [(run.kernel, seen_of(told(folder / run.id, run.id), folder, session)) for run in there]
 
     def remembered(self, suspect: Suspect) -> Sequence[Seen]:
         """Runs of other sessions; none where one of them showed a splat whose console is gone."""
@@ -201,16 +248,43 @@ class Conductor:
         recipes.remember(recipe)
         return f"{recipe.name}@{asked.design}" if asked.design else recipe.name
 
+    def means(self) -> Means:
+        """By what was measured in this search. Raises BadInput where no pair fits, HostTrouble without a host."""
+        paces = self._paces[1:] if len(self._paces) > SOME else self._paces  # the first proves the accelerator as well
+        named = self.search.range.named
+        return Means(
+            cost=lambda name: self.cost(named(name)),
+            making=lambda name: self.making(named(name)),
+            pairs=self._free(),
+            run=median([pace.run for pace in paces] or [RUN_SECONDS / 2]),
+            pair=median([pace.pair for pace in paces] or [PAIR_SECONDS]),
+            around=median([pace.around for pace in paces] or [AROUND]),
+        )
+
+    def _free(self) -> int:
+        """Pairs that a session may have at once: asked once, and told by each session with hosts after that."""
+        from lab.session.room import room_of
+
+        if not self._pairs:
+            suspects = [self.search.range.bad]
+            self._pairs = room_of(self.conduct, self._request(suspects), self.listener.progress)
+            self.listener.progress(f"pairs at once: {self._pairs}")
+        return self._pairs
+
+    def making(self, suspect: Suspect) -> float:
+        """What it takes until its kernel is there."""
+        if suspect.name in self.search.contents:
+            return 0.0
+        key = suspect.name, self._built_last
+        if key not in self._costs:
+            self._costs[key] = self._making(suspect)
+        return self._costs[key]
+
     def cost(self, suspect: Suspect) -> float:
         """By what was measured of runs, and what has to be made before them."""
         spent = [e.seen.seconds for e in self.search.entries if e.seen.seconds > 0]
         once = median(spent) if spent else RUN_SECONDS
-        if suspect.name in self.search.contents:
-            return once
-        key = suspect.name, self._built_last
-        if key not in self._costs:
-            self._costs[key] = self._making(suspect)
-        return once + self._costs[key] / 2  # runs come in pairs
+        return once + self.making(suspect) / 2  # runs come in pairs
 
     def _making(self, suspect: Suspect) -> float:
         from lab.kernels.catalogue import CatalogueKernel
@@ -253,6 +327,16 @@ class Conductor:
             return make(asked, suspect)
         (kernel,) = resolve((suspect.kernel,))
         return kernel
+
+
+def pace_of(results: Sequence[RunResult], seconds: float, pairs: int) -> Pace:
+    """Of a session that took so long on so many pairs."""
+    spent = [result.manifest.seconds for result in results]
+    fresh = [s.provision for s, r in zip(spent, results, strict=True) if not r.manifest.pair.runs_before]
+    run = median(s.drive + s.collect for s in spent)
+    pair = median(fresh or [0.0])
+    rounds = math.ceil(len(fresh) / max(1, pairs)), math.ceil(len(results) / max(1, pairs))
+    return Pace(run, pair, max(0.0, seconds - rounds[0] * pair - rounds[1] * run))
 
 
 def _is_there(kernel: Kernel) -> bool:

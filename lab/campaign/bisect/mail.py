@@ -76,7 +76,11 @@ def _called(search: Search) -> str:
 
 def _turns(search: Search, culprit: Suspect, parent: Suspect) -> Iterator[str]:
     rows = [(s, tally(search.of(s.name, Purpose.CONFIRM), search.sought)) for s in (culprit, parent)]
-    yield from ["It and what it is based on, run in turns (fail:runs):", ""]
+    batches = [
+        {e.batch for e in search.entries if (e.suspect, e.purpose) == (s.name, Purpose.CONFIRM)} for s, _ in rows
+    ]
+    how = "run at the same time" if batches[0] & batches[1] else "run in turns"
+    yield from [f"It and what it is based on, {how} (fail:runs):", ""]
     yield from (f"  {told!s:>7}  {titled(search, s)}" for s, told in rows)
     with_it, without = (told for _, told in rows)
     chance = by_chance((with_it.fails, with_it.runs), (without.fails, without.runs))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -55,6 +56,7 @@ class Asked:
     source     where the history is: a repository, or a series;  base  what a series is for
     design     which row of the designs table the kernels claim to be, "" for stock
     sought     finding that is looked for, "" for what the bad end shows
+    pairs      of guests at once, 0 for as many as fit
     results    the folder of sessions;  command  as it was typed
     """
 
@@ -71,6 +73,7 @@ class Asked:
     confidence: float = CONFIDENCE
     budget: Budget = Budget()
     family: str = ""
+    pairs: int = 0
     results: str = ""
     command: str = ""
 
@@ -157,7 +160,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Entry:
-    """A run of the search: of which suspect, why, and in which batch (counted from 1)."""
+    """A run of the search: of which suspect, why, and in which batch (counted from 1), which is a session's runs."""
 
     suspect: str
     purpose: Purpose
@@ -169,15 +172,19 @@ class Entry:
 class Sought:
     """The failure that is looked for: a rule and its word; of a splat the frames too, where any are known.
 
-    PASS, with no rule, is looked for where the bad end is the one that passes.
+    PASS, with no rule, is looked for where the bad end is the one that passes. gone: that the rule says nothing, where
+    the good end is the one against which it speaks.
     """
 
     rule: str
     word: str = "FAIL"
     frames: tuple[str, ...] = ()
     message: str = ""
+    gone: bool = False
 
     def __str__(self) -> str:
+        if self.gone:
+            return f"a verdict against which {self.rule} says nothing"
         if not self.rule:
             return self.word
         where = f" in {' < '.join(self.frames)}" if self.frames else ""
@@ -186,11 +193,15 @@ class Sought:
 
 @dataclass(frozen=True)
 class Begun:
-    """A batch that was begun, and whose end nobody has noted: its session may hold runs that are over."""
+    """A batch that was begun, and whose end nobody has noted: its session may hold runs that are over.
+
+    kernels  of several suspects at once: each by the name that its kernel has in the session
+    """
 
     suspect: str
     purpose: Purpose
     session: str = ""
+    kernels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass

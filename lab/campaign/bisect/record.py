@@ -19,7 +19,9 @@ from lab.errors import BadInput, HostTrouble
 from lab.host.records import load_record, write_record
 
 FILE = "bisect.json"
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, FORMAT)
+"""Of 1 a batch that was begun is of one suspect."""
 PREFIX = "bisect-"
 
 
@@ -46,7 +48,7 @@ def load(folder: Path) -> Search:
     hint = "name the folder that lab bisect told, results/bisect-..."
     try:
         record = load_record(path)
-        if record["format"] != FORMAT:
+        if record["format"] not in READABLE:
             raise ValueError(f"format {record['format']!r}, and this lab knows {FORMAT}")
         found = _adapter().validate_python(record["search"])
         _ = found.range.history

@@ -17,6 +17,8 @@ SPLAT = "kernel-alive"
 FRAMES = 3
 """Frames of a call trace that make two splats the same."""
 TRACE_LINES = 120
+GONE = "no-"
+"""Before the name of a rule: looked for is that it says nothing any more."""
 _FRAME = re.compile(rb"^(?:<[^>]*> )?(\?? ?)([A-Za-z_][\w.]{0,120})\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8}")
 _STAMP = re.compile(rb"^\s{0,12}(?:\[ {0,12}\d{1,9}\.\d{1,6}\])?(?:\[ {0,8}[TC]\d{1,9}\])?\s{0,12}")
 _CALLS = re.compile(rb"[Cc]all [Tt]race:|Backtrace:")
@@ -45,6 +47,8 @@ def mark(seen: Seen, sought: Sought | None) -> Mark:
         return Mark.NOTHING
     if sought is None:
         return {Word.FAIL: Mark.OTHER, Word.ERROR: Mark.NOTHING}.get(word, Mark.ABSENT)
+    if sought.gone:
+        return _of_gone(seen, word, sought.rule)
     if not sought.rule:
         return _of_passing(seen, word)
     if word in (Word.PASS, Word.DONE):
@@ -66,6 +70,8 @@ def supposed(sought: Sought, *, shown: bool) -> Seen:
     if not sought.rule:
         return Seen("", "", (Word.PASS if shown else Word.FAIL).value)
     told = (Told(sought.rule, sought.word, sought.message, sought.frames),)
+    if sought.gone:
+        return Seen("", "", Word.PASS.value) if shown else Seen("", "", sought.word, told)
     fault = sought.word == Word.FAIL and sought.rule in (SPLAT, EVERYWHERE)
     return Seen("", "", sought.word, told, fault) if shown else Seen("", "", Word.PASS.value)
 
@@ -84,9 +90,13 @@ def shown_by(runs: Sequence[Seen]) -> Sought | None:
 
 
 def asked_for(text: str, runs: Sequence[Seen]) -> Sought | None:
-    """What the user named: PASS, or a rule, which may be one that says ERROR. None until the bad end has shown it."""
+    """What the user named: PASS, that a rule is silent, or a rule, which may be one that says ERROR. None until the bad
+    end has shown that."""
     if text == Word.PASS:
         return Sought("", Word.PASS.value)
+    if text.startswith(GONE):
+        rule = text.removeprefix(GONE)
+        return Sought(rule, Word.ERROR.value, gone=True)
     for word in (Word.FAIL, Word.ERROR):
         of_word = [seen for seen in runs if seen.word == word]
         found = [told for seen in of_word for told in _deciding(seen, word) if told.rule == text]
@@ -120,6 +130,14 @@ def _of_passing(seen: Seen, word: Word) -> Mark:
     if word is Word.FAIL:
         return Mark.OTHER if seen.fault else Mark.ABSENT
     return Mark.NOTHING
+
+
+def _of_gone(seen: Seen, word: Word, rule: str) -> Mark:
+    if word in (Word.FAIL, Word.ERROR) and any(told.rule == rule for told in seen.told):
+        return Mark.ABSENT
+    if word is Word.ERROR:
+        return Mark.NOTHING
+    return Mark.OTHER if seen.fault else Mark.SHOWN
 
 
 def _deciding(seen: Seen, word: Word) -> list[Told]:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 import lab.campaign.bisect.work
-from lab.campaign.bisect.model import Asked, Outcome, Search, Seen, Suspect
+from lab.campaign.bisect.engine import Told as Tells
+from lab.campaign.bisect.engine import Wanted
+from lab.campaign.bisect.model import Asked, Outcome, Search
 from lab.campaign.bisect.record import FILE, held, load, save
 from lab.cli import assembled
 from lab.errors import BadInput, HostTrouble
@@ -75,8 +77,8 @@ def test_what_interrupts_it_loses_no_run_and_says_how_to_go_on(
     tmp_path: Path, lab_of: Callable[[World | None], None]
 ) -> None:
     class Interrupted(World):
-        def run(self, suspect: Suspect, times: int, begun: Callable[[str], None], told: Callable[[Seen], None]) -> None:
-            super().run(suspect, times, begun, told)
+        def run(self, wanted: Wanted, begun: Callable[[str, Mapping[str, str]], None], told: Tells) -> None:
+            super().run(wanted, begun, told)
             if len(self.runs) == 8:
                 raise KeyboardInterrupt
 
@@ -101,7 +103,7 @@ def test_a_search_that_goes_on_is_asked_for_nothing_else(
     lab_of(None)
     ended = run("--resume", str(tmp_path / "x"), "--nic", "virtio")
     assert ended.exit_code == 2
-    assert "--budget and --hosts alone can be given anew" in ended.stderr
+    assert "--budget, --pairs and --hosts alone can be given anew" in ended.stderr
 
 
 def test_who_goes_on_is_told_the_hosts_as_well(tmp_path: Path, lab_of: Callable[[World | None], None]) -> None:

@@ -4,17 +4,21 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lab.campaign.bisect.decide import BATCH, FIRST, MOST_OF_ENDS, Step, foreseen
 from lab.campaign.bisect.engine import Engine
-from lab.campaign.bisect.model import REVERT, Budget, Outcome, Purpose, Range, Search, Suspect
-from lab.campaign.bisect.record import load, save
+from lab.campaign.bisect.mail import mail
+from lab.campaign.bisect.model import REVERT, Budget, Outcome, Purpose, Range, Search, Seen, Suspect
+from lab.campaign.bisect.record import FILE, load, save
 from lab.campaign.bisect.sought import tally
 from lab.campaign.bisect.wording import culprit_of
+from lab.errors import BadInput
+from lab.host.records import write_record
 from tests.unit.campaign.world import KilledError, World, line_of, run_of, search_in, searched
 
 FORKED = Range(
@@ -273,7 +277,7 @@ def test_the_likelier_guess_comes_first() -> None:
     searched(world, search)
     search.entries = [e for e in search.entries if e.suspect in ("c12", "good", "c6")]
     search.contents = {name: name for name in ("c12", "good", "c6", "c7", "c2")}
-    first = {name: foreseen(search, Step(name, Purpose.SEARCH, BATCH), world.cost_of)[0] for name in ("c7", "c2")}
+    first = {name: foreseen(search, (Step(name, Purpose.SEARCH, BATCH),), world.means())[0] for name in ("c7", "c2")}
     places = {name: search.range.place(then) for name, then in first.items()}
     assert places["c7"] < 6
     assert 2 < places["c2"] < 6
@@ -285,7 +289,7 @@ def test_thinking_ahead_leaves_the_search_as_it_was() -> None:
     searched(world, search)
     search.sought, search.entries = None, search.entries[:2]
     before = deepcopy(search)
-    assert foreseen(search, Step("c12", Purpose.SEARCH, BATCH), world.cost_of) == ()
+    assert foreseen(search, (Step("c12", Purpose.SEARCH, BATCH),), world.means()) == ()
     assert search == before
 
 
@@ -319,3 +323,129 @@ def test_a_record_keeps_all_of_a_search(tmp_path: Path) -> None:
     search: Search = searched(World(line_of(8), "c4", odd={"c2": ("FAIL", "kernel-alive")}))
     save(tmp_path, search)
     assert load(tmp_path) == search
+
+
+# -- several at once -------------------------------------------------------------------------------------------------
+
+
+def free(culprit: str, pairs: int = 4, **more: Any) -> World:  # noqa: ANN401 - what a World takes
+    """A world with pairs that are free, where every kernel is there."""
+    world = World(line_of(12), culprit, pairs=pairs, **more)
+    world.made = ["good", *world.range.history.suspects]
+    return world
+
+
+@pytest.mark.parametrize("culprit", line_of(12).history.suspects)
+def test_where_pairs_are_free_each_culprit_is_found_in_fewer_sessions(culprit: str) -> None:
+    alone, world = World(line_of(12), culprit), free(culprit)
+    assert culprit_of(searched(alone)) == culprit_of(searched(world)) == culprit
+    assert len(world.sessions_of) < len(alone.sessions_of)
+    assert max(map(len, world.sessions_of)) > 1
+    assert all(len(names) <= world.pairs for names in world.sessions_of)
+
+
+def test_with_one_pair_free_one_suspect_is_run_at_a_time() -> None:
+    world = free("c5", pairs=1)
+    searched(world)
+    assert {len(names) for names in world.sessions_of} == {1}
+
+
+def test_both_ends_and_both_of_the_proof_are_run_at_once() -> None:
+    world = free("c5")
+    search = searched(world)
+    assert world.sessions_of[0] == ("c12", "good")
+    proof = [set(names) for names in world.sessions_of if REVERT not in names][-1]
+    assert proof == {"c4", "c5"}
+    turns = [e.suspect for e in search.entries if e.purpose is Purpose.CONFIRM]
+    assert turns.count("c4") == turns.count("c5")
+    assert "run at the same time" in mail(search)
+
+
+def test_a_kernel_that_is_there_is_not_held_up_by_one_that_has_to_be_made() -> None:
+    """No kernel is there but what was made: of the ends the bad one is run while the good one is made."""
+    world = World(line_of(12), "c5", pairs=4)
+    searched(world)
+    assert world.sessions_of[0] == ("c12",)
+    assert "good" in world.guesses[0]
+    assert all(name in world.made for names in world.sessions_of for name in names)
+
+
+def test_what_should_be_run_beside_the_next_is_made_ahead_where_pairs_are_free() -> None:
+    """After both ends: the middle, and more of it than the two guesses of one pair."""
+    world = World(line_of(12), "c5", pairs=4)
+    searched(world)
+    assert max(map(len, world.guesses)) > 2
+
+
+@pytest.mark.parametrize("odd", [("MISS", "boot"), ("MISS", "host"), ("ERROR", "preflight"), ("FAIL", "kernel-alive")])
+def test_what_befalls_one_suspect_does_not_hurt_those_beside_it(odd: tuple[str, str]) -> None:
+    world = free("c5", odd={"c3": odd, "c7": odd, "c9": odd})
+    search = searched(world)
+    assert culprit_of(search) == "c5"
+    assert any({"c3", "c7", "c9"} & set(names) and len(names) > 1 for names in world.sessions_of)
+    assert {"c3", "c7", "c9"} >= set(search.skipped)
+
+
+@pytest.mark.parametrize("stop_at", range(1, 34, 3))
+def test_killed_with_several_at_once_and_resumed_no_run_is_lost_or_laid_at_another_door(
+    stop_at: int, tmp_path: Path
+) -> None:
+    world = free("c5", stop_at=stop_at)
+    search = search_in(world.range)
+    with pytest.raises(KilledError):
+        Engine(search, world, lambda now: save(tmp_path, now)).go()
+    world.stop_at = 0
+    resumed = load(tmp_path)
+    Engine(resumed, world, lambda now: save(tmp_path, now)).go()
+    assert (resumed.ended, culprit_of(resumed)) == (Outcome.CULPRIT, "c5")
+    number = {f"run-{n}": name for n, name in enumerate(world.runs, 1)}
+    assert sorted((e.seen.run, e.suspect) for e in resumed.entries) == sorted(number.items())
+
+
+def test_a_budget_of_runs_is_kept_by_what_is_run_at_once() -> None:
+    for runs in (1, 5, 6, 11, 17):
+        world = free("c5")
+        search = searched(world, search_in(world.range, budget=Budget(runs=runs)))
+        assert len(world.runs) == runs
+        assert "the budget is spent" in search.why
+
+
+def test_of_flaky_searches_with_pairs_free_hardly_one_is_wrong() -> None:
+    found = [searched(free(f"c{1 + seed % 12}", failing=0.35, passing=0.02, seed=seed)) for seed in range(10)]
+    wrong = [s for n, s in enumerate(found) if culprit_of(s) not in ("", f"c{1 + n % 12}")]
+    assert len(wrong) <= 1
+    assert sum(s.ended is Outcome.CULPRIT for s in found) >= 8
+
+
+def test_a_record_of_before_is_read_and_one_of_a_later_lab_is_not(tmp_path: Path) -> None:
+    """What was begun then is of one suspect, whatever its kernel is called."""
+    world = World(line_of(12), "c5", stop_at=6)
+    search = search_in(world.range)
+    with pytest.raises(KilledError):
+        Engine(search, world, lambda now: save(tmp_path, now)).go()
+    older = asdict(search)
+    del older["begun"]["kernels"], older["asked"]["pairs"]
+    write_record(tmp_path / FILE, {"format": 1, "search": older})
+    world.stop_at = 0
+    resumed = load(tmp_path)
+    assert resumed == search
+    assert culprit_of(searched(world, resumed)) == "c5"
+    write_record(tmp_path / FILE, {"format": 3, "search": asdict(search)})
+    with pytest.raises(BadInput, match="format 3"):
+        load(tmp_path)
+
+
+def test_that_a_rule_is_silent_can_be_looked_for() -> None:
+    """From c5 on a pair proves what the case is about; before, each run is ERROR by preflight."""
+
+    class Mended(World):
+        def _one(self, name: str, session: str) -> Seen:
+            bad = self.is_bad(name)
+            return run_of("PASS" if bad else "ERROR", len(self.runs), session, "preflight")
+
+    search = searched(Mended(line_of(8), "c5"), search_in(line_of(8), sought="no-preflight"))
+    assert (search.ended, culprit_of(search)) == (Outcome.CULPRIT, "c5")
+    other = searched(
+        World(line_of(8), "c5", odd={"good": ("ERROR", "witnesses")}), search_in(line_of(8), sought="no-preflight")
+    )
+    assert other.why.startswith("the good end good cannot be judged: it gives no verdict")

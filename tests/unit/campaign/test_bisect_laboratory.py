@@ -4,6 +4,7 @@ boots."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,20 +16,25 @@ import pytest
 
 from lab.archive.reports import judged
 from lab.campaign.bisect import commits
-from lab.campaign.bisect.ahead import Ahead
+from lab.campaign.bisect.ahead import NICE, Ahead
 from lab.campaign.bisect.commits import commits_between
 from lab.campaign.bisect.costs import FRESH
 from lab.campaign.bisect.engine import UnfitError
-from lab.campaign.bisect.laboratory import Conductor, environment_of, seen_of
+from lab.campaign.bisect.laboratory import Conductor, environment_of, pace_of, seen_of
 from lab.campaign.bisect.model import REVERT, Asked, Entry, Purpose, Search, Suspect
-from lab.contracts import BootableKernel
-from lab.errors import DeadlinePassed
+from lab.contracts import BootableKernel, HostSize
+from lab.errors import BadInput, DeadlinePassed
+from lab.experiments.found import case_named
+from lab.fleet.crew import Answer, OnHosts
 from lab.host.paths import project_root
 from lab.host.workers import identity, living
 from lab.kernels import products, recipes
 from lab.kernels.build import builder, find_built
 from lab.kernels.fragments import Fragment
-from lab.session.conduct import Conducted, Listener
+from lab.plan.matrix import expand
+from lab.report.model import RunResult
+from lab.session.conduct import Conducted, Listener, conduct
+from lab.session.room import room_of
 from lab.spec.request import SessionRequest
 from lab.units import Deadline, wait_until
 from tests.unit.campaign.world import line_of, run_of, search_in
@@ -134,7 +140,7 @@ def test_a_kernel_that_was_built_ahead_is_there_when_it_is_needed(built: Conduct
     assert process_of(built).wait(PATIENCE.total_seconds()) == 0
     assert find_built(commits.recipe_of(built.search.asked, more))
     built.conduct = guests_at_work
-    built.run(more, 1, lambda _: None, lambda _: None)
+    built.run([(more, 1)], lambda *_: None, lambda *_: None)
     assert built._ahead.making == suspect(built, "faster").kernel
     key = built.make(suspect(built, "faster"))  # it is awaited
     assert built._ahead.making == ""
@@ -149,10 +155,15 @@ def test_what_is_being_built_is_awaited_by_its_name_and_a_deadline(
     more = suspect(built, "more")
     with builder("another", lambda _: None):
         built.ahead((more,))
+        at_the_builder(built._ahead)
+        before = os.getpriority(os.PRIO_PROCESS, process_of(built).pid)
         monkeypatch.setattr("lab.campaign.bisect.ahead.BUILD_LIMIT", timedelta(0))
         with pytest.raises(DeadlinePassed, match=rf"kernel {more.kernel}, begun ahead"):
             built._ahead.free(more.kernel, told.append)
         assert told[-1].startswith(f"waiting for {more.kernel}, begun ahead: ")
+        if os.geteuid() == 0:  # who alone may take niceness back
+            pid = process_of(built).pid
+            assert os.getpriority(os.PRIO_PROCESS, pid) == os.getpriority(os.PRIO_PROCESS, 0) == before - NICE
         built.ahead(())
 
 
@@ -232,7 +243,8 @@ def test_the_runs_that_a_killed_session_left_are_read_back(tmp_path: Path) -> No
         file.unlink() if file.is_file() else file.rmdir()
     search = search_in(line_of(3))
     search.asked = replace(search.asked, results=str(tmp_path))
-    (left,) = Conductor(search, Listener()).left_by("s1")
+    ((kernel, left),) = Conductor(search, Listener()).left_by("s1")
+    assert kernel == "k"
     assert (left.run, left.session, left.word) == (bundles[0].name, "s1", "PASS")
     assert Conductor(search, Listener()).left_by("nosuch") == ()
     assert folder.is_dir()
@@ -286,3 +298,77 @@ def test_a_run_is_kept_with_what_speaks_against_it_and_where_it_ran(tmp_path: Pa
     assert seen.why
     assert not seen.fault
     assert any("QEMU" in line for line in environment_of(result))
+
+
+def results_of(folder: Path, *kernels: str) -> list[RunResult]:
+    """A run of `hold` on each of these, judged."""
+    made = []
+    for kernel in kernels:
+        bundle = write_run(folder / f"hold.{kernel}", "hold", kernel=KERNELS["stock"])
+        found = judged(bundle, bundle.name)
+        named = found.manifest.kernel.model_copy(update={"name": kernel})
+        made.append(replace(found, manifest=found.manifest.model_copy(update={"kernel": named})))
+    return made
+
+
+def test_runs_of_one_session_are_told_apart_by_their_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each suspect gets as many runs as were asked for, and what left no bundle is lost for its own suspect alone."""
+    search = search_in(line_of(3))
+    told: list[tuple[str, str]] = []
+    wanted: list[tuple[str, int]] = []
+    names: dict[str, str] = {}
+    monkeypatch.setattr(Conductor, "_called", lambda _, suspect: f"full-{suspect.kernel}")
+    one, two = search.range.suspects[:2]
+    plan = plan_in(tmp_path / "s1", ("hold",))
+    runs = expand("s1", [(f"full-{s.kernel}", "stock") for s in (one, two)], ["virtio"], [case_named("hold")], 4)
+
+    def elsewhere(request: SessionRequest, folder: Path, listener: Listener, **more: Any) -> Conducted:  # noqa: ANN401
+        assert (request.kernels, request.repeat) == ((one.kernel, two.kernel), 4)
+        kept = tuple(run for run in runs if more["only"](run))
+        wanted.extend((run.kernel, run.repeat) for run in kept)
+        mine = replace(plan, runs=kept)
+        listener.planned(mine)
+        (result,) = results_of(folder / "s1", f"full-{one.kernel}")
+        listener.verdict(mine, 1, result)
+        return Conducted(mine, False, {run.id: result for run in kept if run.kernel == f"full-{one.kernel}"})
+
+    laboratory = Conductor(search, Listener(), elsewhere)
+    laboratory.run(
+        [(one, 2), (two, 4)],
+        lambda _, kernels: names.update(kernels),
+        lambda suspect, seen: told.append((suspect, seen.word)),
+    )
+    assert [kernel for kernel, _ in wanted].count(f"full-{one.kernel}") == 2
+    assert [kernel for kernel, _ in wanted].count(f"full-{two.kernel}") == 4
+    assert names == {f"full-{one.kernel}": one.name, f"full-{two.kernel}": two.name}
+    assert told == [(one.name, "FAIL"), *[(two.name, "MISS")] * 4]
+
+
+def test_what_a_session_took_beside_its_runs_is_told_apart(tmp_path: Path) -> None:
+    """Two runs on two pairs of their own, at once: what is left of the session is neither pair nor run."""
+    results = results_of(tmp_path, "a", "b")
+    spent = results[0].manifest.seconds
+    whole = spent.provision + spent.drive + spent.collect
+    pace = pace_of(results, whole + 7, pairs=2)
+    assert (pace.run, round(pace.around, 3)) == (spent.drive + spent.collect, 7.0)
+    assert pace_of(results, whole, pairs=1).around == 0.0
+
+
+def test_a_list_of_hosts_says_how_many_may_be_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = SessionRequest(names=("hold",))
+    (tmp_path / "hosts.ini").write_text("one ansible_connection=local lab_pairs=2\ntwo ansible_connection=local\n")
+    hosts = OnHosts(tmp_path / "hosts.ini", "local")
+    monkeypatch.setattr("lab.fleet.crew.ask", lambda host: Answer(host, {"pairs": 3}))
+    assert room_of(hosts, request, lambda _: None) == 5
+    assert room_of(hosts, replace(request, pairs=4), lambda _: None) == 4
+    monkeypatch.setattr("lab.fleet.crew.ask", lambda host: Answer(host, {}, "it is away"))
+    assert room_of(hosts, request, lambda _: None) == 1
+
+
+def test_this_host_has_what_was_asked_for_or_a_pair_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.session.room.host_size", lambda: HostSize(64 * 1024, 4))
+    request = SessionRequest(names=("hold",))
+    assert room_of(conduct, request, lambda _: None) == 4
+    assert room_of(conduct, replace(request, pairs=6), lambda _: None) == 6
+    with pytest.raises(BadInput, match="do not fit"):
+        room_of(conduct, replace(request, pairs=600), lambda _: None)

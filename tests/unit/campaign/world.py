@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from lab.campaign.bisect.engine import Engine, UnfitError
+from lab.campaign.bisect.decide import Means
+from lab.campaign.bisect.engine import Engine, UnfitError, Wanted
+from lab.campaign.bisect.engine import Told as Tells
 from lab.campaign.bisect.model import REVERT, Asked, Budget, Kind, Range, Search, Seen, Suspect, Told
 
 SESSION = "session-{}"
@@ -37,6 +39,7 @@ class World:
     broken   by suspect, why it does not build;  odd  by suspect, the runs that it gives instead of any other
     same     by suspect, the key of its kernel where that is not its own
     stop_at  the run in which this process is killed;  cut_at  that in which a signal ends it
+    pairs    that are free;  sessions_of  suspects of each session
     beside   kernels that are made beside the runs;  guesses  what was asked for, batch by batch
     """
 
@@ -55,8 +58,10 @@ class World:
     beside: tuple[str, ...] = ()
     guesses: list[tuple[str, ...]] = field(default_factory=list)
     runs: list[str] = field(default_factory=list)
-    left: dict[str, list[Seen]] = field(default_factory=dict)
+    left: dict[str, list[tuple[str, Seen]]] = field(default_factory=dict)
     unclean: str = ""
+    pairs: int = 1
+    sessions_of: list[tuple[str, ...]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.dice = random.Random(self.seed)
@@ -75,19 +80,26 @@ class World:
     def remembered(self, suspect: Suspect) -> Sequence[Seen]:
         return self.known.get(suspect.name, ())
 
-    def run(self, suspect: Suspect, times: int, begun: Callable[[str], None], told: Callable[[Seen], None]) -> None:
+    def run(self, wanted: Wanted, begun: Callable[[str, Mapping[str, str]], None], told: Tells) -> None:
         self.sessions += 1
         session = SESSION.format(self.sessions)
-        begun(session)
-        for _ in range(times):
-            self.runs.append(suspect.name)
-            seen = self._one(suspect.name, session)
-            self.left.setdefault(session, []).append(seen)
-            if len(self.runs) == self.stop_at:
-                raise KilledError
-            if len(self.runs) == self.cut_at:
-                raise KeyboardInterrupt
-            told(seen)
+        self.sessions_of.append(tuple(suspect.name for suspect, _ in wanted))
+        begun(session, {f"as-{suspect.kernel}": suspect.name for suspect, _ in wanted})
+        most = max(times for _, times in wanted)
+        for number in range(most):  # in turns
+            for suspect, times in wanted:
+                if number < times:
+                    told(suspect.name, self._over(suspect, session))
+
+    def _over(self, suspect: Suspect, session: str) -> Seen:
+        self.runs.append(suspect.name)
+        seen = self._one(suspect.name, session)
+        self.left.setdefault(session, []).append((f"as-{suspect.kernel}", seen))
+        if len(self.runs) == self.stop_at:
+            raise KilledError
+        if len(self.runs) == self.cut_at:
+            raise KeyboardInterrupt
+        return seen
 
     def _one(self, name: str, session: str) -> Seen:
         number = len(self.runs)
@@ -103,7 +115,7 @@ class World:
         suspects = self.range.history.suspects
         return any(suspects[i] == self.culprit for i in self.range.history.indices(name))
 
-    def left_by(self, session: str) -> Sequence[Seen]:
+    def left_by(self, session: str) -> Sequence[tuple[str, Seen]]:
         return self.left.get(session, ())
 
     def revert(self, search: Search, culprit: str) -> str:
@@ -111,11 +123,14 @@ class World:
             raise UnfitError(self.unclean)
         return f"without-{culprit}"
 
-    def cost_of(self, name: str) -> float:
-        return self.cost(self.range.named(name))
+    def means(self) -> Means:
+        """A run takes 10 s, a kernel a minute."""
+        return Means(
+            lambda name: 10 + self._making(name) / 2, self._making, self.pairs, run=10.0, pair=10.0, around=10.0
+        )
 
-    def cost(self, suspect: Suspect) -> float:
-        return 10.0 if suspect.name in self.made else 40.0
+    def _making(self, name: str) -> float:
+        return 0.0 if name in self.made else 60.0
 
 
 class KilledError(Exception):

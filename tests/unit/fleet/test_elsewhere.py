@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,8 +47,11 @@ def test_a_search_takes_what_its_conductor_brings(tmp_path: Path, proved: str, k
         listener.planned(plan)
         return Conducted(plan, False, {})
 
-    begun: Callable[[str], None] = lambda _: None  # noqa: E731
-    Conductor(search, Listener(), elsewhere).run(search.range.bad, 2, begun, told.append)
+    def tell(suspect: str, seen: Seen) -> None:
+        assert suspect == search.range.bad.name
+        told.append(seen)
+
+    Conductor(search, Listener(), elsewhere).run([(search.range.bad, 2)], lambda *_: None, tell)
     assert [request.kernels for request in asked] == [(search.range.bad.kernel,)]
     assert [seen.word for seen in told] == ["MISS", "MISS"]
     assert search.accelerator == kept
