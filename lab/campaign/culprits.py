@@ -86,12 +86,14 @@ class Found:
     mail: str
 
 
-def look_for(command: str, folder: Path, results: Path, seconds: float, conduct: Conducts, tell: Progress) -> Found:
-    """Search for so long, or go on with the search that lies in this folder. Raises BadInput, LabTrouble,
-    KeyboardInterrupt."""
+def look_for(
+    command: str, folder: Path, results: Path, seconds: float, conduct: Conducts, tell: Progress, pairs: int = 0
+) -> Found:
+    """Search for so long, on so many pairs at once (0 for as many as fit), or go on with the search that lies in this
+    folder. Raises BadInput, LabTrouble, KeyboardInterrupt."""
     search = load(folder) if (folder / FILE).is_file() else begun(asked_of(command, results))
     folder.mkdir(parents=True, exist_ok=True)
-    search.asked = replace(search.asked, budget=Budget(seconds=search.seconds + seconds))
+    search.asked = replace(search.asked, budget=Budget(seconds=search.seconds + seconds), pairs=pairs)
     with held(folder):
         search_on(folder, search, Listener(progress=tell), conduct, tell)
     culprit = search.ended is Outcome.CULPRIT

@@ -287,9 +287,8 @@ class Nightly:
             self.log(f"search: {command}")
             folder = self.folder / f"bisect-{number}"
             try:
-                found = culprits.look_for(
-                    command, folder, self.asked.root, self.left / MARGIN, self.asked.conduct, self.log
-                )
+                left, pairs = self.left / MARGIN, self.asked.spec.pairs
+                found = culprits.look_for(command, folder, self.asked.root, left, self.asked.conduct, self.log, pairs)
             except LabError as exc:
                 found = culprits.Found(f"not searched: {str(exc).splitlines()[0]}", "")
             mail = letters.culprit_bytes(found.mail, self.asked.spec.mail, self.night.began) if found.mail else b""

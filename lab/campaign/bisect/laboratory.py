@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from lab.campaign.bisect import commits, patches
 from lab.campaign.bisect.ahead import Ahead
 from lab.campaign.bisect.costs import FRESH, build_seconds
-from lab.campaign.bisect.decide import Means
+from lab.campaign.bisect.decide import QUICK, Means
 from lab.campaign.bisect.engine import Told as Tells
 from lab.campaign.bisect.engine import UnfitError, Wanted
 from lab.campaign.bisect.model import REVERT, Search, Seen, Suspect, Told
@@ -76,6 +76,7 @@ class Conductor:
     _built_last: str = ""
     _ahead: Ahead = field(default_factory=Ahead)
     _names: dict[str, str] = field(default_factory=dict)
+    _asked: dict[str, Kernel] = field(default_factory=dict)
     _pairs: int = 0
     _paces: list[Pace] = field(default_factory=list)
 
@@ -114,6 +115,7 @@ class Conductor:
         from lab.kernels.recipe import Recipe
 
         wanted = {suspect.name: self._kernel(suspect) for suspect in suspects}
+        self._asked |= wanted
         self._names = {kernel.name: name for name, kernel in wanted.items() if not _is_there(kernel)}
         for kernel in wanted.values():
             if isinstance(kernel, Recipe):
@@ -275,6 +277,8 @@ class Conductor:
         """What it takes until its kernel is there."""
         if suspect.name in self.search.contents:
             return 0.0
+        if (kernel := self._asked.get(suspect.name)) is not None and _is_there(kernel):
+            return QUICK  # it was made beside the runs since
         key = suspect.name, self._built_last
         if key not in self._costs:
             self._costs[key] = self._making(suspect)
@@ -291,12 +295,13 @@ class Conductor:
 
         kernel = self._kernel(suspect)
         if _is_there(kernel):
-            return 1.0
+            return QUICK
         if isinstance(kernel, CatalogueKernel):
-            return kernel.size / FETCH_BYTES
+            return max(2 * QUICK, kernel.size / FETCH_BYTES)
         if not self._built_last:
             return FRESH
-        return build_seconds(self._changed(suspect)) if len(self.search.range.suspects) <= FEW else NEIGHBOUR
+        few = len(self.search.range.suspects) <= FEW
+        return max(2 * QUICK, build_seconds(self._changed(suspect))) if few else NEIGHBOUR
 
     def _changed(self, suspect: Suspect) -> Iterator[str]:
         """Files that differ from what was built last."""

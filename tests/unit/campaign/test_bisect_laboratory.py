@@ -19,6 +19,7 @@ from lab.campaign.bisect import commits
 from lab.campaign.bisect.ahead import NICE, Ahead
 from lab.campaign.bisect.commits import commits_between
 from lab.campaign.bisect.costs import FRESH
+from lab.campaign.bisect.decide import QUICK
 from lab.campaign.bisect.engine import UnfitError
 from lab.campaign.bisect.laboratory import Conductor, environment_of, pace_of, seen_of
 from lab.campaign.bisect.model import REVERT, Asked, Entry, Purpose, Search, Suspect
@@ -56,7 +57,8 @@ STEPS = (
 
 @pytest.fixture
 def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Conductor:
-    """The laboratory of a search through five commits, in a cache of its own."""
+    """The laboratory of a search through five commits, in a cache of its own, with one pair."""
+    monkeypatch.setattr("lab.session.room.room_of", lambda *_: 1)
     monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("lab.kernels.tree.TREE_SPACE", 0)
     monkeypatch.setattr("lab.kernels.build.OBJECTS_SPACE", 0)
@@ -136,9 +138,13 @@ def process_of(laboratory: Conductor) -> subprocess.Popen[bytes]:
 def test_a_kernel_that_was_built_ahead_is_there_when_it_is_needed(built: Conductor) -> None:
     built.make(built.search.range.good)
     more = suspect(built, "more")
+    made_beside = built.means().making
+    assert made_beside(more.name) > QUICK
     built.ahead((more, suspect(built, "faster")))
+    assert made_beside(more.name) > QUICK  # it is begun, and is not there
     assert process_of(built).wait(PATIENCE.total_seconds()) == 0
     assert find_built(commits.recipe_of(built.search.asked, more))
+    assert made_beside(more.name) == QUICK
     built.conduct = guests_at_work
     built.run([(more, 1)], lambda *_: None, lambda *_: None)
     assert built._ahead.making == suspect(built, "faster").kernel

@@ -79,7 +79,7 @@ def test_a_search_that_was_killed_goes_on_and_its_culprit_is_a_mail(
 
     def look() -> culprits.Found:
         text = "lab bisect --case hold --nic virtio --packages a..b"
-        return culprits.look_for(text, tmp_path / "search", tmp_path, 3600.0, conduct, told.append)
+        return culprits.look_for(text, tmp_path / "search", tmp_path, 3600.0, conduct, told.append, 2)
 
     with pytest.raises(KilledError):
         look()
@@ -87,6 +87,7 @@ def test_a_search_that_was_killed_goes_on_and_its_culprit_is_a_mail(
     assert "culprit: c5" in found.line
     assert found.mail.startswith("Subject: [bisected] hold on virtio")
     assert (tmp_path / "search" / "report.txt").read_text() == found.mail
+    assert load(tmp_path / "search").asked.pairs == 2
     runs = [entry.seen.run for entry in load(tmp_path / "search").entries]
     assert len(runs) == len(set(runs)) == len(world.runs)
 

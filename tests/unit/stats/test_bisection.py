@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.errors import BadInput
-from lab.stats.bisection import CONFIDENCE, ENDS, Answer, Bisection, gain
+from lab.stats.bisection import CONFIDENCE, ENDS, Answer, Bisection, Together, at_once, gain
 from lab.stats.history import History, line
 from lab.stats.posterior import Tally, posterior
 
@@ -187,3 +187,55 @@ def test_a_tally_is_told_as_lists_write_it() -> None:
     assert str(Tally(35, 200)) == "35:200"
     with pytest.raises(ValueError, match="3 of 2"):
         Tally(3, 2)
+
+
+def settled(commits: int = 16) -> Bisection:
+    """Both ends are known, and of nothing else."""
+    found = Bisection(line(commits))
+    for _ in range(40):
+        found.observe(str(commits), failed=True)
+        found.observe("good", failed=False)
+    return found
+
+
+def test_what_runs_at_once_bring_is_what_one_run_brings_where_there_is_one() -> None:
+    belief = settled().belief()
+    for commit in ("good", "3", "8", "16"):
+        assert Together(belief, 1).gain(commit) == pytest.approx(gain(belief, commit), abs=1e-9)
+
+
+def test_what_is_brought_beside_others_is_what_all_bring_together_in_any_order() -> None:
+    """The chain rule of mutual information; and a second look at the same commit brings less than the first."""
+    belief = settled().belief()
+    sums = []
+    for order in (("8", "4", "12"), ("12", "8", "4"), ("4", "12", "8")):
+        together, brought = Together(belief, 1), 0.0
+        for commit in order:
+            brought += together.gain(commit)
+            together.take(commit)
+        sums.append(brought)
+    assert sums == pytest.approx([sums[0]] * 3, abs=1e-9)
+    together = Together(belief, 2)
+    before = together.gain("8")
+    together.take("8")
+    assert together.gain("8") < before / 4
+    assert together.gain("4") > before / 3
+
+
+def test_beside_the_middle_of_a_line_go_its_quarters_where_they_cost_nothing() -> None:
+    found = settled()
+    belief, usable = found.belief(), found.usable()
+    chosen = at_once(belief, "8", usable, 2, 3, lambda _: 20.0)
+    assert chosen[0] == "8"
+    assert {round(int(name) / 4) for name in chosen[1:]} == {1, 3}
+    assert at_once(belief, "8", usable, 2, 3, lambda names: 20.0 * len(names)) == ("8",)
+    assert at_once(belief, "8", ("8", "16", "good"), 2, 3, lambda _: 20.0) == ("8",)
+
+
+def test_where_failures_are_rare_the_same_commit_may_be_run_twice() -> None:
+    found = Bisection(line(4))
+    for n in range(40):
+        found.observe("4", failed=n % 5 == 0)
+        found.observe("good", failed=False)
+    chosen = at_once(found.belief(), "2", ("2",), 2, 2, lambda _: 20.0)
+    assert chosen == ("2", "2")
