@@ -349,9 +349,12 @@ def _is_there(kernel: Kernel) -> bool:
     from lab.kernels.build import find_built
     from lab.kernels.catalogue import CatalogueKernel
     from lab.kernels.recipe import Recipe
+    from lab.kernels.stock import unpacked_dir
 
     if isinstance(kernel, CatalogueKernel):
-        return kernel.fetched
+        return (
+            kernel.fetched or unpacked_dir(kernel.release, kernel.version, kernel.mark).is_dir()
+        )  # since it was found
     return not isinstance(kernel, Recipe) or find_built(kernel) is not None
 
 

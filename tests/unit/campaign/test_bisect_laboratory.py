@@ -21,7 +21,7 @@ from lab.campaign.bisect.commits import commits_between
 from lab.campaign.bisect.costs import FRESH
 from lab.campaign.bisect.decide import QUICK
 from lab.campaign.bisect.engine import UnfitError
-from lab.campaign.bisect.laboratory import Conductor, environment_of, pace_of, seen_of
+from lab.campaign.bisect.laboratory import Conductor, _is_there, environment_of, pace_of, seen_of
 from lab.campaign.bisect.model import REVERT, Asked, Entry, Purpose, Search, Suspect
 from lab.contracts import BootableKernel, HostSize
 from lab.errors import BadInput, DeadlinePassed
@@ -32,6 +32,7 @@ from lab.host.workers import identity, living
 from lab.kernels import products, recipes
 from lab.kernels.build import builder, find_built
 from lab.kernels.fragments import Fragment
+from lab.kernels.stock import CatalogueKernel, unpacked_dir
 from lab.plan.matrix import expand
 from lab.report.model import RunResult
 from lab.session.conduct import Conducted, Listener, conduct
@@ -378,3 +379,13 @@ def test_this_host_has_what_was_asked_for_or_a_pair_a_cpu(monkeypatch: pytest.Mo
     assert room_of(conduct, replace(request, pairs=6), lambda _: None) == 6
     with pytest.raises(BadInput, match="do not fit"):
         room_of(conduct, replace(request, pairs=600), lambda _: None)
+
+
+def test_a_package_that_was_fetched_since_it_was_found_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path))
+    kernel = CatalogueKernel("k", "p", "1-1", "1", "generic", 10, "stock", False, "1.0", (), 10, "0" * 64, mark="m")
+    assert not _is_there(kernel)
+    unpacked_dir(kernel.release, kernel.version, kernel.mark).mkdir(parents=True)
+    assert _is_there(kernel)
