@@ -47,20 +47,12 @@ Carrier = Callable[[Work], list[str]]
 
 def parallel(work: Work) -> list[str]:
     """GNU parallel: a job log, each try on another host, and hosts that come and go. Raises HostTrouble without it."""
-    command = shutil.which("parallel")
-    if command is None:
+    if shutil.which("parallel") is None:
         raise HostTrouble("this host has no GNU parallel", hint="lab setup --fleet, or --carrier local")
     write_whole(work.root / BATCHES, "".join(f"{name}\n" for name in work.batches).encode())
     (work.root / JOBLOG).unlink(missing_ok=True)  # what is done is known by bundles; see docs/fleet.md
-    return [
-        command,
-        *("--will-cite", "--no-notice", "--plain", "--ungroup", "--jobs", "100%"),
-        *("--joblog", str(work.root / JOBLOG), "--retries", str(work.tries)),
-        *("--sshloginfile", str(work.root / LOGINS), "--ssh", str(Path(__file__).with_name("here.sh"))),
-        *("--workdir", "/"),
-        *CARRY,
-        *(str(work.session), "{}", "::::", str(work.root / BATCHES)),
-    ]
+    own = (str(work.session), str(work.tries), str(os.getpid()))
+    return [sys.executable, "-P", "-m", "lab.fleet.by_parallel", *own]
 
 
 def local(work: Work) -> list[str]:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""`python -m lab.fleet.carry SESSION BATCH [HOST]`: one attempt at a batch, on one host, from this end.
+"""`python -m lab.fleet.carry SESSION BATCH HOST`: one attempt at a batch, on one host, from this end.
 
-A carrier starts it; GNU parallel names the host in the environment. Exit status 0: nothing of the batch is left to do,
-or trying again would not help. 75: another host may do better.
+A carrier starts it, or forks and calls `main`. Exit status 0: nothing of the batch is left to do, or trying again would
+not help. 75: another host may do better.
 """
 
 from __future__ import annotations
@@ -40,7 +40,6 @@ from lab.session.events import tell
 from lab.session.start_engine import LOG
 from lab.units import utc_now
 
-HOST = "PARALLEL_SSHHOST"
 SPOOL = "stream.tar.zst"
 LOOK = 1.0
 """Seconds from one look at whether a batch is done to the next."""
@@ -241,4 +240,4 @@ def main(folder: Path, batch: str, host: str, known: Planned | None = None) -> i
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else os.environ[HOST]))
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2], sys.argv[3]))

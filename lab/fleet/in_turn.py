@@ -8,19 +8,17 @@ an attempt takes to load is loaded, and in memory, once.
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
-import traceback
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lab.experiments.found import all_cases
 from lab.fleet import carry
 from lab.fleet.attempts import FleetFolder
 from lab.fleet.carriers import BATCHES, LOGINS
+from lab.fleet.forks import forked, loaded, remembered
 from lab.host.workers import ENOUGH
 
 Entry = tuple[str, tuple[str, ...]]
@@ -75,17 +73,8 @@ class Places:
                 self.working[self._forked(entry[0], host)] = entry, host
 
     def _forked(self, batch: str, host: str) -> int:
-        if pid := os.fork():
-            return pid
-        status = 1
-        try:
-            status = carry.main(self.session, batch, host, self.planned)
-        except BaseException:  # noqa: BLE001 - a child ends here, whatever happens
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)
+        remembered(self.session)
+        return forked(lambda: carry.main(self.session, batch, host, self.planned))
 
     def wait(self) -> None:
         """Until one of them has ended."""
@@ -104,10 +93,8 @@ def main(session: Path, tries: int) -> int:
     root = FleetFolder(session).root
     turns = Turns(tries, [(name, ()) for name in (root / BATCHES).read_text().split()])
     room = [line.partition("/") for line in (root / LOGINS).read_text().split()]
-    places = Places(session, carry.planned(session), turns, Counter({name: int(n) for n, _, name in room}))
+    places = Places(session, loaded(session), turns, Counter({name: int(n) for n, _, name in room}))
     signal.signal(signal.SIGHUP, places.stop)
-    all_cases()  # whoever judges needs their rules
-    gc.freeze()  # what is loaded by now stays shared with the children
     places.begin()
     while places.working:
         places.wait()

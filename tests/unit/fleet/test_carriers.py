@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
 from collections import Counter
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -17,7 +15,7 @@ import pytest
 from lab.errors import BadInput, HostTrouble
 from lab.fleet.attempts import AT_WORK, ENDED, STRIKES, FleetFolder
 from lab.fleet.batch import TRY_ELSEWHERE
-from lab.fleet.carriers import CARRIERS, JOBLOG, LOGINS, Work, environment, logins
+from lab.fleet.carriers import CARRIERS, Work, logins
 from lab.fleet.carry import Planned
 from lab.fleet.crew import Answer, conduct
 from lab.fleet.fitting import pack_source
@@ -27,7 +25,6 @@ from lab.host.version import lab_code
 from lab.host.workers import ENOUGH
 from lab.session.conduct import Listener
 from lab.spec.request import SessionRequest
-from lab.units import Deadline, wait_until
 from tests.unit.fleet.made import plan_in
 
 ONE, TWO = FleetHost("one", ("true",)), FleetHost("two", ("true",), pairs=3)
@@ -102,34 +99,6 @@ def test_a_carrier_that_is_not_installed_says_so(
     with pytest.raises(HostTrouble, match=lacks):
         CARRIERS[carrier](Work(tmp_path, ["a"], 1))
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.skipif(shutil.which("parallel") is None, reason="GNU parallel is not installed (lab setup --fleet)")
-def test_gnu_parallel_tries_on_another_host_and_takes_hosts_that_come(tmp_path: Path) -> None:
-    """One host fails everything, the other is put on the list later: each batch ends well there."""
-    fleet = FleetFolder(tmp_path)
-    fleet.root.mkdir()
-    (fleet.root / LOGINS).write_bytes(logins((ONE,), {"one": 1}))
-    os.utime(fleet.root / LOGINS, (1, 1))
-    carry = tmp_path / "carry"
-    carry.write_text(
-        f'#!/bin/sh\nsleep 0.2; echo "$2 $PARALLEL_SSHHOST" >>{tmp_path}/done\n[ $PARALLEL_SSHHOST = two ] || exit 75\n'
-    )
-    carry.chmod(0o755)
-    argv = CARRIERS["parallel"](Work(tmp_path, ["a", "b", "c"], 40))
-    at = next(n for n, word in enumerate(argv) if word == sys.executable)
-    argv[at : at + 4] = [str(carry)]
-    process = subprocess.Popen(argv, env=environment(), stdin=subprocess.DEVNULL)
-
-    def begun() -> tuple[bool | None, object]:
-        return (tmp_path / "done").exists() or process.poll() is not None or None, "no job"
-
-    wait_until(begun, deadline=Deadline.after("the first job", timedelta(seconds=60)), pause=timedelta(seconds=0.05))
-    (fleet.root / LOGINS).write_bytes(logins((ONE, TWO), {"one": 1, "two": 1}))
-    assert process.wait(120) == 0
-    told = (tmp_path / "done").read_text().split("\n")
-    assert {line.split()[0] for line in told if line.endswith("two")} == {"a", "b", "c"}
-    assert len((fleet.root / JOBLOG).read_text().splitlines()) == 1 + 3
 
 
 def test_the_lab_that_hosts_are_given_is_this_very_one(tmp_path: Path) -> None:
