@@ -6,7 +6,8 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 from lab.host.paths import project_root
@@ -21,15 +22,15 @@ Words = Mapping[tuple[str, str, str], str]
 """By case, NIC and line of the kernel."""
 
 
-def runs_on(*lines: str) -> tuple[str, ...]:
+def runs_on(*lines: str, cases: Sequence[str] = tuple(WORDS)) -> tuple[str, ...]:
     """Arguments of `lab run`: a batch for each line and NIC, with a run of each case."""
     options = [("--kernel", line) for line in lines] + [("--nic", nic) for nic in NICS]
-    return (*WORDS, *(word for option in options for word in option))
+    return (*cases, *(word for option in options for word in option))
 
 
-def words_on(*lines: str) -> Words:
+def words_on(*lines: str, cases: Sequence[str] = tuple(WORDS)) -> Words:
     """Those of one host."""
-    return {(case, nic, line): word for case, word in WORDS.items() for nic in NICS for line in lines}
+    return {(case, nic, line): WORDS[case] for case in cases for nic in NICS for line in lines}
 
 
 @contextlib.contextmanager
@@ -52,17 +53,33 @@ def controlling(hosts: Fleet, folder: Path, *argv: str) -> Iterator[Session]:
         yield session
 
 
-def await_work(session: Session, host: str) -> None:
+def told_of(session: Session, host: str) -> list[str]:
+    """What this host was said to be doing, oldest first."""
+    return [str(event.get("what", "")) for event in session.events if event.get("worker") == host]
+
+
+def await_work(session: Session, host: str, limit: timedelta = LONG) -> None:
     """Until a run is at work on this host."""
 
     def told() -> tuple[bool | None, object]:
         assert session.process.poll() is None, session.text
-        said = [str(e.get("what", "")) for e in session.events if e.get("worker") == host]
+        said = told_of(session, host)
         return (True if any("." in what.split(" ")[0] and "waiting" not in what for what in said[-1:]) else None), said[
             -3:
         ]
 
-    wait_until(told, deadline=Deadline.after(f"a run on {host}", LONG))
+    wait_until(told, deadline=Deadline.after(f"a run on {host}", limit))
+
+
+def await_stage(session: Session, host: str, stage: str) -> None:
+    """Until this host was at what is told so."""
+
+    def told() -> tuple[bool | None, object]:
+        assert session.process.poll() is None, session.text
+        said = told_of(session, host)
+        return (True if stage in said else None), said[-3:]
+
+    wait_until(told, deadline=Deadline.after(f"{stage!r} on {host}", LONG))
 
 
 def words(session: Session) -> Words:
