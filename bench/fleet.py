@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a fleet costs its controller: `python -m bench.fleet [--carrier NAME] [--seconds S] [HOSTS:BATCHES ...]`.
+"""What a fleet costs its controller: `python -m bench.fleet [--carrier NAME] [--seconds S] [--out FILE] [H:B ...]`.
 
 A host is a local process that speaks the real wire, waits as if guests ran, and sends a real small bundle; a batch is
 one run. GNU parallel, the connections, unpacking, judging, the archive and events are the real ones. In the middle, one
@@ -16,13 +16,16 @@ import json
 import math
 import os
 import resource
+import shlex
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+from bench.machine import context
 from bench.memory import pss_kib
 from lab.fleet.arrival import FLEET
 from lab.fleet.attempts import ENDED
@@ -39,8 +42,8 @@ from tests.unit.fleet import simulated
 from tests.unit.fleet.made import plan_in
 
 SIZES = ("10:100", "100:200", "500:500")
-AT_ONCE = 1.0
-"""Seconds of a batch for each host: what a controller can hand out, not what hosts can do, is the limit."""
+A_SECOND = 10.0
+"""Batches that all hosts together can do: what a controller can hand out, not what hosts can do, is the limit."""
 
 
 @dataclass
@@ -51,9 +54,11 @@ class Heard:
     hosts: list[str]
     half: int
     half_time: float = math.inf
+    sockets: Path = Path()
     times: list[float] = field(default_factory=list)
     cut_at: float = 0.0
     most: int = 0
+    of_an_attempt: float = 0.0
     _looked: float = 0.0
 
     def verdict(self, _plan: SessionPlan, number: int, _result: RunResult) -> None:
@@ -64,10 +69,14 @@ class Heard:
             self.cut_at = time.monotonic()
 
     def doing(self, _: str) -> None:
-        """Called many times a second."""
-        if time.monotonic() - self._looked > 5:
+        """Called many times a second; to look at all of them takes a second of CPU where there are 500 hosts."""
+        if time.monotonic() - self._looked > max(5, len(self.hosts) / 10):
+            told = {pid: memory_of(pid) for pid in descendants(os.getpid())}
+            attempts = len(list(self.sockets.glob("*.pid")))
+            if attempts and sum(told.values()) > self.most:
+                self.most = sum(told.values())
+                self.of_an_attempt = (self.most - told[os.getpid()]) / attempts
             self._looked = time.monotonic()
-            self.most = max(self.most, sum(memory_of(pid) for pid in descendants(os.getpid())))
 
     def stall(self) -> tuple[float, float]:
         """The longest time without a verdict before hosts were cut off, and from then on."""
@@ -88,7 +97,7 @@ def descendants(root: int) -> Iterator[int]:
     while waiting:
         pid = waiting.pop()
         with contextlib.suppress(OSError):
-            if b"simulated.py" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+            if simulated.END.name.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes():
                 yield pid
                 waiting += parents.get(pid, [])
 
@@ -110,17 +119,20 @@ def session(folder: Path, batches: int) -> SessionPlan:
     """That many runs, a batch each."""
     plan = plan_in(folder / "results" / "s1", ("hold",), sockets=runtime_dir())
     first = plan.runs[0]
-    runs = tuple(replace(first, repeat=n, batch=n, seconds=AT_ONCE) for n in range(batches))
+    runs = tuple(replace(first, repeat=n, batch=n, seconds=1.0) for n in range(batches))
     plan = replace(plan, runs=runs)
     (plan.folder / FLEET).mkdir(parents=True)
     (plan.folder / PLAN_FILE).write_bytes(dump(plan, cache_root()))
     return plan
 
 
-def measure(folder: Path, hosts: int, batches: int, carrier: str, seconds: int = 0) -> dict[str, float]:
+def measure(
+    folder: Path, hosts: int, batches: int, carrier: str, seconds: int = 0, a_second: float = A_SECOND
+) -> dict[str, Any]:
     """One session over so many hosts, or the beginning of it."""
     plan = session(folder, batches)
-    config = simulated.make(folder / "hosts", plan, AT_ONCE * hosts / 10, most=hosts + 6 * seconds if seconds else None)
+    most = hosts + math.ceil(a_second * seconds) if seconds else None
+    config = simulated.make(folder / "hosts", plan, hosts / a_second, most=most)
     names = [f"host{n:03}" for n in range(hosts)]
     answers = tuple(
         Answer(simulated.host(config, name), {"pairs": 1, "lab_code": lab_code(), "clock": time.time()})
@@ -128,7 +140,7 @@ def measure(folder: Path, hosts: int, batches: int, carrier: str, seconds: int =
     )
     (folder / "hosts.ini").write_text("")
     crew = Crew(folder / "hosts.ini", answers, carrier, lambda _: None)
-    heard = Heard(folder / "hosts" / "cut", names, batches // 2)
+    heard = Heard(folder / "hosts" / "cut", names, batches // 2, sockets=plan.sockets)
     began, before, watched = time.monotonic(), spent(), time.process_time()
     until = Until(deadline=Deadline.after("the bench", timedelta(seconds=seconds))) if seconds else None
     heard.half_time = began + seconds / 2 if seconds else math.inf
@@ -144,6 +156,7 @@ def measure(folder: Path, hosts: int, batches: int, carrier: str, seconds: int =
     quiet, stalled = heard.stall()
     ended = {attempt.batch for attempt in attempts if attempt.state == ENDED}
     return {
+        "carrier": carrier,
         "hosts": hosts,
         "batches": batches,
         "done": len(done.results),
@@ -156,10 +169,18 @@ def measure(folder: Path, hosts: int, batches: int, carrier: str, seconds: int =
         "wall_seconds": round(wall, 1),
         "batches_a_second": round(len(done.results) / wall, 2),
         "memory_mib": round(heard.most / 1024, 1),
+        "memory_mib_an_attempt": round(heard.of_an_attempt / 1024, 1),
         "longest_gap_before": round(quiet, 1),
         "longest_gap_after_the_loss": round(stalled, 1),
         "load": round(os.getloadavg()[0], 1),
     }
+
+
+def keep(path: Path, told: dict[str, Any]) -> None:
+    """Put a session's figures, and where and when they were measured, to those that are there."""
+    before = json.loads(path.read_text())["sessions"] if path.exists() else []
+    about = context(shlex.join(["python", "-m", "bench.fleet", *sys.argv[1:]]))
+    path.write_text(json.dumps({"bench": "fleet", "sessions": [*before, {**told, **about}]}, indent=1) + "\n")
 
 
 def main() -> int:
@@ -168,14 +189,18 @@ def main() -> int:
     parser.add_argument("sizes", nargs="*", default=SIZES, metavar="HOSTS:BATCHES")
     parser.add_argument("--carrier", choices=sorted(CARRIERS), default="parallel")
     parser.add_argument("--seconds", type=int, default=0, help="begin no batch after so many")
+    parser.add_argument("--a-second", type=float, default=A_SECOND, help="batches that all hosts together can do")
+    parser.add_argument("--out", type=Path, help="a file to keep what came out in, beside what is there")
     options = parser.parse_args()
     kept = True
     for size in options.sizes:
         hosts, _, batches = size.partition(":")
         with temporary_folder() as folder:
             os.environ["LAB_CACHE"] = str(folder / "cache")
-            told = measure(folder, int(hosts), int(batches), options.carrier, options.seconds)
+            told = measure(folder, int(hosts), int(batches), options.carrier, options.seconds, options.a_second)
         print(json.dumps(told), flush=True)
+        if options.out:
+            keep(options.out, told)
         kept = kept and not told["lost"] and not told["twice"]
     return 0 if kept else 1
 
