@@ -30,15 +30,15 @@ def make(
     """
     for name in ("streams", "cut"):
         (folder / name).mkdir(parents=True)
-    known: dict[tuple[str, str], Path] = {}
+    known: dict[tuple[str, str], dict[str, bytes]] = {}
     for batch, runs in itertools.islice(batches(plan).items(), most):
         made = folder / "made" / batch
         for run in runs:
-            if there := known.get((run.case, run.nic)):
-                _as_another(there, made / run.id, run)
-            else:
-                known[run.case, run.nic] = bundle_of(plan, run, folder / "first", repeat=run.repeat)
-                shutil.copytree(folder / "first" / run.id, made / run.id)
+            if (run.case, run.nic) not in known:
+                first = bundle_of(plan, run, folder / "first")
+                files = [path for path in first.rglob("*") if path.is_file()]
+                known[run.case, run.nic] = {str(path.relative_to(first)): path.read_bytes() for path in files}
+            _bundle(known[run.case, run.nic], made / run.id, run)
         with (folder / "streams" / batch).open("wb") as out:
             digest, _ = pack(made, [run.id for run in runs], out)
         (folder / "streams" / f"{batch}.sha256").write_text(digest)
@@ -48,10 +48,12 @@ def make(
     return folder / "config.json"
 
 
-def _as_another(bundle: Path, target: Path, run: Run) -> None:
-    """The same bundle of another run: to tell a story takes ten times as long."""
-    shutil.copytree(bundle, target)
-    told = json.loads((bundle / MANIFEST).read_bytes())
+def _bundle(files: dict[str, bytes], target: Path, run: Run) -> None:
+    """That of another run of the same case, as this one's: to tell a story takes ten times as long."""
+    for name, data in files.items():
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        (target / name).write_bytes(data)
+    told = json.loads(files[MANIFEST])
     (target / MANIFEST).write_text(json.dumps({**told, "run": run.id, "repeat": run.repeat}))
 
 
