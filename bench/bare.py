@@ -31,6 +31,7 @@ from lab.provision.guest import Guest, Signals, listen
 from lab.provision.libvirt_api import Domain
 from lab.provision.link import await_listener
 from lab.provision.pair import PairRequest, guest_plan
+from lab.provision.saved import FDSETS
 from lab.provision.states import find
 from lab.units import Deadline, wait_until
 
@@ -89,7 +90,7 @@ def _started(bed: Bed, request: PairRequest) -> Iterator[tuple[Guest, Guest]]:
 
 @contextlib.contextmanager
 def _guest(bed: Bed, request: PairRequest, role: Role) -> Iterator[Guest]:
-    plan = guest_plan(request, role)
+    plan = guest_plan(request, role, bed.hypervisor.machine)
     line = _command_line(bed, render(plan))
     with contextlib.ExitStack() as stack:
         log = stack.enter_context(Path(plan.console).with_suffix(".qemu").open("w"))
@@ -104,7 +105,8 @@ def _guest(bed: Bed, request: PairRequest, role: Role) -> Iterator[Guest]:
         port = wait_until(lambda: _port(process, plan, Path(log.name)), deadline=deadline, pause=POLL)
         threading.Thread(target=listen, args=(signals, port), daemon=True).start()
         if plan.state:
-            _take_in(process, state.fileno(), deadline)
+            newer = bed.hypervisor.qemu[:2] >= FDSETS
+            _take_in(process, f"file:{plan.state}" if newer else f"fd:{state.fileno()}", deadline)
         yield Guest(plan, "", bed.hypervisor, cast(Domain, None), 0, signals, port)
 
 
@@ -116,12 +118,12 @@ def _command_line(bed: Bed, xml: str) -> str:
     return str(bed.hypervisor.connection.domainXMLToNative("qemu-argv", xml, 0))
 
 
-def _take_in(process: subprocess.Popen[str], file: int, deadline: Deadline) -> None:
-    """Have QEMU restore the devices in that open file, and run. Raises DeadlinePassed, GuestLost."""
+def _take_in(process: subprocess.Popen[str], uri: str, deadline: Deadline) -> None:
+    """Have QEMU restore the devices that lie there, and run. Raises DeadlinePassed, GuestLost."""
     order = partial(_order, process)
     order("qmp_capabilities")
     order("migrate-set-capabilities", capabilities=[{"capability": "x-ignore-shared", "state": True}])
-    order("migrate-incoming", uri=f"fd:{file}")
+    order("migrate-incoming", uri=uri)
 
     def over() -> tuple[bool | None, object]:
         status = order("query-migrate").get("status")

@@ -79,6 +79,8 @@ def about(hypervisor: Hypervisor, request: PairRequest) -> dict[str, str]:
         "roles": key_of(*(path.read_bytes() for path in recipe)),
         "accelerator": request.accelerator,
         "qemu": f"{hypervisor.qemu_version} {Path(emulator()).stat().st_mtime_ns}",
+        "machine": hypervisor.machine,
+        "libvirt": hypervisor.libvirt_version,
         "plugin": str(request.plugin or ""),
         "connection": hypervisor.uri if hypervisor.uri in CONNECTIONS else EMBEDDED,
         "runs_as": hypervisor.account.name if hypervisor.account else "",

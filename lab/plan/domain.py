@@ -50,6 +50,15 @@ class GuestFiles:
 
 
 @dataclass(frozen=True)
+class Engine:
+    """What runs a guest: kvm or tcg, the path of QEMU, and its machine type."""
+
+    accelerator: str
+    emulator: str
+    machine: str
+
+
+@dataclass(frozen=True)
 class GuestPlan:
     """Everything libvirt is told about one guest. One with a `state` starts paused and takes that in.
 
@@ -129,9 +138,8 @@ def plan_guest(
     nic: NicProfile,
     shape: Shape,
     files: GuestFiles,
+    engine: Engine,
     *,
-    accelerator: str,
-    emulator: str,
     born: str = "",
 ) -> GuestPlan:
     """The plan of one guest: a pure function of its arguments.
@@ -144,9 +152,9 @@ def plan_guest(
         role=role,
         memory_mib=memory,
         vcpus=shape.vcpus(role),
-        accelerator=accelerator,
-        machine="q35",
-        emulator=emulator,
+        accelerator=engine.accelerator,
+        machine=engine.machine,
+        emulator=engine.emulator,
         kernel=files.kernel,
         initrd=files.initrd,
         image=files.image,

@@ -80,7 +80,7 @@ def boots(hypervisor: Hypervisor, request: PairRequest, *, accelerator: str, lim
     Raises HostTrouble where what it would boot from is damaged: that says nothing of the accelerator.
     """
     require_sound(request.kernel, request.images, request.plugin)
-    plan = guest_plan(replace(request, accelerator=accelerator), "receiver")
+    plan = guest_plan(replace(request, accelerator=accelerator), "receiver", hypervisor.machine)
     Path(plan.console).unlink(missing_ok=True)  # what an earlier try left
     tried = Tried()
     try:

@@ -23,9 +23,10 @@ import libvirt_qemu
 from lab.contracts import EMBEDDED
 from lab.errors import HostTrouble
 from lab.host.paths import cache_root
-from lab.plan.nics import NEWER, libvirt_too_old
+from lab.plan.nics import NEWER, dotted, libvirt_too_old
 from lab.provision.confined import Account, Needs, account, apart, hand_over
 from lab.provision.libvirt_api import Connection, Domain
+from lab.provision.qemu import machine_type
 
 # Without this the driver starts a virtlogd that outlives us by minutes.
 EMBEDDED_CONF = """\
@@ -73,6 +74,7 @@ class Hypervisor:
     account  whom guests run as, where that is not the user of this process;  root  where an embedded driver lives
     versions of QEMU and of libvirt as libvirt numbers them, read once: it may ask QEMU anew whenever it is asked, and
     fails where that QEMU is killed
+    machine  the type of machine that guests are
     """
 
     connection: Connection
@@ -80,15 +82,21 @@ class Hypervisor:
     account: Account | None = None
     root: Path | None = None
     versions: tuple[int, int] = (0, 0)
+    machine: str = "q35"
     _listeners: dict[str, Callable[[Death], None]] = field(default_factory=dict)
 
     @property
+    def qemu(self) -> tuple[int, int, int]:
+        """Version of QEMU, that can be compared."""
+        return _numbers(self.versions[0])
+
+    @property
     def qemu_version(self) -> str:
-        return _dotted(self.versions[0])
+        return dotted(self.qemu)
 
     @property
     def libvirt_version(self) -> str:
-        return _dotted(self.versions[1])
+        return dotted(_numbers(self.versions[1]))
 
     def create(
         self, name: str, xml: str, on_death: Callable[[Death], None], needs: Needs, *, paused: bool = False
@@ -266,8 +274,9 @@ def _versions(connection: Connection) -> tuple[int, int]:
         raise HostTrouble(f"libvirt cannot tell the version of QEMU: {exc}", hint="lab doctor") from exc
 
 
-def _dotted(number: int) -> str:
-    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
+def _numbers(number: int) -> tuple[int, int, int]:
+    """7002022, as libvirt writes it, is 7.2.22."""
+    return number // 1_000_000, number // 1000 % 1000, number % 1000
 
 
 @contextlib.contextmanager
@@ -290,7 +299,7 @@ def connect(uri: str, root: Path) -> Iterator[Hypervisor]:
     try:
         versions = _versions(connection)
         require_libvirt(versions[1])
-        hypervisor = Hypervisor(connection, full, who, root if uri == EMBEDDED else None, versions)
+        hypervisor = Hypervisor(connection, full, who, root if uri == EMBEDDED else None, versions, machine_type())
         key = connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, hypervisor.dispatch, None)
         yield hypervisor
         connection.domainEventDeregisterAny(key)

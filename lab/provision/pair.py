@@ -17,7 +17,7 @@ from lab.errors import HostTrouble, LabTrouble
 from lab.host.atonce import entered
 from lab.plan.case import Shape, Traffic
 from lab.plan.commands import SEED_BYTES, all_settings, wake_order
-from lab.plan.domain import GuestFiles, GuestPlan, plan_guest
+from lab.plan.domain import Engine, GuestFiles, GuestPlan, plan_guest
 from lab.plan.limits import Limits
 from lab.plan.names import ROLES, LinkAddress, Role, link_address, mac
 from lab.plan.nics import NicProfile
@@ -176,16 +176,16 @@ def _files(request: PairRequest, role: Role) -> GuestFiles:
     )
 
 
-def guest_plan(request: PairRequest, role: Role) -> GuestPlan:
-    """The plan of one guest of a pair; its capture folders are made. Raises HostTrouble without QEMU."""
+def guest_plan(request: PairRequest, role: Role, machine: str) -> GuestPlan:
+    """The plan of one guest of a pair, on a machine type; its capture folders are made. Raises HostTrouble without
+    QEMU."""
     return plan_guest(
         request.id,
         role,
         request.nic,
         request.shape,
         _files(request, role),
-        accelerator=request.accelerator,
-        emulator=emulator(),
+        Engine(request.accelerator, emulator(), machine),
         born=request.born,
     )
 
@@ -245,7 +245,7 @@ def _linked(
     watch: Watch,
 ) -> Iterator[Guest]:
     """One end. The receiver listens for the sender, which therefore waits for that, or until it has `failed`."""
-    plan = guest_plan(request, role)
+    plan = guest_plan(request, role, hypervisor.machine)
     if role == "sender" and request.nic.link == "unix":
         await_listener(request.link_socket, failed)
     try:

@@ -13,7 +13,15 @@ from lab.provision.namespace import can_make_namespace
 
 EMULATOR = "qemu-system-x86_64"
 _VERSION = re.compile(r"version (\d+)\.(\d+)(?:\.(\d+))?")
+_MACHINE = re.compile(r"^(pc-q35\S*)[^\n]*?(\(deprecated\))?$", re.MULTILINE)
+_ALIAS = re.compile(r"^q35 .*\(alias of (\S+)\)", re.MULTILINE)
 _DEVICE = re.compile(r'^name "([^"]+)"', re.MULTILINE)
+
+
+MACHINES = ("pc-q35-7.2", "pc-q35-10.0")
+"""Machine types that the lab was tried on. The first that a QEMU has, and does not call deprecated, is taken: so hosts
+run the same machine as long as they can, and `q35` does not become another one with each QEMU. QEMU deprecates a type
+after three years and drops it after six."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,20 @@ def parse_qemu(version: str, devices: str) -> Qemu:
     match = _VERSION.search(version)
     numbers = (int(match[1]), int(match[2]), int(match[3] or 0)) if match else (0, 0, 0)
     return Qemu(numbers, frozenset(_DEVICE.findall(devices)))
+
+
+def machine_type() -> str:
+    """The machine type of guests here. Raises CommandFailed, and HostTrouble where QEMU is missing."""
+    return chosen_machine(run([EMULATOR, "-machine", "help"]).decode(errors="replace"))
+
+
+def chosen_machine(machines: str) -> str:
+    """From the text of `-machine help`: one of MACHINES, else what `q35` stands for. It never is a name that changes
+    its meaning, unless QEMU does not say what that is."""
+    here = {name: bool(deprecated) for name, deprecated in _MACHINE.findall(machines)}
+    fit = [name for name in MACHINES if here.get(name) is False]
+    alias = _ALIAS.search(machines)
+    return fit[0] if fit else alias[1] if alias else "q35"
 
 
 def qemu_too_old(qemu: Qemu) -> str:

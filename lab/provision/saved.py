@@ -18,6 +18,8 @@ from lab.provision.states import store
 from lab.units import Deadline, wait_until
 
 LIMIT = timedelta(seconds=30)
+FDSETS = (9, 1)
+"""QEMU from which on `fd:` is deprecated for a plain file, in favour of `file:` with a set of descriptors."""
 POLL = timedelta(milliseconds=5)
 
 
@@ -44,11 +46,15 @@ class RefusedError(HostTrouble):
     """QEMU itself will not go on with what it was given."""
 
 
-def _prepare(hypervisor: Hypervisor, domain: Domain, file: int) -> None:
-    """QEMU gets the file as an open descriptor: libvirt's sandbox lets it start no program and open little."""
+def _prepare(hypervisor: Hypervisor, domain: Domain, file: int) -> str:
+    """QEMU gets the file as an open descriptor: libvirt's sandbox lets it start no program and open little. Returns
+    what QEMU calls it."""
     capability = {"capability": "x-ignore-shared", "state": True}
     hypervisor.order(domain, "migrate-set-capabilities", capabilities=[capability])
-    hypervisor.order(domain, "getfd", [file], fdname="state")
+    if hypervisor.qemu[:2] < FDSETS:
+        hypervisor.order(domain, "getfd", [file], fdname="state")
+        return "fd:state"
+    return f"file:/dev/fdset/{int(hypervisor.order(domain, 'add-fd', [file])['fdset-id'])}"
 
 
 def _await(hypervisor: Hypervisor, domain: Domain, name: str) -> None:
@@ -70,8 +76,7 @@ def save(hypervisor: Hypervisor, domain: Domain, state: Path) -> None:
     """
     file = os.open(state, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        _prepare(hypervisor, domain, file)
-        hypervisor.order(domain, "migrate", uri="fd:state")
+        hypervisor.order(domain, "migrate", uri=_prepare(hypervisor, domain, file))
         _await(hypervisor, domain, f"save {state.name}")
     finally:
         os.close(file)
@@ -81,8 +86,7 @@ def take_in(hypervisor: Hypervisor, domain: Domain, state: Path) -> None:
     """Restore the devices of a guest that was started for it, and let it run. Raises HostTrouble, DeadlinePassed."""
     file = os.open(state, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        _prepare(hypervisor, domain, file)
-        hypervisor.order(domain, "migrate-incoming", uri="fd:state")
+        hypervisor.order(domain, "migrate-incoming", uri=_prepare(hypervisor, domain, file))
         _await(hypervisor, domain, f"restore {state.name}")
     finally:
         os.close(file)

@@ -49,7 +49,7 @@ def host_record(
             "accelerator": accelerator,
             "accelerator_why": why,
             "connection": connection,
-            "machine": "q35",
+            "machine": hypervisor.machine,
             "image_sha256": image.sha256,
             "node": platform.node(),
             "system": platform.release(),

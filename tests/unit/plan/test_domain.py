@@ -10,19 +10,20 @@ from xml.etree.ElementTree import Element, fromstring
 import pytest
 
 from lab.plan.case import STANDARD, Shape
-from lab.plan.domain import GuestFiles, GuestPlan, plan_guest, render
+from lab.plan.domain import Engine, GuestFiles, GuestPlan, plan_guest, render
 from lab.plan.names import ROLES, Role, mac
 from lab.plan.nics import NICS
 from suites.rx_zerocopy.case import SMALL
 
 FILES = GuestFiles("/k", "/i", "/image", "/console.log", "/telemetry", "/ready", "/run/l")
 QEMU = "{http://libvirt.org/schemas/domain/qemu/1.0}"
+ENGINE = Engine("tcg", "/qemu", "pc-q35-7.2")
 NASTY = """/a "b" <c> & 'd'"""
 
 
 def planned(nic: str = "virtio", role: Role = "receiver", *, files: GuestFiles = FILES, kvm: bool = False) -> GuestPlan:
-    accelerator = "kvm" if kvm else "tcg"
-    return plan_guest("0123abcd", role, NICS[nic], SMALL, files, accelerator=accelerator, emulator="/qemu")
+    engine = replace(ENGINE, accelerator="kvm" if kvm else "tcg")
+    return plan_guest("0123abcd", role, NICS[nic], SMALL, files, engine)
 
 
 def parsed(plan: GuestPlan) -> Element:
@@ -99,8 +100,14 @@ def test_memory_goes_by_role_and_shape() -> None:
 def test_only_the_receiver_of_a_shape_that_says_so_has_several_vcpus() -> None:
     assert [text(parsed(planned(role=role)), "vcpu") for role in ("receiver", "sender")] == ["1", "1"]
     shape = Shape("several", 768, 256, receiver_vcpus=4)
-    plans = [plan_guest("p", r, NICS["virtio"], shape, FILES, accelerator="tcg", emulator="qemu") for r in ROLES]
+    plans = [plan_guest("p", r, NICS["virtio"], shape, FILES, ENGINE) for r in ROLES]
     assert [text(parsed(plan), "vcpu") for plan in plans] == ["4", "1"]
+
+
+def test_the_machine_type_is_the_one_that_was_chosen() -> None:
+    kind = parsed(planned()).find("os/type")
+    assert kind is not None
+    assert kind.attrib["machine"] == ENGINE.machine
 
 
 def test_the_accelerator_is_the_one_that_was_proved() -> None:
@@ -161,9 +168,8 @@ def test_memory_is_written_through_while_a_state_is_made_and_never_again() -> No
 @pytest.mark.parametrize("role", ROLES)
 def test_a_restored_guest_has_the_devices_of_the_one_that_was_saved(role: Role) -> None:
     files = replace(FILES, ram="/r", state="/s")
-    fixed = {"accelerator": "tcg", "emulator": "/qemu"}
-    born = plan_guest("aaaaaaaa", role, NICS["e1000e-split"], SMALL, FILES, **fixed)
-    again = plan_guest("bbbbbbbb", role, NICS["e1000e-split"], SMALL, files, **fixed, born="aaaaaaaa")
+    born = plan_guest("aaaaaaaa", role, NICS["e1000e-split"], SMALL, FILES, ENGINE)
+    again = plan_guest("bbbbbbbb", role, NICS["e1000e-split"], SMALL, files, ENGINE, born="aaaaaaaa")
     assert again.name == f"lab-bbbbbbbb-{role}"
     assert again.cmdline == born.cmdline
     assert again.qemu_args[: len(born.qemu_args)] == born.qemu_args

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
-from lab.plan.domain import GuestFiles, plan_guest
+from lab.plan.domain import Engine, GuestFiles, plan_guest
 from lab.plan.names import Role
 from lab.plan.nics import NICS
 from lab.provision.guest import Guest, Signals
@@ -33,5 +33,5 @@ def guest(folder: Path, role: Role = "receiver", *, qemu_answers: bool = True) -
     files = GuestFiles(
         "/k", "/i", "/u", str(folder / role / "console.log"), str(folder / role / "telemetry.jsonl"), "/r", "/l"
     )
-    plan = plan_guest("0123abcd", role, NICS["virtio"], SMALL, files, accelerator="tcg", emulator="/qemu")
+    plan = plan_guest("0123abcd", role, NICS["virtio"], SMALL, files, Engine("tcg", "/qemu", "pc-q35-7.2"))
     return Guest(plan, "<domain/>", NoHypervisor(answers=qemu_answers), cast(Domain, None), 22, Signals())

@@ -52,3 +52,4 @@ def test_a_qemu_that_is_killed_while_libvirt_asks_it_is_trouble_of_the_host() ->
 def test_versions_are_those_of_when_the_connection_was_made() -> None:
     opened = hypervisor.Hypervisor(cast(Connection, NoVersion()), "none", versions=(7_002_022, 9_000_000))
     assert (opened.qemu_version, opened.libvirt_version) == ("7.2.22", "9.0.0")
+    assert opened.qemu < (9, 1)
