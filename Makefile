@@ -5,11 +5,12 @@
 # bench-NAME  one bench of bench/README.md; bench runs them all
 # faults MINUTES=30 SEED=7  sessions with one fault each (docs/faults.md); five minutes are part of test
 # kvm    the lab under KVM in a first-level guest of this host's QEMU (docs/kvm.md); not part of test
+# host SUITE=trixie  the lab set up and run on another suite of Debian, in a chroot (docs/hosts.md); as root
 # four-hosts  every fault that a fleet must outlive, on four hosts in network namespaces (docs/fleet.md); as root
 # kvm-page FILE=page.txt  for a host with KVM: what it is and what the lab said there, as text to send us
 # kernels  builds every design's kernel (a quarter of an hour on 2 cores, less where ccache is warm)
 
-.PHONY: setup run test faults four-hosts kvm kvm-page lint venv kernels clean-cache bench
+.PHONY: setup run test faults four-hosts host kvm kvm-page lint venv kernels clean-cache bench
 
 setup: venv
 	@.venv/bin/lab setup
@@ -29,6 +30,11 @@ faults: venv
 kvm: venv
 	@.venv/bin/lab setup
 	@.venv/bin/python -m tests.kvm
+
+SUITE ?= trixie
+host: venv
+	@.venv/bin/lab setup
+	@.venv/bin/python -m tests.host $(SUITE)
 
 four-hosts: venv
 	@.venv/bin/lab setup --fleet --sshd

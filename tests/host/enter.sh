@@ -1,0 +1,14 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# enter.sh ROOT COMMAND...: run a command in a chroot. Mounts and processes are its own, and end with it.
+set -eu
+export ROOT=$1
+shift
+exec unshare --mount --pid --fork --kill-child --propagation private -- sh -euc '
+mount --bind "$ROOT" "$ROOT"
+mount -t proc proc "$ROOT/proc"
+mount --rbind /sys "$ROOT/sys"
+mount --rbind /dev "$ROOT/dev"
+mount -t tmpfs -o mode=1777 tmp "$ROOT/tmp"
+exec chroot "$ROOT" "$@"
+' sh "$@"
