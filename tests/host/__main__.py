@@ -143,8 +143,9 @@ def _play(root: Path, step: Step) -> bool:
         try:
             status = process.wait(step.limit.total_seconds())
         except subprocess.TimeoutExpired:
-            process.kill()  # all that runs in there has its end with it
             status = -1
+        finally:
+            process.kill()  # all that runs in there has its end with it
     ended = "had no end" if status < 0 else f"exit status {status}"
     say(f"--- {step.name}: {ended} after {time.monotonic() - began:.0f} s")
     return status != 0
