@@ -63,15 +63,19 @@ def mutants(base: str = "") -> tuple[BuildName, ...]:
 
 
 def mutant_patch(parts: BuildName) -> Path | None:
-    """Where the patch of a mutant lies that was made for its kernel, with the overlays that are series; None if none
-    was. Whether it fits the base is another question."""
+    """Where the patch of a mutant lies that was made for its kernel, with the overlays that are series: of several that
+    for the newest line that is not later than the base's. Only one for a later line is there: that. None: none is.
+    Whether it fits the base is another question."""
+    at = version_of(parts.base or DEFAULT_BASE)
     stacked = [w for w in parts.overlays if not (images() / "config" / f"{w}.config").is_file()]
     for on in ("+".join((parts.stem, *stacked)), parts.stem):
-        directory = images() / "mutants" / on
-        lines = _lines(directory, f"{parts.mutant}.patch")
-        places = [directory, *(lines[line] for line in sorted(lines))]
-        if found := next((path for path in places if (path / f"{parts.mutant}.patch").is_file()), None):
-            return found / f"{parts.mutant}.patch"
+        directory, name = images() / "mutants" / on, f"{parts.mutant}.patch"
+        lines = _lines(directory, name)
+        fitting = [line for line in sorted(lines, reverse=True) if at is None or line <= at]
+        later = [line for line in sorted(lines) if line not in fitting]
+        places = [*(lines[line] for line in fitting), directory, *(lines[line] for line in later)]
+        if found := next((path for path in places if (path / name).is_file()), None):
+            return found / name
     return None
 
 

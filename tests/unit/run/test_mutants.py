@@ -197,6 +197,9 @@ def test_a_mutant_of_a_line_is_for_that_line_and_what_comes_after(tmp_path: Path
     assert [m.name for m in chosen([], "", "virtio")] == ["put-hook~old", "put-hook~one"]
     assert [m.name for m in chosen([], "", "virtio", "7.3")] == ["7.3:put-hook~late", "7.3:put-hook~one"]
     assert recipe_of("7.1:put-hook~late").series.patches[-1].subject == "late"
+    (lies.parent / "one.patch").write_text(PATCH.format("other"))
+    told = [recipe_of(f"{base}put-hook~one").series.patches[-1].subject for base in ("", "7.0:", "7.1:", "7.3:")]
+    assert told == ["one", "one", "other", "other"]
     with pytest.raises(BadInput, match=r"this mutant is for Linux 7\.1 and what comes after"):
         recipe_of("put-hook~late")
     with pytest.raises(BadInput, match=r"no mutant 'none'; there are late, old, one\."):
