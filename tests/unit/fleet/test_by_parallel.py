@@ -122,11 +122,14 @@ class Session:
 
 def test_a_batch_is_tried_on_another_host_and_hosts_come_while_it_runs(tmp_path: Path) -> None:
     """One host fails everything, in more ways than one; the other is put on the list later, and does it all."""
-    session = Session(tmp_path, "0 if host == 'two' else os.abort() if batch == 'b' else 75", *"abc", hosts=(ONE,))
+    session = Session(tmp_path, "0 if host == 'two' else os.abort() if batch == 'a' else 75", *"abc", hosts=(ONE,))
+    session.stay()  # else all tries are over before the list is read again
     os.utime(session.root / LOGINS, (1, 1))
     with session.conducted() as process:
-        session.heard("began")
+        assert [words[1:3] for words in session.heard("began")] == [["a", "one"]]
         session.give(ONE, TWO)
+        session.heard("began", 2)
+        (tmp_path / "stay").unlink()
         assert process.wait(LONG.total_seconds()) == 0
     began = [words[1:3] for words in session.told]
     assert sorted(batch for batch, host in began if host == "two") == ["a", "b", "c"]
