@@ -329,13 +329,13 @@ def test_runs_of_one_session_are_told_apart_by_their_kernel(tmp_path: Path, monk
     plan = plan_in(tmp_path / "s1", ("hold",))
     runs = expand("s1", [(f"full-{s.kernel}", "stock") for s in (one, two)], ["virtio"], [case_named("hold")], 4)
 
-    def elsewhere(request: SessionRequest, folder: Path, listener: Listener, **more: Any) -> Conducted:  # noqa: ANN401
+    def elsewhere(request: SessionRequest, _: Path, listener: Listener, **more: Any) -> Conducted:  # noqa: ANN401
         assert (request.kernels, request.repeat) == ((one.kernel, two.kernel), 4)
         kept = tuple(run for run in runs if more["only"](run))
         wanted.extend((run.kernel, run.repeat) for run in kept)
         mine = replace(plan, runs=kept)
         listener.planned(mine)
-        (result,) = results_of(folder / "s1", f"full-{one.kernel}")
+        (result,) = results_of(plan.folder, f"full-{one.kernel}")
         listener.verdict(mine, 1, result)
         return Conducted(mine, False, {run.id: result for run in kept if run.kernel == f"full-{one.kernel}"})
 
