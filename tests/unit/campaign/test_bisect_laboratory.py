@@ -329,8 +329,8 @@ def test_runs_of_one_session_are_told_apart_by_their_kernel(tmp_path: Path, monk
     plan = plan_in(tmp_path / "s1", ("hold",))
     runs = expand("s1", [(f"full-{s.kernel}", "stock") for s in (one, two)], ["virtio"], [case_named("hold")], 4)
 
-    def elsewhere(request: SessionRequest, _: Path, listener: Listener, **more: Any) -> Conducted:  # noqa: ANN401
-        assert (request.kernels, request.repeat) == ((one.kernel, two.kernel), 4)
+    def elsewhere(request: SessionRequest, folder: Path, listener: Listener, **more: Any) -> Conducted:  # noqa: ANN401
+        assert (request.kernels, request.repeat, folder) == ((one.kernel, two.kernel), 4, Path(search.asked.results))
         kept = tuple(run for run in runs if more["only"](run))
         wanted.extend((run.kernel, run.repeat) for run in kept)
         mine = replace(plan, runs=kept)
