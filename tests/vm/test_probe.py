@@ -46,10 +46,12 @@ def proved_twice(hypervisor: Hypervisor, request: PairRequest) -> tuple[Proof, P
 
 @pytest.mark.skipif(bool(kvm_device_problem()), reason=kvm_device_problem())
 def test_what_this_hosts_kvm_says_is_remembered() -> None:
-    """A refusal on some hosts, a guest that boots on others; it is QEMU that is quoted."""
+    """A refusal on some hosts, a guest that boots on others; it is QEMU that is quoted. Where a guest is silent until
+    its deadline, KVM has said nothing, and is tried again next time."""
     proof, known = elsewhere(proved_twice)
-    assert proof.accelerator == "kvm" or "qemu-system-x86_64" in proof.reason
-    assert known == proof
+    silent = "did not boot under KVM this time" in proof.reason and "the ready line" in proof.reason
+    assert proof.accelerator == "kvm" or silent or "qemu-system-x86_64" in proof.reason
+    assert known == (None if silent else proof)
 
 
 def in_a_hurry(hypervisor: Hypervisor, request: PairRequest) -> list[Tried]:
