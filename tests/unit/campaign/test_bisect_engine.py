@@ -204,17 +204,22 @@ def test_a_failure_that_was_named_is_looked_for_and_no_other() -> None:
     assert "it fails in another way: charged said so" in search.why
 
 
+def killed_and_resumed(world: World, folder: Path) -> Search:
+    """A search that is killed where the world stops, and goes on to its end from what it has saved."""
+    with pytest.raises(KilledError):
+        Engine(search_in(world.range), world, lambda now: save(folder, now)).go()
+    world.stop_at = 0
+    resumed = load(folder)
+    Engine(resumed, world, lambda now: save(folder, now)).go()
+    return resumed
+
+
 @pytest.mark.parametrize("stop_at", range(1, 34))
 def test_killed_in_any_run_and_resumed_it_repeats_none_and_says_the_same(stop_at: int, tmp_path: Path) -> None:
     """The run that was over when the process was killed, and was not noted, is found in its session."""
     whole = searched(World(line_of(12), "c5"))
     world = World(line_of(12), "c5", stop_at=stop_at)
-    search = search_in(world.range)
-    with pytest.raises(KilledError):
-        Engine(search, world, lambda now: save(tmp_path, now)).go()
-    world.stop_at = 0
-    resumed = load(tmp_path)
-    Engine(resumed, world, lambda now: save(tmp_path, now)).go()
+    resumed = killed_and_resumed(world, tmp_path)
     assert (resumed.ended, culprit_of(resumed)) == (whole.ended, culprit_of(whole))
     over = [(e.seen.session, e.seen.run) for e in resumed.entries]
     assert len(over) == len(set(over)) == len(world.runs)
@@ -391,12 +396,7 @@ def test_killed_with_several_at_once_and_resumed_no_run_is_lost_or_laid_at_anoth
     stop_at: int, tmp_path: Path
 ) -> None:
     world = free("c5", stop_at=stop_at)
-    search = search_in(world.range)
-    with pytest.raises(KilledError):
-        Engine(search, world, lambda now: save(tmp_path, now)).go()
-    world.stop_at = 0
-    resumed = load(tmp_path)
-    Engine(resumed, world, lambda now: save(tmp_path, now)).go()
+    resumed = killed_and_resumed(world, tmp_path)
     assert (resumed.ended, culprit_of(resumed)) == (Outcome.CULPRIT, "c5")
     number = {f"run-{n}": name for n, name in enumerate(world.runs, 1)}
     assert sorted((e.seen.run, e.suspect) for e in resumed.entries) == sorted(number.items())
