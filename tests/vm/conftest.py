@@ -12,7 +12,6 @@ import pytest
 
 from lab.plan.session import SessionPlan
 from lab.provision.private import private_folder
-from lab.provision.sweep import tidy
 from lab.session.prepare import prepare
 from lab.spec.request import SessionRequest
 from tests.vm.sessions import derived, qemus
@@ -31,16 +30,18 @@ def base_plan(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SessionPlan]
 
 @pytest.fixture(scope="module")
 def make_plan(base_plan: SessionPlan, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakePlan]:
-    """Makes plans of (case, nic) cells; at the end, no guest of any of them may be left."""
+    """Makes plans of (case, nic) cells; at the end, no guest of any of them may be left.
+
+    Each has a guardian, as a user's session has: however these tests end, their guests end with them.
+    """
     made: list[SessionPlan] = []
+    with contextlib.ExitStack() as stack:
 
-    def make(cells: Sequence[tuple[str, str]], **changes: Any) -> SessionPlan:  # noqa: ANN401
-        folder: Path = changes.pop("folder", None) or tmp_path_factory.mktemp("results")
-        made.append(derived(base_plan, cells, folder, **changes))
-        return made[-1]
+        def make(cells: Sequence[tuple[str, str]], **changes: Any) -> SessionPlan:  # noqa: ANN401
+            folder: Path = changes.pop("folder", None) or tmp_path_factory.mktemp("results")
+            made.append(derived(base_plan, cells, folder, private_folder(stack.callback), **changes))
+            return made[-1]
 
-    yield make
-    left = {plan.name: qemus(plan) for plan in made}
-    for plan in made:
-        tidy(plan.sockets)
+        yield make
+        left = {plan.name: qemus(plan) for plan in made}
     assert not any(left.values()), left

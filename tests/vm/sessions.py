@@ -24,7 +24,7 @@ from lab.archive.reports import RESULTS, judged
 from lab.collect.bundle import DERIVED
 from lab.experiments.found import case_named
 from lab.guestimage.layer import layer_of
-from lab.host.paths import cache_root, project_root, runtime_dir, suites_dir
+from lab.host.paths import cache_root, project_root, suites_dir
 from lab.pair.ready import pair_request
 from lab.plan.session import EVENTS_FILE, PLAN_FILE, SessionPlan, dump
 from lab.units import Deadline, wait_until
@@ -35,8 +35,14 @@ LONG = timedelta(minutes=5)
 """A test that waits that long has failed; nothing is concluded from being faster or slower."""
 
 
-def derived(base: SessionPlan, cells: Sequence[tuple[str, str]], folder: Path, **changes: Any) -> SessionPlan:  # noqa: ANN401
-    """A plan of (case, nic) cells of its own: new ids, new folder, new private directory; written to disk."""
+def derived(
+    base: SessionPlan,
+    cells: Sequence[tuple[str, str]],
+    folder: Path,
+    sockets: Path,
+    **changes: Any,  # noqa: ANN401
+) -> SessionPlan:
+    """A plan of (case, nic) cells of its own: new ids, new folder, this private directory; written to disk."""
     name = f"vm-{secrets.token_hex(4)}"
     kernel = base.kernels[0]
     layers = {case: layer_of(case_named(case).traffic, lambda _: None) for case, _ in cells}
@@ -44,7 +50,7 @@ def derived(base: SessionPlan, cells: Sequence[tuple[str, str]], folder: Path, *
     tested = [(kernel.name, kernel.design)]
     runs = tuple(run for case, nic in cells for run in expand(name, tested, [nic], [case], 1, layers=keys))
     made = tuple(dict.fromkeys(filter(None, layers.values())))
-    plan = replace(base, name=name, folder=folder / name, sockets=runtime_dir(), runs=runs, layers=made, **changes)
+    plan = replace(base, name=name, folder=folder / name, sockets=sockets, runs=runs, layers=made, **changes)
     plan.folder.mkdir(parents=True)
     (plan.folder / PLAN_FILE).write_bytes(dump(plan, cache_root()))
     return plan
