@@ -18,6 +18,7 @@ from lab.host.commands import missing
 from lab.host.filecache import MOVE_CACHE
 from lab.host.paths import cache_root
 from lab.kernels import makelog
+from lab.kernels.toolchain import refusal
 from lab.units import MIB, Deadline, wait_until
 
 BUILD_LIMIT = timedelta(hours=3)
@@ -157,9 +158,10 @@ def _failure(argv: list[str], status: int, tree: Path, log: Path, text: str) -> 
         return FetchFailed(f"no space left while building in {tree}; what is built so far is kept", hint=MOVE_CACHE)
     if makelog.was_killed(text):
         return HostTrouble("the compiler was killed: too little memory?", hint=f"the whole log: {log}")
-    found = makelog.errors(text)
-    if not found:
+    found, known = makelog.errors(text), refusal(text)
+    if not found and not known:
         return CommandFailed(argv, status, f"{text}\nthe whole log: {log}")
     more = f"\n  ... and {len(found) - makelog.SHOWN} more" if len(found) > makelog.SHOWN else ""
     told = "".join(f"\n  {line}" for line in found[: makelog.SHOWN])
-    return BadInput([f"the source does not build:{told}{more}"], hint=f"the whole log: {log}")
+    why = f" {known}" if known else ""
+    return BadInput([f"the source does not build:{why}{told}{more}"], hint=f"the whole log: {log}")

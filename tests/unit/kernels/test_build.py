@@ -191,6 +191,14 @@ def test_a_compiler_error_is_told_by_its_line_and_the_log_is_named(source: Path)
     assert objects_made(ensure_built(recipe(source, repaired), quiet)) == 1
 
 
+def test_a_source_that_is_older_than_the_compiler_is_told_as_that(source: Path) -> None:
+    """gcc 15's words, said by the gcc that is here."""
+    said = "cannot use keyword 'false' as enumeration constant"
+    old = change(source, "net: old", {"net.c": ("return 2;", f'#pragma GCC error "{said}"\nreturn 2;')})
+    with pytest.raises(BadInput, match=r"does not build: gcc 15 and newer want b3bee1e7c3f2 .*\n.*net\.c:5:"):
+        ensure_built(recipe(source, old, name="old"), quiet)
+
+
 def test_a_kernel_that_qemu_could_not_boot_is_refused(source: Path) -> None:
     no_note = change(source, "note: gone", {"note.S": (".long 4, 8, 18", ".long 4, 8, 17")})
     with pytest.raises(BadInput, match="PVH"):
