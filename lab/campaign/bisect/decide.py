@@ -221,9 +221,8 @@ def _of_ends(search: Search, found: Bisection, means: Means) -> Steps | Ended | 
     first: list[Step] = []
     for end, called in ((bad, "bad"), (good, "good")):
         if end in search.skipped:
-            return tuple(first) or Ended(
-                Outcome.BRACKET, f"the {called} end {end} cannot be judged: {search.skipped[end]}"
-            )
+            outcome = Outcome.OPEN if lost_by_the_lab(search.of(end)) else Outcome.BRACKET
+            return tuple(first) or Ended(outcome, f"the {called} end {end} cannot be judged: {search.skipped[end]}")
         runs = sum(Word(seen.word) not in (Word.MISS, Word.SKIP) for seen in search.of(end))
         if runs < FIRST:
             first.append(Step(end, Purpose.SEARCH, even(FIRST - runs)))
@@ -362,16 +361,24 @@ def even(number: int) -> int:
     return number + number % BATCH
 
 
-def reason_to_skip(runs: Sequence[Seen], search: Search) -> str:
+def lost_by_the_lab(runs: Sequence[Seen]) -> bool:
+    """Whether no run got so far that it speaks of its kernel: it may when the lab's trouble is over."""
+    told = [seen for seen in runs if "interrupted" not in seen.incidents]
+    booted = not all("boot" in seen.incidents for seen in told)
+    return bool(told) and booted and all(Word(seen.word) is Word.MISS for seen in told)
+
+
+def reason_to_skip(name: str, search: Search) -> str:
     """Why a suspect gives no observation; "" when it gives one, or may yet. Runs that a signal ended say nothing."""
+    runs = search.of(name)[search.forgiven.get(name, 0) :]
     told = [seen for seen in runs if "interrupted" not in seen.incidents]
     marks = [mark(seen, search.sought) for seen in told]
     if not told or Mark.SHOWN in marks or Mark.ABSENT in marks:
         return ""
     if all("boot" in seen.incidents for seen in told):
         return f"it does not boot: {told[-1].why}"
-    spoke = [seen for seen in told if Word(seen.word) is not Word.MISS]
-    if not spoke:
+    if lost_by_the_lab(told):
         return f"the lab could not run it: {told[-1].why}" if len(told) >= LOST else ""
+    spoke = [seen for seen in told if Word(seen.word) is not Word.MISS]
     what = {Word.FAIL: "it fails in another way", Word.SKIP: "it was skipped"}
     return f"{what.get(Word(spoke[-1].word), 'it gives no verdict')}: {spoke[-1].why}"

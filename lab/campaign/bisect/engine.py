@@ -17,6 +17,7 @@ from lab.campaign.bisect.decide import (
     Steps,
     bisection_of,
     foreseen,
+    lost_by_the_lab,
     next_steps,
     reason_to_skip,
     wants_revert,
@@ -78,6 +79,7 @@ class Engine:
         self._since = self.clock()
         self.search.ended, self.search.why = Outcome.GOING_ON, ""
         self._recover()
+        self._forgive()
         try:
             while not isinstance(steps := self._next(), Ended):
                 self._do(steps)
@@ -109,6 +111,13 @@ class Engine:
                 self.search.entries.append(Entry(suspect, begun.purpose, batch, seen))
         self._finish()
 
+    def _forgive(self) -> None:
+        """What the lab could not run before may be run now."""
+        search = self.search
+        for name in [name for name in search.skipped if lost_by_the_lab(search.of(name))]:
+            del search.skipped[name]
+            search.forgiven[name] = len(search.of(name))
+
     def _settle(self) -> None:
         """What follows from the last runs: what is sought, what is left out, whether to take the culprit out."""
         search = self.search
@@ -131,10 +140,9 @@ class Engine:
 
     def _leave_out(self, name: str) -> None:
         search = self.search
-        runs = search.of(name)
-        if not runs or name in search.skipped or (search.sought is None and name != search.range.bad.name):
+        if name in search.skipped or (search.sought is None and name != search.range.bad.name):
             return
-        if why := reason_to_skip(runs, search):
+        if why := reason_to_skip(name, search):
             self._skip(name, why)
 
     def _skip(self, name: str, why: str) -> None:

@@ -210,6 +210,7 @@ class Search:
 
     contents   by suspect, a key of the kernel that was made of it
     skipped    suspects that give no observation, and why
+    forgiven   by suspect, how many of its first runs the lab lost before the search was gone on with
     told_revert  what became of the culprit's revert, "" while nothing did
     environment  lines of a report: host, accelerator, lab
     seconds    spent so far
@@ -224,6 +225,7 @@ class Search:
     entries: list[Entry] = field(default_factory=list)
     contents: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    forgiven: dict[str, int] = field(default_factory=dict)
     begun: Begun | None = None
     revert: str = ""
     told_revert: str = ""

@@ -85,13 +85,26 @@ def test_a_bad_end_that_does_not_fail_is_a_wrong_bracket() -> None:
         ("c8", ("ERROR", "preflight"), "the bad end c8 cannot be judged: it gives no verdict: preflight said so"),
         ("good", ("FAIL", "kernel-alive"), "the good end good cannot be judged: it fails in another way"),
         ("good", ("MISS", "boot"), "the good end good cannot be judged: it does not boot"),
-        ("c8", ("MISS", "host"), "the bad end c8 cannot be judged: the lab could not run it"),
     ],
 )
 def test_an_end_that_cannot_be_judged_is_told(end: str, odd: tuple[str, str], why: str) -> None:
     search = searched(World(line_of(8), "c3", odd={end: odd}))
     assert search.ended is Outcome.BRACKET
     assert search.why.startswith(why)
+
+
+@pytest.mark.parametrize("end", ["c8", "good"])
+def test_an_end_that_the_lab_could_not_run_says_nothing_of_the_ends_and_is_tried_when_the_search_goes_on(
+    end: str,
+) -> None:
+    world = World(line_of(8), "c3", odd={end: ("MISS", "host")})
+    search = searched(world)
+    assert search.ended is Outcome.OPEN
+    assert f"end {end} cannot be judged: the lab could not run it" in search.why
+    assert searched(world, search).ended is Outcome.OPEN
+    assert [seen.word for seen in search.of(end)] == ["MISS"] * 4 * BATCH
+    world.odd.clear()
+    assert culprit_of(searched(world, search)) == "c3"
 
 
 def test_an_end_that_does_not_build_is_told() -> None:
@@ -233,11 +246,15 @@ def test_an_interrupted_run_is_no_reason_to_leave_a_commit_out() -> None:
     cut = replace(run_of("MISS", 99, "cut"), incidents=("interrupted",))
     from lab.campaign.bisect.decide import reason_to_skip
 
+    def why_after(*seen: Seen) -> str:
+        search.entries = [replace(search.entries[0], seen=one) for one in seen]
+        return reason_to_skip(search.entries[0].suspect, search)
+
     before = search.paid
     search.entries.append(replace(search.entries[0], seen=cut))
     assert search.paid == before
-    assert reason_to_skip([cut] * 9, search) == ""
-    assert reason_to_skip([run_of("MISS", 1, "s", "host")] * 4, search) != ""
+    assert why_after(*[cut] * 9) == ""
+    assert why_after(*[run_of("MISS", 1, "s", "host")] * 4) != ""
 
 
 def guessed(world: World) -> list[bool]:
