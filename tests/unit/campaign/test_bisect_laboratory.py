@@ -21,8 +21,11 @@ from lab.campaign.bisect.commits import commits_between
 from lab.campaign.bisect.costs import FRESH
 from lab.campaign.bisect.decide import QUICK
 from lab.campaign.bisect.engine import UnfitError
-from lab.campaign.bisect.laboratory import Conductor, _is_there, environment_of, pace_of, seen_of
+from lab.campaign.bisect.kernels import is_there
+from lab.campaign.bisect.laboratory import Conductor
 from lab.campaign.bisect.model import REVERT, Asked, Entry, Purpose, Search, Suspect
+from lab.campaign.bisect.prices import pace_of
+from lab.campaign.bisect.runs import environment_of, seen_of
 from lab.contracts import BootableKernel, HostSize
 from lab.errors import BadInput, DeadlinePassed
 from lab.experiments.found import case_named
@@ -106,10 +109,10 @@ def test_a_kernel_of_a_search_is_known_by_its_name_afterwards(built: Conductor) 
 def test_what_is_there_costs_a_run_and_a_neighbour_less_than_the_first(built: Conductor) -> None:
     built.search.entries.append(Entry("good", Purpose.SEARCH, 1, run_of("PASS", 1, "s")))
     first = suspect(built, "more")
-    assert built.cost(first) == 10 + FRESH / 2
+    assert built.prices.cost(first) == 10 + FRESH / 2
     built.search.contents[first.name] = built.make(first)
-    assert built.cost(first) == 10
-    assert 10 < built.cost(suspect(built, "words")) < 10 + FRESH / 4
+    assert built.prices.cost(first) == 10
+    assert 10 < built.prices.cost(suspect(built, "words")) < 10 + FRESH / 4
 
 
 def guests_at_work(request: SessionRequest, folder: Path, listener: Listener, **__: Any) -> Conducted:  # noqa: ANN401
@@ -386,6 +389,6 @@ def test_a_package_that_was_fetched_since_it_was_found_is_there(
 ) -> None:
     monkeypatch.setenv("LAB_CACHE", str(tmp_path))
     kernel = CatalogueKernel("k", "p", "1-1", "1", "generic", 10, "stock", False, "1.0", (), 10, "0" * 64, mark="m")
-    assert not _is_there(kernel)
+    assert not is_there(kernel)
     unpacked_dir(kernel.release, kernel.version, kernel.mark).mkdir(parents=True)
-    assert _is_there(kernel)
+    assert is_there(kernel)
