@@ -1,28 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""`lab run`: prepares a plan, has pytest run it, shows what happens, and tidies up whatever happens."""
+"""`lab run`: what is asked for, and in which way it is to be carried out (lab.cli.running)."""
 
 from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from lab.cli import complete
-from lab.cli.exits import FOR_BISECT, INTERRUPTED, LAB_FAILED, code_for_bisect, code_of
-from lab.cli.options import Carrier, Cold, Hosts, Known, ResultsFolder, conducting, pairs_of
-from lab.cli.verdicts import listening
-from lab.text.terminal import Console, say
-
-if TYPE_CHECKING:
-    from lab.plan.session import SessionPlan
-    from lab.report import Session
-    from lab.session.again import Again
-    from lab.session.conduct import Conducted, Listener
-    from lab.spec.request import SessionRequest
+from lab.cli.exits import FOR_BISECT
+from lab.cli.options import Carrier, Cold, Hosts, Known, ResultsFolder, pairs_of
+from lab.cli.running import Way, carried_out
 
 
 def run(
@@ -164,60 +155,19 @@ def run(
         seconds=_seconds(timeout),
         command=shlex.join(["lab", *sys.argv[1:]]),
     )
-    folder = results_folder(results)
-    refuse(
-        {"--dry-run": dry_run, "--rerun-failed": rerun, "--hosts": hosts is not None, "--resume": resume is not None}
-        | {"--of": bool(of), "--expect": bool(expect), "--for-bisect": bisect}
+    way = Way(
+        results_folder(results),
+        hosts=hosts,
+        carrier=carrier,
+        resume=resume,
+        rerun=rerun,
+        of=of,
+        dry_run=dry_run,
+        as_json=as_json,
+        timing=timing,
+        bisect=bisect,
     )
-    only = None
-    if rerun:
-        found = _again(request, folder, of)
-        request, only = found.request, found.wanted
-    if dry_run:
-        from lab.cli.foreseen import tell_foreseen
-
-        tell_foreseen(request, only, as_json=as_json)
-        return
-    with listening(as_json=as_json) as listener:
-        if resume is not None and hosts is not None:
-            done = _resumed(resume, request, folder, listener, hosts, carrier)
-        else:
-            done = conducting(hosts, carrier)(request, folder, listener, only=only)
-    session = done.session()
-    status = _close(done, session, as_json=as_json)
-    if timing:
-        _tell_timing(done.plan, session, as_json=as_json)
-    if bisect and status != INTERRUPTED:
-        status = code_for_bisect(session.results, lost=len(session.results) < len(done.plan.runs))
-    raise typer.Exit(status)
-
-
-BESIDE: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "--dry-run": ((), ("--hosts", "--resume")),
-    "--rerun-failed": ((), ("--resume",)),
-    "--of": (("--rerun-failed",), ()),
-    "--resume": (("--hosts",), ("--expect",)),
-    "--for-bisect": ((), ("--expect",)),
-}
-"""By an option, those that it needs beside it, and those that make no sense there: other hosts are not asked what they
-would do, a session that goes on keeps its runs and predictions, and git is told what was measured."""
-
-
-def refuse(given: Mapping[str, bool]) -> None:
-    """Raises BadInput for each option that needs another one, or makes no sense beside one."""
-    from lab.errors import BadInput
-
-    problems = [
-        text
-        for option, (needed, apart) in BESIDE.items()
-        if given[option]
-        for text in (
-            *(f"{option} is for sessions of {other}" for other in needed if not given[other]),
-            *(f"{option} makes no sense beside {other}" for other in apart if given[other]),
-        )
-    ]
-    if problems:
-        raise BadInput(problems, hint="lab run --help")
+    raise typer.Exit(carried_out(request, way))
 
 
 def _seconds(timeout: str) -> float:
@@ -228,71 +178,3 @@ def _seconds(timeout: str) -> float:
     if seconds is None or (timeout and not seconds):
         raise BadInput([f"--timeout {timeout!r}: write 90s, 30min or 2h"])
     return seconds
-
-
-def _again(request: SessionRequest, folder: Path, of: str) -> Again:
-    """Raises BadInput; typer.Exit where nothing failed."""
-    from lab.cli.find import find, newest_session
-    from lab.session.again import again
-
-    session = find(of, folder) if of else newest_session(folder)
-    found = again(session, request)
-    if found is None:
-        say(f"nothing to run again: all of {session.name} is as predicted")
-        raise typer.Exit
-    return found
-
-
-def _resumed(
-    resume: Path, request: SessionRequest, folder: Path, listener: Listener, hosts: Path, carrier: str
-) -> Conducted:
-    from lab.errors import BadInput
-    from lab.fleet import crew
-    from lab.session.conduct import Until
-
-    session = resume if resume.is_dir() else folder / resume
-    if not session.is_dir():
-        raise BadInput([f"--resume {resume}: no such session in {folder}"], hint="lab archive list")
-    return crew.resume(session.resolve(), listener, hosts, carrier=carrier, until=Until.asked(request))
-
-
-def _tell_timing(plan: SessionPlan, session: Session, *, as_json: bool) -> None:
-    """Waterfalls of a session's runs and the sum; beside JSON on standard error."""
-    from lab.plan.pairs import table
-    from lab.report.bars import timing
-    from lab.session.learnt import load_learnt
-
-    console = Console(stderr=as_json)
-    console.print(timing(session))
-    known = load_learnt().rates.get(plan.host, {})
-    console.print(f"{plan.pairs} at once: {plan.pairs_why}", highlight=False)
-    console.print(f"work done a second by pairs at once on {plan.host}: {table(known)}", highlight=False)
-
-
-def why_untried(session: Session) -> list[str]:
-    """Each reason once, where everything was skipped."""
-    from lab.report.wording import sentence
-
-    return [] if session.tried else list(dict.fromkeys(sentence(result) for result in session.results))
-
-
-def _close(done: Conducted, session: Session, *, as_json: bool) -> int:
-    """The table, the report's path and the exit status."""
-    from lab.archive.reports import REPORT
-    from lab.report import text
-
-    plan = done.plan
-    if not as_json:
-        Console().print(text.overview(session))
-        for reason in why_untried(session):
-            say(f"skipped: {reason}")
-        say(f"report: {plan.folder / REPORT}")
-    missing = [run.id for run in plan.runs if run.id not in {r.manifest.run for r in session.results}]
-    if missing and done.stop:
-        say(f"{len(missing)} of {len(plan.runs)} runs were not begun: {done.stop.why}", err=True)
-    elif missing:
-        say(f"{len(missing)} of {len(plan.runs)} runs left no bundle; what happened: {done.log}", err=True)
-    if done.interrupted:
-        return INTERRUPTED
-    cut = missing and not (done.stop and done.stop.verdict)
-    return LAB_FAILED if cut else code_of(session.results)

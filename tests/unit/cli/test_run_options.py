@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from lab.archive.reports import stored_plan
-from lab.cli import run as command
-from lab.cli.run import _close, refuse
+from lab.cli.running import BESIDE, close, refuse
 from lab.errors import BadInput
 from lab.host.paths import cache_root
 from lab.kernels.catalogue import LocalKernel
@@ -114,7 +113,7 @@ def test_who_says_what_to_run_does_not_mean_what_failed(lab: Lab, words: list[st
     ],
 )
 def test_options_that_make_no_sense_together_are_told_at_once(given: set[str], problems: int) -> None:
-    options = {*command.BESIDE, "--hosts", "--expect"}
+    options = {*BESIDE, "--hosts", "--expect"}
     told: list[str] = []
     try:
         refuse({option: option in given for option in options})
@@ -164,7 +163,7 @@ def test_what_was_not_run_is_said_and_no_success(
         manifest=SimpleNamespace(run=plan.runs[0].id), verdict=result.verdict, disagrees=word != "PASS"
     )
     session: Any = SimpleNamespace(results=(told,), tried=True)
-    assert _close(Conducted(plan, False, {}, stop), session, as_json=True) == code
+    assert close(Conducted(plan, False, {}, stop), session, as_json=True) == code
     assert said in capsys.readouterr().err
 
 
