@@ -7,6 +7,7 @@ import contextlib
 import shlex
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,7 @@ from lab.errors import BadInput, tried
 from lab.text.terminal import say
 
 if TYPE_CHECKING:
+    from lab.campaign.bisect.asking import Typed
     from lab.campaign.bisect.model import Search
     from lab.session.conduct import Conducts
 
@@ -26,6 +28,26 @@ ANEW = {"resume", "budget", "pairs", "hosts", "carrier"}
 """Parameters that a search that goes on may be given anew."""
 
 bisect = typer.Typer(rich_markup_mode="rich", invoke_without_command=True)
+
+
+@dataclass(frozen=True)
+class Where:
+    """Which hosts have the sessions of a search: this one, or those of a list."""
+
+    hosts: Path | None
+    carrier: str
+
+    def conducting(self) -> Conducts:
+        """Raises BadInput."""
+        return conducting(self.hosts, self.carrier)
+
+    @property
+    def options(self) -> str:
+        """The options that say so, for a command line."""
+        if not self.hosts:
+            return ""
+        return f" --hosts {shlex.quote(str(self.hosts))} --carrier {shlex.quote(self.carrier)}"
+
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a search, as lab bisect told it.")]
 
@@ -85,45 +107,39 @@ def main(
     """
     if context.invoked_subcommand:
         return
-    from lab.campaign.bisect.asking import begun, budget_of, kind_of
-    from lab.campaign.bisect.model import Asked, Budget
+    from lab.campaign.bisect.asking import Typed
     from lab.campaign.bisect.record import new_folder
     from lab.cli.options import pairs_of
     from lab.host.interrupt import end_in_order
     from lab.host.paths import results_folder
 
     end_in_order()  # make must not outlive a SIGTERM
+    where = Where(hosts, carrier)
     if resume is not None:
-        _resumed(context, resume, budget, pairs, hosts, carrier)
+        _resumed(context, resume, budget, pairs, where)
         return
-    problems: list[str] = [] if case else ["--case is missing"]
-    limit = tried(problems, lambda: budget_of(budget))
-    kind = tried(problems, lambda: kind_of(packages, repo, series, (good, bad)))
-    search, folder, hints = None, results_folder(results), ["lab bisect --help"]
-    conduct = tried(problems, lambda: conducting(hosts, carrier), hints)
-    if kind is not None:
-        asked = Asked(
-            kind=kind,
-            case=case,
-            nic=nic,
-            good=good,
-            bad=bad,
-            source={"packages": packages, "commits": repo, "patches": series}[kind],
-            base=base,
-            configs=tuple(str(path) for path in config or ()),
-            design=design,
-            sought=sought,
-            confidence=confidence,
-            budget=limit or Budget(),
-            family=family,
-            pairs=pairs_of(pairs),
-            results=str(folder),
-            command=shlex.join(["lab", *sys.argv[1:]]),
-        )
-        search = tried(problems, lambda: begun(asked), hints)
-    if problems or search is None or conduct is None:
-        raise BadInput(problems, hint=hints[-1])
-    _searched(new_folder(folder), search, conduct, _on(hosts, carrier))
+    folder = results_folder(results)
+    typed = Typed(
+        case,
+        nic,
+        packages=packages,
+        repo=repo,
+        series=series,
+        good=good,
+        bad=bad,
+        base=base,
+        configs=tuple(str(path) for path in config or ()),
+        design=design,
+        sought=sought,
+        confidence=confidence,
+        budget=budget,
+        family=family,
+        pairs=pairs_of(pairs),
+        results=str(folder),
+        command=shlex.join(["lab", *sys.argv[1:]]),
+    )
+    search, conduct = _begun(typed, where)
+    _searched(new_folder(folder), search, conduct, where)
 
 
 @bisect.command()
@@ -171,20 +187,27 @@ def _found(folder: Path) -> Path:
     return inside if not folder.exists() and (inside / FILE).is_file() else folder.expanduser()
 
 
-def _on(hosts: Path | None, carrier: str) -> str:
-    """The options that say on which hosts, for a command line."""
-    return f" --hosts {shlex.quote(str(hosts))} --carrier {shlex.quote(carrier)}" if hosts else ""
-
-
 def _typed(context: typer.Context) -> set[str]:
     """Names of the parameters that stand on the command line: lab.toml and the environment give defaults."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
 
 
-def _resumed(context: typer.Context, folder: Path, budget: str, pairs: str, hosts: Path | None, carrier: str) -> None:
-    from dataclasses import replace
+def _begun(typed: Typed, where: Where) -> tuple[Search, Conducts]:
+    """A new search, and who conducts its sessions. Raises BadInput with all that is wrong with either."""
+    from lab.campaign.bisect.asking import begun
 
+    problems: list[str] = [] if typed.case else ["--case is missing"]
+    hints = ["lab bisect --help"]
+    asked = typed.asked(problems)
+    conduct = tried(problems, where.conducting, hints)
+    search = tried(problems, lambda: begun(asked), hints) if asked is not None else None
+    if problems or search is None or conduct is None:
+        raise BadInput(problems, hint=hints[-1])
+    return search, conduct
+
+
+def _resumed(context: typer.Context, folder: Path, budget: str, pairs: str, where: Where) -> None:
     from lab.campaign.bisect.asking import budget_of, checked_pairs
     from lab.campaign.bisect.record import load
     from lab.cli.options import pairs_of
@@ -195,25 +218,25 @@ def _resumed(context: typer.Context, folder: Path, budget: str, pairs: str, host
             ["--resume goes on with what was asked for; --budget, --pairs and --hosts alone can be given anew"],
             hint=f"lab bisect --resume {folder}",
         )
-    conduct = conducting(hosts, carrier)
+    conduct = where.conducting()
     found = _found(folder)
     search = load(found)
     if budget:
         search.asked = replace(search.asked, budget=budget_of(budget))
     if "pairs" in typed:
         search.asked = replace(search.asked, pairs=checked_pairs(pairs_of(pairs)))
-    _searched(found, search, conduct, _on(hosts, carrier))
+    _searched(found, search, conduct, where)
 
 
-def _searched(folder: Path, search: Search, conduct: Conducts, on: str) -> None:
-    """Run it to its end, keeping all of it in the folder whatever happens. `on`: options of a command that resumes."""
+def _searched(folder: Path, search: Search, conduct: Conducts, where: Where) -> None:
+    """Run it to its end, keeping all of it in the folder whatever happens. Ends the command with its exit status."""
     from lab.campaign.bisect import wording
     from lab.campaign.bisect.model import Outcome
     from lab.campaign.bisect.record import held
     from lab.campaign.bisect.work import MAIL, search_on
     from lab.cli.verdicts import listening
 
-    again = f"lab bisect --resume {shlex.quote(str(folder))}{on}"
+    again = f"lab bisect --resume {shlex.quote(str(folder))}{where.options}"
     with held(folder), _told_how(again):
         say(f"{wording.headline(search)}; kept in {folder}", err=True)
         with listening() as listener:
