@@ -14,7 +14,8 @@ from lab.errors import BadInput, tried
 from lab.text.terminal import Console, say
 
 if TYPE_CHECKING:
-    from lab.campaign.nightly import Asked, Ended
+    from lab.campaign.asked import Asked
+    from lab.campaign.nightly import Ended
     from lab.spec.night import NightSpec
 
 
@@ -44,7 +45,8 @@ def nightly(
     if install:
         _install(asked, at, hosts, carrier)
         return
-    from lab.campaign.nightly import Nightly, alone, unfinished
+    from lab.campaign.nightly import Nightly
+    from lab.campaign.tonight import alone, unfinished
     from lab.cli.progress import shown
 
     with alone(asked.root):
@@ -63,7 +65,7 @@ def nightly(
 def _asked(file: Path, only: list[str], results: Path | None, hosts: Path | None, carrier: str) -> Asked:
     """The file, looked through. Raises BadInput with all of its problems."""
     from lab.archive.known import use_known
-    from lab.campaign.nightly import Asked
+    from lab.campaign.asked import Asked
     from lab.campaign.sources import check
     from lab.host.paths import results_folder
     from lab.spec.night import load_night

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.campaign import culprits, nightly, sources
+from lab.campaign import culprits, nightly, sources, telling
+from lab.campaign.asked import Asked
+from lab.campaign.tonight import alone
 from lab.contracts import BootableKernel, GuestImage
 from lab.errors import BadInput
 from lab.host import post, records
@@ -129,21 +131,22 @@ def one_night(file: Path, kernel: str, words: str, kill: int = 0, only: tuple[st
     spec = load_night(file.read_text(), str(file))
     cases = dict(zip(spec.cases, words, strict=True))
     write = killer(records.write_whole)
-    replaced = {
-        "source_of": killer(lambda target, folder, progress: sources.Source(kernel)),
-        "made": killer(lambda name, progress: kernel_called(name)),
-        "refresh_lists": lambda progress: (),
-        "send": killer(post.send),
-        "write_whole": write,
-    }
-    for name, value in replaced.items():
-        setattr(nightly, name, value)
-    culprits.look_for = killer(looked_for)
-    records.write_whole = write
+    replaced = [
+        (nightly, "source_of", killer(lambda target, folder, progress: sources.Source(kernel))),
+        (nightly, "made", killer(lambda name, progress: kernel_called(name))),
+        (nightly, "refresh_lists", lambda progress: ()),
+        (telling, "send", killer(post.send)),
+        (telling, "write_whole", write),
+        (records, "write_whole", write),
+        (culprits, "look_for", killer(looked_for)),
+    ]
+    for module, name, value in replaced:
+        assert hasattr(module, name)
+        setattr(module, name, value)
     root = file.parent / "results"
     conduct = killer(conducted(cases, killer(write_bundle)))
-    with nightly.alone(root):
-        return nightly.Nightly(nightly.Asked(file, spec, root, only, conduct), lambda _: None).work()
+    with alone(root):
+        return nightly.Nightly(Asked(file, spec, root, only, conduct), lambda _: None).work()
 
 
 @dataclass(frozen=True)

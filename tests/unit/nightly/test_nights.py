@@ -149,7 +149,7 @@ def test_a_mail_that_nobody_takes_waits_for_the_next_night(file: Path) -> None:
 
 
 def test_two_do_not_work_on_one_results_folder(file: Path) -> None:
-    from lab.campaign.nightly import alone
+    from lab.campaign.tonight import alone
     from lab.errors import HostTrouble
 
     with alone(file.parent / "results"):
