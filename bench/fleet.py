@@ -27,10 +27,12 @@ from typing import Any
 
 from bench.machine import context
 from bench.memory import pss_kib
+from lab.fleet.answers import Answer
 from lab.fleet.arrival import FLEET
 from lab.fleet.attempts import ENDED
 from lab.fleet.carriers import CARRIERS
-from lab.fleet.crew import Answer, Crew, filling
+from lab.fleet.conduct import filling
+from lab.fleet.crew import Crew
 from lab.host.paths import cache_root, runtime_dir, temporary_folder
 from lab.host.version import lab_code
 from lab.plan.session import PLAN_FILE, SessionPlan, dump

@@ -16,7 +16,7 @@ from lab.text.terminal import Console, say
 from lab.text.words import one_line
 
 if TYPE_CHECKING:
-    from lab.fleet.crew import Answer
+    from lab.fleet.answers import Answer
 
 hosts = typer.Typer(no_args_is_help=True, help="Hosts that can be given work (docs/fleet.md).")
 
@@ -30,7 +30,7 @@ def list_hosts(inventory: Inventory, as_json: AsJson = False) -> None:
 
     Exit code: [bold]0[/bold] each can be used; [bold]3[/bold] some cannot.
     """
-    from lab.fleet.crew import ask_all
+    from lab.fleet.answers import ask_all
     from lab.fleet.inventory import read_inventory
 
     with shown() as progress:
@@ -72,7 +72,7 @@ def doctor(inventory: Inventory) -> None:
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    from lab.fleet.crew import ASKED_AT_ONCE, examined
+    from lab.fleet.answers import ASKED_AT_ONCE, examined
     from lab.fleet.inventory import read_inventory
 
     listed = read_inventory(inventory)

@@ -73,6 +73,6 @@ def conducting(hosts: Path | None, carrier: str) -> Conducts:
 
     if hosts is None:
         return conduct
-    from lab.fleet.crew import conducted_by
+    from lab.fleet.conduct import conducted_by
 
     return conducted_by(hosts, carrier)

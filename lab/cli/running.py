@@ -126,13 +126,13 @@ def _conducted(request: SessionRequest, way: Way, only: Callable[[Run], bool] | 
 
 def _resumed(resume: Path, hosts: Path, way: Way, request: SessionRequest, listener: Listener) -> Conducted:
     from lab.errors import BadInput
-    from lab.fleet import crew
+    from lab.fleet import conduct
     from lab.session.conduct import Until
 
     session = resume if resume.is_dir() else way.folder / resume
     if not session.is_dir():
         raise BadInput([f"--resume {resume}: no such session in {way.folder}"], hint="lab archive list")
-    return crew.resume(session.resolve(), listener, hosts, carrier=way.carrier, until=Until.asked(request))
+    return conduct.resume(session.resolve(), listener, hosts, carrier=way.carrier, until=Until.asked(request))
 
 
 def _tell_timing(plan: SessionPlan, session: Session, *, as_json: bool) -> None:

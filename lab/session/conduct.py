@@ -105,7 +105,7 @@ class Conducted:
 
 
 class Conducts(Protocol):
-    """What has a session done: `conduct` on this host, `lab.fleet.crew.conducted_by` on those of a list."""
+    """What has a session done: `conduct` on this host, `lab.fleet.conduct.conducted_by` on those of a list."""
 
     def __call__(
         self,

@@ -29,7 +29,8 @@ from lab.campaign.bisect.runs import environment_of, seen_of
 from lab.contracts import BootableKernel, HostSize
 from lab.errors import BadInput, DeadlinePassed
 from lab.experiments.found import case_named
-from lab.fleet.crew import Answer, OnHosts
+from lab.fleet.answers import Answer
+from lab.fleet.conduct import OnHosts
 from lab.host.paths import project_root
 from lab.host.workers import identity, living
 from lab.kernels import products, recipes
@@ -368,10 +369,10 @@ def test_a_list_of_hosts_says_how_many_may_be_at_once(tmp_path: Path, monkeypatc
     request = SessionRequest(names=("hold",))
     (tmp_path / "hosts.ini").write_text("one ansible_connection=local lab_pairs=2\ntwo ansible_connection=local\n")
     hosts = OnHosts(tmp_path / "hosts.ini", "local")
-    monkeypatch.setattr("lab.fleet.crew.ask", lambda host: Answer(host, {"pairs": 3}))
+    monkeypatch.setattr("lab.fleet.answers.ask", lambda host: Answer(host, {"pairs": 3}))
     assert room_of(hosts, request, lambda _: None) == 5
     assert room_of(hosts, replace(request, pairs=4), lambda _: None) == 4
-    monkeypatch.setattr("lab.fleet.crew.ask", lambda host: Answer(host, {}, "it is away"))
+    monkeypatch.setattr("lab.fleet.answers.ask", lambda host: Answer(host, {}, "it is away"))
     assert room_of(hosts, request, lambda _: None) == 1
 
 

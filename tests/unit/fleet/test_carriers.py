@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from lab.errors import BadInput, HostTrouble
+from lab.fleet.answers import Answer
 from lab.fleet.attempts import AT_WORK, ENDED, STRIKES, FleetFolder
 from lab.fleet.batch import TRY_ELSEWHERE
 from lab.fleet.carriers import CARRIERS, Work, logins
 from lab.fleet.carry import Planned
-from lab.fleet.crew import Answer, conduct
+from lab.fleet.conduct import conduct
 from lab.fleet.fitting import pack_source
 from lab.fleet.in_turn import Places, Turns
 from lab.fleet.inventory import FleetHost

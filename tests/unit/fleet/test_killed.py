@@ -17,10 +17,11 @@ from pathlib import Path
 
 import pytest
 
+from lab.fleet.answers import Answer
 from lab.fleet.arrival import FLEET
 from lab.fleet.attempts import AT_WORK, ENDED, GIVEN_UP, FleetFolder
 from lab.fleet.batch import is_done
-from lab.fleet.crew import Answer, Crew
+from lab.fleet.crew import Crew
 from lab.host.paths import cache_root, project_root
 from lab.plan.session import EVENTS_FILE, PLAN_FILE, SessionPlan, dump
 from lab.session.conduct import Listener, watch

@@ -12,10 +12,11 @@ import pytest
 
 from lab.archive.reports import judged
 from lab.fleet import late
+from lab.fleet.answers import ask
 from lab.fleet.arrival import FLEET
 from lab.fleet.attempts import ENDED, GIVEN_UP, FleetFolder
 from lab.fleet.batch import is_done
-from lab.fleet.crew import Crew, ask
+from lab.fleet.crew import Crew
 from lab.fleet.late import Late
 from lab.fleet.orders import batches
 from lab.host.paths import cache_root

@@ -18,9 +18,10 @@ from pathlib import Path
 
 import pytest
 
+from lab.fleet.answers import ask
 from lab.fleet.arrival import FLEET
 from lab.fleet.attempts import ENDED, GIVEN_UP
-from lab.fleet.crew import Crew, ask
+from lab.fleet.crew import Crew
 from lab.host.paths import cache_root, project_root
 from lab.plan.session import PLAN_FILE, SessionPlan, dump
 from lab.session.conduct import Conducted, Listener, watch
