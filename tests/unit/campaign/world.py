@@ -7,11 +7,15 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
+
+import pytest
 
 from lab.campaign.bisect.decide import Means
 from lab.campaign.bisect.engine import Engine, UnfitError, Wanted
 from lab.campaign.bisect.engine import Told as Tells
 from lab.campaign.bisect.model import REVERT, Asked, Budget, Kind, Range, Search, Seen, Suspect, Told
+from lab.campaign.bisect.record import load, save
 
 SESSION = "session-{}"
 
@@ -158,3 +162,13 @@ def searched(world: World, search: Search | None = None, saves: list[int] | None
     """A search of that world, to its end."""
     mine = search or search_in(world.range)
     return Engine(mine, world, lambda now: (saves if saves is not None else []).append(len(now.entries))).go()
+
+
+def killed_and_resumed(world: World, folder: Path) -> Search:
+    """A search that is killed where the world stops, and goes on to its end from what it has saved."""
+    with pytest.raises(KilledError):
+        Engine(search_in(world.range), world, lambda now: save(folder, now)).go()
+    world.stop_at = 0
+    resumed = load(folder)
+    Engine(resumed, world, lambda now: save(folder, now)).go()
+    return resumed
