@@ -231,7 +231,7 @@ def _resumed(context: typer.Context, folder: Path, budget: str, pairs: str, wher
 def _searched(folder: Path, search: Search, conduct: Conducts, where: Where) -> None:
     """Run it to its end, keeping all of it in the folder whatever happens. Ends the command with its exit status."""
     from lab.campaign.bisect import wording
-    from lab.campaign.bisect.model import Outcome
+    from lab.campaign.bisect.model import Budget, Outcome
     from lab.campaign.bisect.record import held
     from lab.campaign.bisect.work import MAIL, search_on
     from lab.cli.verdicts import listening
@@ -245,7 +245,8 @@ def _searched(folder: Path, search: Search, conduct: Conducts, where: Where) -> 
         say(line)
     say(f"report: {folder / MAIL}")
     if search.ended is Outcome.OPEN:
-        say(f"to go on: {again} --budget MORE", err=True)
+        more = " --budget MORE" if search.asked.budget != Budget() else ""
+        say(f"to go on: {again}{more}", err=True)
     codes = {Outcome.CULPRIT: AS_PREDICTED, Outcome.NONE: OTHER_VERDICT, Outcome.BRACKET: OTHER_VERDICT}
     raise typer.Exit(codes.get(search.ended, LAB_FAILED))
 
