@@ -231,10 +231,10 @@ def _of_ends(search: Search, found: Bisection, means: Means) -> Steps | Ended | 
     if first:
         return _those_there(search, first, means)
     belief = found.belief()
-    few = min((bad, good), key=lambda end: found.of(end).runs)
+    fewest = sorted((bad, good), key=lambda end: found.of(end).runs)[: max(1, means.pairs)]
     alike = LEAST_SURE < belief.none < search.asked.confidence
-    if alike and found.of(few).runs < 2 * MOST_OF_ENDS:
-        return (Step(few, Purpose.SEARCH, means.runs_each(1)),)
+    if alike and found.of(fewest[0]).runs < 2 * MOST_OF_ENDS:
+        return tuple(Step(end, Purpose.SEARCH, means.runs_each(len(fewest))) for end in fewest)
     return None
 
 

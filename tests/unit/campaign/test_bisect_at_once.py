@@ -47,6 +47,13 @@ def test_both_ends_and_both_of_the_proof_are_run_at_once() -> None:
     assert "run at the same time" in mail(search)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_ends_that_fail_alike_are_run_at_once_until_that_is_sure(seed: int) -> None:
+    world = free("", pairs=2, passing=0.5, seed=seed)
+    assert searched(world).ended is Outcome.NONE
+    assert [set(names) for names in world.sessions_of[:3]] == [{"c12", "good"}] * 3
+
+
 def test_a_kernel_that_is_there_is_not_held_up_by_one_that_has_to_be_made() -> None:
     """No kernel is there but what was made: of the ends the bad one is run while the good one is made."""
     world = World(line_of(12), "c5", pairs=4)
