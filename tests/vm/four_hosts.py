@@ -47,8 +47,11 @@ pytestmark = pytest.mark.skipif(bool(cannot()), reason=cannot())
 def four(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """Their caches are empty; that of the third is a small disk of its own."""
     with fleet(tmp_path_factory.mktemp("four"), NAMES) as hosts:
-        disk = hosts.hosts[2].cache
+        three = hosts.hosts[2]
+        disk = three.cache
         check("mount", "-t", "tmpfs", "-o", f"size={DISK}", "lab-test", str(disk))
+        three.kill()
+        three.serve()  # what it started before has mounts of its own, without this one
         try:
             yield hosts
         finally:
@@ -83,7 +86,9 @@ def full(host: Host) -> Iterator[None]:
 
     def shrunk() -> tuple[bool | None, object]:
         """What is written meanwhile makes the kernel refuse (EINVAL): then there is more on it."""
-        size = f"size={shutil.disk_usage(host.cache).used}"
+        used = shutil.disk_usage(host.cache).used
+        assert used, "nothing lies on it: the host writes elsewhere"  # and 0 would be no limit
+        size = f"size={used}"
         done = subprocess.run(
             ["mount", "-o", f"remount,{size}", str(host.cache)], capture_output=True, text=True, check=False
         )
