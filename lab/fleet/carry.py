@@ -41,6 +41,7 @@ from lab.session.start_engine import LOG
 from lab.units import utc_now
 
 SPOOL = "stream.tar.zst"
+FASTER = "another host was faster"
 LOOK = 1.0
 """Seconds from one look at whether a batch is done to the next."""
 PUSHES = 4
@@ -101,7 +102,7 @@ class Carry:
             self.doing(f"refuses the order: {exc.message}")
             return 0
         except LabError as exc:
-            self.fleet.end(attempt, GIVEN_UP, exc.message)
+            self.fleet.end(attempt, GIVEN_UP, FASTER if self.beaten else exc.message)
             if not self.stopping.is_set():
                 self.fleet.strike(self.host.name, exc.message)
             self.doing(f"given up: {exc.message}")
@@ -147,7 +148,7 @@ class Carry:
             taken = self._take(sent, runs, attempt, given_up=self.beaten)
             link.have(sent)
         if self.beaten:
-            self.fleet.end(attempt, GIVEN_UP, "another host was faster", pushed)
+            self.fleet.end(attempt, GIVEN_UP, FASTER, pushed)
             return 0
         why = "; ".join([*sent.trouble, *(f"{k}: {v}" for k, v in taken.refused.items()), *taken.lies])
         self.fleet.end(attempt, ENDED, why, pushed)

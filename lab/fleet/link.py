@@ -30,6 +30,8 @@ STREAM = 4096 * MIB
 SSH_END, LOCAL_END = 10, 90
 """Seconds that the process at our end of a wire is waited for: where it is the host's own, it has guests to end."""
 SAID = 300
+TOLD = 8 * MIB
+"""Bytes that are pushed from one word of it to the next: each is a line of the session's events."""
 
 
 @dataclass(frozen=True)
@@ -85,13 +87,17 @@ class Link:
         begun = self.ask("put", artefacts=[artefact.model_dump()]).get("begun")
         if not isinstance(begun, int) or not 0 <= begun <= artefact.size:
             raise HostTrouble(f"{self.host.name} has an odd part of {artefact.place}")
-        sent = 0
+        sent, told = 0, -TOLD
         with here.open("rb") as stream:
             stream.seek(begun)
-            while (data := stream.read(PIECE)) and not self.stopping.is_set():
+            while data := stream.read(PIECE):
+                if self.stopping.is_set():  # the host keeps what it has
+                    raise HostTrouble(f"it was told to stop while {artefact.place} was pushed")
                 self.wire.send(DATA, data)
                 sent += len(data)
-                progress(f"pushing {artefact.place}: {(begun + sent) // MIB} MiB of {artefact.size // MIB}")
+                if sent - told >= TOLD:
+                    progress(f"pushing {artefact.place}: {(begun + sent) // MIB} MiB of {artefact.size // MIB}")
+                    told = sent
         self.wire.tell(whole=True)
         if self._heard().get("there") is not True:
             raise HostTrouble(f"{self.host.name} did not get all of {artefact.place}")

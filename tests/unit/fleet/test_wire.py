@@ -21,6 +21,7 @@ from lab.fleet.wire import ALIVE, DATA, MESSAGE, LinkLost, Wire, lease
 from lab.host.paths import cache_root, project_root
 from lab.host.version import lab_code
 from lab.plan.session import SessionPlan
+from lab.units import MIB, Deadline, wait_until
 from tests.unit.fleet.made import plan_in
 
 SHORT = timedelta(seconds=0.3)
@@ -122,6 +123,29 @@ def test_a_host_is_given_what_it_lacks_once_and_the_rest_of_what_it_has_begun(
         assert not partial_of(big).exists()
         place_of(big).write_bytes(b"rotten")
         assert lacking(files) == (big,)
+
+
+def test_who_is_told_to_stop_while_it_pushes_says_so_and_the_host_keeps_what_it_has(
+    host: FleetHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan: SessionPlan = plan_in(tmp_path)
+    (cache_root() / "kernels" / "k" / "image").write_bytes(os.urandom(20 * MIB))
+    big = next(artefact for artefact in artefacts_of(plan) if artefact.size == 20 * MIB)
+    stopping, told = threading.Event(), list[str]()
+
+    def stop(what: str) -> None:
+        told.append(what)
+        if len(told) == 2:
+            stopping.set()
+
+    with linked(host, stopping) as link, pytest.raises(HostTrouble, match=f"told to stop while {big.place} was"):
+        link.push([big], stop)
+    assert [what.rpartition(": ")[2] for what in told] == ["0 MiB of 20", "8 MiB of 20"]
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path / "there"))
+    wait_until(
+        lambda: (True if 8 * MIB <= begun(big) < 20 * MIB else None, begun(big)),
+        deadline=Deadline.after("what has arrived", timedelta(seconds=30)),
+    )
 
 
 def test_a_host_refuses_what_is_not_what_it_should_be_and_nonsense(host: FleetHost, tmp_path: Path) -> None:
