@@ -147,8 +147,8 @@ def _put(wire: Wire, asked: dict[str, Any]) -> None:
     with locked(artefacts.partial_of(artefact), progress=lambda _: None):
         is_here = artefacts.found(artefact) is not None  # another connection may have brought it
         begun = artefact.size if is_here else artefacts.begun(artefact)
-        wire.tell(begun=begun)
         with contextlib.nullcontext() if is_here else artefacts.arriving(artefact) as out:
+            wire.tell(begun=begun)  # there is room for it
             for piece in wire.pieces(artefact.size - begun):
                 if isinstance(piece, bytes) and out is not None:
                     out.write(piece)

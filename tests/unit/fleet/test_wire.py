@@ -158,6 +158,8 @@ def test_a_host_refuses_what_is_not_what_it_should_be_and_nonsense(host: FleetHo
         link.wire.tell(whole=True)
         with pytest.raises(HostTrouble, match="arrived damaged"):
             link._heard()
+        with pytest.raises(HostTrouble, match="space"):  # before a byte of it is sent
+            link.ask("put", artefacts=[lie.model_dump() | {"size": 2**40}])
         outside = {"place": "../../etc/passwd", "sha256": "0" * 64, "size": "1"}
         for ask, more in (("nosuch", {}), ("put", {"artefacts": [outside]}), ("batch", {"order": "{}"})):
             with pytest.raises(BadInput):
