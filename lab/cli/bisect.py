@@ -20,8 +20,7 @@ from lab.errors import BadInput, tried
 from lab.text.terminal import say
 
 if TYPE_CHECKING:
-    from lab.campaign.bisect.asking import Typed
-    from lab.campaign.bisect.model import Search
+    from lab.campaign.bisect.model import Asked, Search
     from lab.session.conduct import Conducts
 
 ANEW = {"resume", "budget", "pairs", "hosts", "carrier"}
@@ -107,7 +106,8 @@ def main(
     """
     if context.invoked_subcommand:
         return
-    from lab.campaign.bisect.asking import Typed
+    from lab.campaign.bisect.asking import budget_of, kind_of
+    from lab.campaign.bisect.model import Asked, Budget
     from lab.campaign.bisect.record import new_folder
     from lab.cli.options import pairs_of
     from lab.host.interrupt import end_in_order
@@ -118,27 +118,29 @@ def main(
     if resume is not None:
         _resumed(context, resume, budget, pairs, where)
         return
+    problems: list[str] = [] if case else ["--case is missing"]
+    limit = tried(problems, lambda: budget_of(budget))
+    kind = tried(problems, lambda: kind_of(packages, repo, series, (good, bad)))
     folder = results_folder(results)
-    typed = Typed(
-        case,
-        nic,
-        packages=packages,
-        repo=repo,
-        series=series,
+    asked = kind and Asked(
+        kind=kind,
+        case=case,
+        nic=nic,
         good=good,
         bad=bad,
+        source={"packages": packages, "commits": repo, "patches": series}[kind],
         base=base,
         configs=tuple(str(path) for path in config or ()),
         design=design,
         sought=sought,
         confidence=confidence,
-        budget=budget,
+        budget=limit or Budget(),
         family=family,
         pairs=pairs_of(pairs),
         results=str(folder),
         command=shlex.join(["lab", *sys.argv[1:]]),
     )
-    search, conduct = _begun(typed, where)
+    search, conduct = _begun(asked, where, problems)
     _searched(new_folder(folder), search, conduct, where)
 
 
@@ -193,13 +195,11 @@ def _typed(context: typer.Context) -> set[str]:
     return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
 
 
-def _begun(typed: Typed, where: Where) -> tuple[Search, Conducts]:
-    """A new search, and who conducts its sessions. Raises BadInput with all that is wrong with either."""
+def _begun(asked: Asked | None, where: Where, problems: list[str]) -> tuple[Search, Conducts]:
+    """A new search, and who conducts its sessions. Raises BadInput with these problems, and those of either."""
     from lab.campaign.bisect.asking import begun
 
-    problems: list[str] = [] if typed.case else ["--case is missing"]
     hints = ["lab bisect --help"]
-    asked = typed.asked(problems)
     conduct = tried(problems, where.conducting, hints)
     search = tried(problems, lambda: begun(asked), hints) if asked is not None else None
     if problems or search is None or conduct is None:

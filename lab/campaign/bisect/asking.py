@@ -6,7 +6,6 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from lab.campaign.bisect.commits import commits_between
@@ -14,7 +13,7 @@ from lab.campaign.bisect.model import Asked, Budget, Kind, Range, Search
 from lab.campaign.bisect.packages import packages_between
 from lab.campaign.bisect.patches import patches_of
 from lab.campaign.bisect.sought import GONE
-from lab.errors import BadInput, tried
+from lab.errors import BadInput
 from lab.experiments.found import all_cases, all_designs, find_case
 from lab.plan.design import design_of
 from lab.plan.names import FAMILIES
@@ -26,54 +25,6 @@ from lab.verdict.model import Word
 HINT = "lab bisect --help; lab cases and lab nics list what there is"
 PAIRS = "-n takes `auto` or a positive number"
 _RUNS = re.compile(r"(\d{1,6}) ?runs?")
-
-
-@dataclass(frozen=True)
-class Typed:
-    """A search as it was typed: nothing of it has been looked at, and its history may be none, or several."""
-
-    case: str
-    nic: str
-    packages: str
-    repo: str
-    series: str
-    good: str
-    bad: str
-    base: str
-    configs: tuple[str, ...]
-    design: str
-    sought: str
-    confidence: float
-    budget: str
-    family: str
-    pairs: int
-    results: str
-    command: str
-
-    def asked(self, problems: list[str]) -> Asked | None:
-        """None where no history is meant. What is wrong with that, and with the budget, is noted."""
-        limit = tried(problems, lambda: budget_of(self.budget))
-        kind = tried(problems, lambda: kind_of(self.packages, self.repo, self.series, (self.good, self.bad)))
-        if kind is None:
-            return None
-        return Asked(
-            kind=kind,
-            case=self.case,
-            nic=self.nic,
-            good=self.good,
-            bad=self.bad,
-            source={"packages": self.packages, "commits": self.repo, "patches": self.series}[kind],
-            base=self.base,
-            configs=self.configs,
-            design=self.design,
-            sought=self.sought,
-            confidence=self.confidence,
-            budget=limit or Budget(),
-            family=self.family,
-            pairs=self.pairs,
-            results=self.results,
-            command=self.command,
-        )
 
 
 def kind_of(packages: str, repo: str, series: str, ends: Sequence[str]) -> Kind:
