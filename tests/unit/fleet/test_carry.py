@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from lab.errors import HostTrouble
 from lab.fleet.arrival import FLEET
 from lab.fleet.artefacts import artefacts_of
 from lab.fleet.attempts import AT_WORK, ENDED, GIVEN_UP, Attempt, FleetFolder
 from lab.fleet.batch import ORDER, is_done
 from lab.fleet.carry import Carry
 from lab.fleet.inventory import FleetHost
-from lab.fleet.link import linked
+from lab.fleet.link import Link, linked
 from lab.fleet.orders import batches, dump_order
 from lab.host.paths import project_root
 from lab.plan.session import SessionPlan
@@ -113,3 +114,22 @@ def test_who_is_told_to_stop_because_another_host_was_faster_is_beaten(
     last = carry.fleet.attempts(carry.batch)[-1]
     assert (last.host, last.state, last.why) == ("slow", GIVEN_UP, "another host was faster")
     assert not any(is_done(carry.plan.folder / run.id) for run in carry.plan.runs)
+
+
+def test_who_is_beaten_before_its_batch_has_begun_says_so_and_is_not_struck(
+    carry: Carry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carry.fleet.end(the_attempt(carry), GIVEN_UP, "")
+    carry.host = simulated.host(simulated.make(tmp_path / "hosts", carry.plan, 600.0), "slow")
+    carry.fleet.write_hosts((carry.host,))
+
+    def pushing(*_: object) -> int:
+        carry.fleet.settle(carry.batch)
+        carry.stopping.wait(60)  # until who looks for that has looked
+        raise HostTrouble("it was told to stop while k was pushed")
+
+    monkeypatch.setattr(Link, "push", pushing)
+    carry.run()
+    last = carry.fleet.attempts(carry.batch)[-1]
+    assert (last.host, last.state, last.why) == ("slow", GIVEN_UP, "another host was faster")
+    assert not carry.fleet.strikes("slow")
