@@ -4,23 +4,26 @@
 No guest is booted: a run is a throw of a die whose rate is known. Each row of the table is a policy at one rate of
 failing with the bug and without it. In a share of the histories no commit is to blame: all trees fail alike, half as
 often. Told are wrong answers (an innocent commit, a culprit where there is none, or `none` where there is one),
-searches that ended without an answer, and runs a search.
+searches that ended without an answer, and runs a search. Then, of our own policy: how often is true what it believes
+at first with some probability.
 """
 
 from __future__ import annotations
 
+import math
 import random
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from lab.stats.bisection import Answer, Bisection, gain
+from lab.stats.bisection import CONFIDENCE, LEAST_GAIN, Answer, Bisection, gain
 from lab.stats.history import History
-from lab.stats.posterior import Tally
+from lab.stats.posterior import NONE_PRIOR, Tally
 
 COMMITS, MERGED, MOST_RUNS = 64, 0.2, 400
 NO_CULPRIT = 0.3
-RATES = ((1.0, 0.0), (1.0, 0.05), (0.7, 0.0), (0.7, 0.01), (0.3, 0.0), (0.3, 0.01))
+RATES = ((1.0, 0.0), (1.0, 0.05), (0.7, 0.0), (0.7, 0.01), (0.3, 0.0), (0.3, 0.01), (0.3, 0.05), (0.1, 0.0))
+LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
 
 
 @dataclass
@@ -35,11 +38,16 @@ class World:
     runs: int = 0
     contained: dict[str, bool] = field(default_factory=dict)
 
+    @property
+    def flake(self) -> float:
+        """How often a tree without the bug fails."""
+        return self.passing if self.culprit else max(self.failing / 2, self.passing)
+
     def fails(self, commit: str) -> bool:
         """One run of a commit's tree."""
         self.runs += 1
         if not self.culprit:
-            return self.dice.random() < max(self.failing / 2, self.passing)
+            return self.dice.random() < self.flake
         bad = self.contained.get(commit)
         if bad is None:
             suspects = self.history.suspects
@@ -127,10 +135,47 @@ def middle(bisection: Bisection) -> str:
     return best if gain(belief, best) > 0 else proposed
 
 
+LEAST_FLAKE = 0.001
+"""Where a test never fails without the bug, "none" would be impossible."""
+
+
+def flake_rate_known(world: World) -> Told:
+    """As flake-aware culprit finding has it (Henderson et al., ICST 2023): what has the bug always fails, what has it
+    not fails at the flake rate, of which history knows. Here that is the true one; and that the bad end failed once and
+    the good one passed is given, as it is to plain bisection."""
+    history, flake = world.history, max(LEAST_FLAKE, world.flake)
+    weights = [*[(1 - NONE_PRIOR) / len(history.suspects)] * len(history.suspects), NONE_PRIOR * flake * (1 - flake)]
+    commits = (*history.suspects, history.good)
+    inside = {commit: history.contained(commit) for commit in commits}
+    while True:
+        whole = math.fsum(weights)
+        weights = [weight / whole for weight in weights]
+        best = max(range(len(weights)), key=weights.__getitem__)
+        if weights[best] >= CONFIDENCE:
+            none = best == len(history.suspects)
+            return (Answer.NONE, "") if none else (Answer.CULPRIT, history.suspects[best])
+        bad = {commit: math.fsum(w for i, w in enumerate(weights) if inside[commit] >> i & 1) for commit in commits}
+        brings = {
+            commit: _entropy(share + (1 - share) * flake) - (1 - share) * _entropy(flake)
+            for commit, share in bad.items()
+        }
+        commit = max(commits, key=brings.__getitem__)
+        if world.runs >= MOST_RUNS or brings[commit] < LEAST_GAIN:
+            return Answer.OPEN, ""
+        failed = world.fails(commit)
+        with_it, without = (1.0, flake) if failed else (0.0, 1 - flake)
+        weights = [weight * (with_it if inside[commit] >> i & 1 else without) for i, weight in enumerate(weights)]
+
+
+def _entropy(rate: float) -> float:
+    return -math.fsum(p * math.log2(p) for p in (rate, 1 - rate) if p > 0)
+
+
 POLICIES: dict[str, Policy] = {
     "one run": halving(once),
     "failures retried": halving(retried),
     "ten runs": halving(ten),
+    "flake rate known": flake_rate_known,
     "posterior, middle": ours(middle),
     "posterior, most bits": ours(Bisection.proposed),
 }
@@ -154,14 +199,41 @@ class Score:
             self.wrong += 1
 
 
-def measure(policy: Policy, failing: float, passing: float, searches: int, seed: int) -> Score:
-    """All searches of one policy; the histories and the dice are those of every other."""
-    score = Score()
+@dataclass
+class Level:
+    """Of all searches, those that once believed something so much, and those of them in which it was true."""
+
+    reached: int = 0
+    right: int = 0
+
+
+def calibrated(failing: float, passing: float, searches: int, seed: int, levels: dict[float, Level]) -> None:
+    """What our own policy believes at first with each of these probabilities: is it true as often?"""
+    for world in worlds(failing, passing, searches, seed):
+        bisection, left = Bisection(world.history), sorted(levels)
+        while left and world.runs < MOST_RUNS and (commit := bisection.proposed()):
+            bisection.observe(commit, failed=world.fails(commit))
+            belief = bisection.belief()
+            share, named = max((belief.none, ""), *zip(belief.culprit, world.history.suspects, strict=True))
+            while left and share >= left[0]:
+                level = levels[left.pop(0)]
+                level.reached += 1
+                level.right += named == world.culprit
+
+
+def worlds(failing: float, passing: float, searches: int, seed: int) -> Iterator[World]:
+    """The same for every policy."""
     for number in range(searches):
         rng = random.Random(seed * 1_000_003 + number)  # noqa: S311 - dice
         made = history(rng)
         culprit = "" if rng.random() < NO_CULPRIT else rng.choice(made.suspects)
-        world = World(made, culprit, failing, passing, random.Random(rng.random()))  # noqa: S311
+        yield World(made, culprit, failing, passing, random.Random(rng.random()))  # noqa: S311
+
+
+def measure(policy: Policy, failing: float, passing: float, searches: int, seed: int) -> Score:
+    """All searches of one policy; the histories and the dice are those of every other."""
+    score = Score()
+    for world in worlds(failing, passing, searches, seed):
         score.add(world, policy(world))
     return score
 
@@ -176,6 +248,12 @@ def main(words: Sequence[str]) -> int:
             score = measure(policy, failing, passing, searches, seed)
             shares = f"{score.wrong / searches:7.1%} {score.open / searches:7.1%} {score.runs / searches:7.1f}"
             print(f"{failing:12.0%} {passing:11.0%} {name:22} {shares}", flush=True)
+    levels = {level: Level() for level in LEVELS}
+    for failing, passing in RATES:
+        calibrated(failing, passing, searches, seed, levels)
+    print("believed at first with, searches, right")
+    for share, level in levels.items():
+        print(f"{share:.0%} {level.reached} {level.right / max(1, level.reached):.1%}", flush=True)
     return 0
 
 
