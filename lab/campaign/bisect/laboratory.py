@@ -18,7 +18,7 @@ from lab.campaign.bisect.kernels import is_there, kernel_of, without
 from lab.campaign.bisect.model import REVERT, Search, Seen, Suspect
 from lab.campaign.bisect.prices import Prices, pace_of
 from lab.campaign.bisect.runs import environment_of, remembered, seen_of
-from lab.errors import BadInput, FetchFailed, HostTrouble
+from lab.errors import BadInput, FetchFailed
 from lab.host.filecache import MOVE_CACHE
 from lab.session.conduct import Conducts, Listener, conduct
 from lab.text.words import one_line
@@ -135,13 +135,12 @@ class Conductor:
         done = self.conduct(request, self.results, listener, only=only)
         if done.interrupted:
             raise KeyboardInterrupt
-        if not over:
-            raise HostTrouble(f"session {done.plan.name} left no bundle of any run", hint=f"{done.log} says why")
+        why = f"it left no bundle; what happened: {done.log}"
         for run in done.plan.runs:
             if run.id not in done.results:
-                lost = Seen(run.id, done.plan.name, Word.MISS.value, incidents=("lost",), why="it left no bundle")
-                told(whose(run.kernel), lost)
-        self.prices.paces.append(pace_of(over, time.monotonic() - since, done.plan.pairs))
+                told(whose(run.kernel), Seen(run.id, done.plan.name, Word.MISS.value, incidents=("lost",), why=why))
+        if over:
+            self.prices.paces.append(pace_of(over, time.monotonic() - since, done.plan.pairs))
 
     def _request(self, suspects: Sequence[Suspect]) -> SessionRequest:
         from lab.spec.request import SessionRequest

@@ -27,7 +27,7 @@ from lab.campaign.bisect.model import REVERT, Asked, Entry, Purpose, Search, Sus
 from lab.campaign.bisect.prices import pace_of
 from lab.campaign.bisect.runs import environment_of, seen_of
 from lab.contracts import BootableKernel, HostSize
-from lab.errors import BadInput, DeadlinePassed, HostTrouble
+from lab.errors import BadInput, DeadlinePassed
 from lab.experiments.found import case_named
 from lab.fleet.answers import Answer
 from lab.fleet.conduct import OnHosts
@@ -353,21 +353,6 @@ def test_runs_of_one_session_are_told_apart_by_their_kernel(tmp_path: Path, monk
     assert [kernel for kernel, _ in wanted].count(f"full-{two.kernel}") == 4
     assert names == {f"full-{one.kernel}": one.name, f"full-{two.kernel}": two.name}
     assert told == [(one.name, "FAIL"), *[(two.name, "MISS")] * 4]
-
-
-def test_a_session_of_which_nothing_is_left_is_the_labs_trouble_and_no_run_of_anything(tmp_path: Path) -> None:
-    """Its engine may not have begun: to note that as runs would have an end called wrong."""
-    search = search_in(line_of(3))
-    plan = plan_in(tmp_path / "s1", ("hold",))
-
-    def nothing(request: SessionRequest, folder: Path, listener: Listener, **more: Any) -> Conducted:  # noqa: ANN401
-        listener.planned(plan)
-        return Conducted(plan, False, {})
-
-    with pytest.raises(HostTrouble, match=f"session {plan.name} left no bundle of any run") as caught:
-        Conductor(search, Listener(), nothing).run([(search.range.bad, 2)], lambda *_: None, lambda *_: None)
-    assert str(plan.folder) in caught.value.hint
-    assert search.entries == []
 
 
 def test_what_a_session_took_beside_its_runs_is_told_apart(tmp_path: Path) -> None:

@@ -54,4 +54,5 @@ def test_a_search_takes_what_its_conductor_brings(tmp_path: Path, proved: str, k
     Conductor(search, Listener(), elsewhere).run([(search.range.bad, 2)], lambda *_: None, tell)
     assert [request.kernels for request in asked] == [(search.range.bad.kernel,)]
     assert [seen.word for seen in told] == ["MISS", "MISS"]
+    assert all(seen.why.startswith("it left no bundle; what happened: ") for seen in told)
     assert search.accelerator == kept
