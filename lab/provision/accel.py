@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Which accelerator this host really has: /dev/kvm existing proves nothing, a guest that booted under it does.
 
-What is remembered, until this host boots anew, is that a guest booted, or that KVM or QEMU itself refused one. A busy
-host, a deadline, a full disk or a kernel that dies say nothing of the next time, and are forgotten.
+What is remembered, until this host boots anew, is that a guest booted, that KVM or QEMU itself refused one, or that one
+said nothing at all under KVM, twice, and booted under TCG right after each time. A busy host, a deadline, a full disk
+or a kernel that dies say nothing of the next time, and are forgotten.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ PROBE_LIMIT = timedelta(seconds=20)
 """For a boot under KVM, which takes a second or two."""
 TCG_LIMIT = timedelta(seconds=60)
 ANSWER_LIMIT = timedelta(seconds=2)
+SILENCES = 2
+"""How often a guest has to have said nothing. A first time may be chance; each costs a session PROBE_LIMIT."""
 MOST = 300
 """Characters of a reason."""
 
@@ -66,11 +69,12 @@ class Tried:
     """What became of one guest.
 
     problem  why it did not get ready, "" when it did     refused  KVM or QEMU would not run it, and will not next time
-    splat    what its kernel complained of meanwhile, "" for nothing
+    silent   until the deadline its console was empty     splat    what its kernel complained of, "" for nothing
     """
 
     problem: str = ""
     refused: bool = False
+    silent: bool = False
     splat: str = ""
 
 
@@ -87,7 +91,8 @@ def boots(hypervisor: Hypervisor, request: PairRequest, *, accelerator: str, lim
         with started(hypervisor, plan) as guest:
             tried = _waited(guest, limit * times_slower(request.kernel.fragments))
     except LabTrouble as exc:
-        tried = Tried(brief(exc), refused=isinstance(exc, HostTrouble) and is_refusal(exc.message))
+        refused = isinstance(exc, HostTrouble) and is_refusal(exc.message)
+        tried = Tried(brief(exc), refused, silent=isinstance(exc, DeadlinePassed) and not _spoke(Path(plan.console)))
     return replace(tried, splat=_splat(Path(plan.console)))
 
 
@@ -112,6 +117,14 @@ def is_refusal(message: str) -> bool:
 def brief(trouble: LabTrouble) -> str:
     """What happened, on one line that a table can bear."""
     return one_line(trouble.message, MOST)
+
+
+def _spoke(console: Path) -> bool:
+    """Where it cannot be read nobody knows, and it may have."""
+    try:
+        return console.stat().st_size > 0
+    except OSError:
+        return True
 
 
 def _splat(console: Path) -> str:
@@ -155,10 +168,23 @@ def prove(hypervisor: Hypervisor, request: PairRequest) -> Proof:
     elif tried.refused:
         proof = Proof("tcg", f"KVM refuses a guest with {kernel.name}: {tried.problem}")
     else:
-        return _otherwise(hypervisor, request, tried)
+        proof = _otherwise(hypervisor, request, tried)
+        if not (proof.accelerator and tried.silent and _silences(kernel, connection) >= SILENCES):
+            return proof
+        proof = replace(proof, reason=f"{kernel.name} said nothing under KVM, {SILENCES} times: {tried.problem}")
     with contextlib.suppress(OSError):  # on a full disk it is proved again next time
         write_record(_memory(kernel, connection), asdict(proof))
     return proof
+
+
+def _silences(kernel: BootableKernel, connection: str) -> int:
+    """How often this kernel has been silent by now, this time included. 1 where that cannot be written down."""
+    path = _memory(kernel, connection).with_suffix(".silent.json")
+    times = (read_record(path, lambda record: int(record["times"])) or 0) + 1
+    with contextlib.suppress(OSError):
+        write_record(path, {"times": times})
+        return times
+    return 1
 
 
 def _otherwise(hypervisor: Hypervisor, request: PairRequest, under_kvm: Tried) -> Proof:

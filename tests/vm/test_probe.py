@@ -47,7 +47,7 @@ def proved_twice(hypervisor: Hypervisor, request: PairRequest) -> tuple[Proof, P
 @pytest.mark.skipif(bool(kvm_device_problem()), reason=kvm_device_problem())
 def test_what_this_hosts_kvm_says_is_remembered() -> None:
     """A refusal on some hosts, a guest that boots on others; it is QEMU that is quoted. Where a guest is silent until
-    its deadline, KVM has said nothing, and is tried again next time."""
+    its deadline, KVM has said nothing, and is tried once more next time."""
     proof, known = elsewhere(proved_twice)
     silent = "did not boot under KVM this time" in proof.reason and "the ready line" in proof.reason
     assert proof.accelerator == "kvm" or silent or "qemu-system-x86_64" in proof.reason

@@ -169,6 +169,26 @@ def test_other_trouble_is_forgotten_and_kvm_tried_again(trouble: LabTrouble, hos
     assert (host.prove().accelerator, host.tried) == ("kvm", ["kvm", "tcg", "kvm"])
 
 
+def test_who_is_silent_under_kvm_twice_is_not_tried_a_third_time(host: Host) -> None:
+    """Until all is tried anew."""
+    host.kvm, host.console = DeadlinePassed("20 s passed"), ""
+    assert "this time" in host.prove().reason
+    assert "said nothing under KVM, 2 times: 20 s passed" in host.prove().reason
+    assert (host.prove().accelerator, host.tried) == ("tcg", ["kvm", "tcg"] * 2)
+    forget()
+    assert "this time" in host.prove().reason
+    assert len(host.tried) == 6
+
+
+def test_silence_of_a_kernel_that_boots_nowhere_is_not_counted(host: Host) -> None:
+    host.kvm = host.tcg = DeadlinePassed("20 s passed")
+    host.console = ""
+    for _ in range(3):
+        assert host.prove().accelerator == ""
+    host.tcg = None
+    assert "this time" in host.prove().reason
+
+
 def test_a_kernel_that_boots_nowhere_says_nothing_of_kvm(host: Host, memory: Path) -> None:
     host.kvm = host.tcg = GuestLost("powered off, or rebooted after a panic")
     proof = host.prove()
